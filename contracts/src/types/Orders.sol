@@ -4,6 +4,8 @@ pragma solidity ^0.8.28;
 // The structures that are signed or hashed. Rust reads this very file (`protocol/src/types.rs`),
 // so there is one definition; `protocol/vectors/*.json` binds the hashes in all languages.
 // Every field is a static ABI word. Amounts are base units of `token`; `tip` too.
+// No structure has more than 24 fields, the most that the Rust ABI coder takes; `Resources` is
+// nested for that reason, which leaves the ABI bytes as they were (EIP-712 types name it).
 
 /// What is to be computed. `jobHash = keccak256(abi.encode(JobSpec))`.
 struct JobSpec {
@@ -29,6 +31,15 @@ struct JobSpec {
     uint32 taskCount;
 }
 
+/// Resources of one slot: what a bid reserves, what an offer has.
+struct Resources {
+    uint32 memoryMib;
+    uint32 diskMib;
+    uint16 gpuClass;
+    uint16 gpuCount;
+    uint32 egressMib;
+}
+
 /// A buyer's order.
 struct Bid {
     address buyer;
@@ -39,11 +50,8 @@ struct Bid {
     uint32 tasks;
     /// Expected cycles of one task: what ranks offers. Never bills.
     uint64 cyclesExpected;
-    uint32 memoryMib;
-    uint32 diskMib;
-    uint16 gpuClass;
-    uint16 gpuCount;
-    uint32 egressMib;
+    /// What one task reserves and pays for.
+    Resources resources;
     /// Most that one task may cost.
     uint128 priceCap;
     /// What a second of expected completion is worth, per deal.
@@ -87,11 +95,7 @@ struct Offer {
     uint8 region;
     uint256 attributes;
     /// What one slot has.
-    uint32 memoryMib;
-    uint32 diskMib;
-    uint16 gpuClass;
-    uint16 gpuCount;
-    uint32 egressMib;
+    Resources resources;
     /// Per task.
     uint128 startFee;
     /// Base units per 10^18 cycles (10^-9 base units per 10^9 cycles).
