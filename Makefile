@@ -1,0 +1,86 @@
+# Outcry. `make demo` shows the market at work, `make test` runs every test,
+# `make bench` measures. Each installs what it needs from the lock files first.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+NPM ?= npm
+BIN := target/release
+
+.PHONY: help
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+
+# --- tools and packages ------------------------------------------------------
+
+.PHONY: tools
+tools:
+	@scripts/tools.sh
+
+# A stamp beside the packages, so that a second call needs no network.
+contracts/node_modules/.stamp: contracts/package.json contracts/package-lock.json | tools
+	@echo "installing the contracts' packages"
+	@cd contracts && $(NPM) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+sdk/ts/node_modules/.stamp: sdk/ts/package.json sdk/ts/package-lock.json | tools
+	@echo "installing the TypeScript SDK's packages"
+	@cd sdk/ts && $(NPM) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: packages
+packages: contracts/node_modules/.stamp sdk/ts/node_modules/.stamp
+
+.PHONY: build
+build: contracts/node_modules/.stamp ## Build the binaries (target/release/outcry, outcry-testnet)
+	@$(CARGO) build --release --locked -p outcry -p outcry-testnet
+
+# --- the market at work ------------------------------------------------------
+
+.PHONY: demo
+demo: build ## Run the whole market on this machine and check its results
+	@$(BIN)/outcry-testnet demo --dir target/demo
+
+# --- tests -------------------------------------------------------------------
+
+.PHONY: test test-generated test-contracts test-rust test-ts
+test: packages test-generated test-contracts test-rust test-ts ## Run every test
+
+test-generated: packages # what is generated and checked in is current
+	@node verifier/guest/build.mjs --check
+	@node testnet/programs/build.mjs --check
+	@cd contracts && $(NPM) run --silent artifacts -- --check
+
+test-contracts: contracts/node_modules/.stamp
+	@cd contracts && $(NPM) test --silent && $(NPM) run --silent gas -- --check
+
+test-rust: contracts/node_modules/.stamp
+	@$(CARGO) test --release --locked --workspace
+	@$(CARGO) test --release --locked -p outcry-store --features sled
+
+test-ts: sdk/ts/node_modules/.stamp build
+	@cd sdk/ts && $(NPM) test --silent
+	@$(BIN)/outcry-testnet with -- $(NPM) --prefix sdk/ts run --silent test:e2e
+
+# --- for developers ----------------------------------------------------------
+
+.PHONY: lint
+lint: ## Format and lint (needs rustfmt and clippy)
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+
+.PHONY: bench
+bench: build ## Measure; figures go to target/bench/*.json
+	@mkdir -p target/bench
+	@$(CARGO) run --release --locked -p outcry-native --example ratios -- --out target/bench/native.json
+	@$(BIN)/outcry-testnet bench --out target/bench/market.json
+
+.PHONY: generate
+generate: packages ## Regenerate what is generated and checked in
+	@node verifier/guest/build.mjs
+	@node testnet/programs/build.mjs
+	@cd contracts && $(NPM) run --silent artifacts && $(NPM) run --silent gas
+	@$(CARGO) run --release --locked -p outcry-protocol --example vectors
