@@ -1,0 +1,158 @@
+//! The architecture invariants of ARCHITECTURE.md, as far as a program can check them.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// Package name to the names of its normal and build dependencies, for the whole lock file.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let names: BTreeMap<&str, &str> = metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|package| (package["id"].as_str().unwrap(), package["name"].as_str().unwrap()))
+        .collect();
+    let mut dependencies = BTreeMap::<String, BTreeSet<String>>::new();
+    for node in metadata["resolve"]["nodes"].as_array().unwrap() {
+        let of = dependencies.entry(names[node["id"].as_str().unwrap()].to_owned()).or_default();
+        for dependency in node["deps"].as_array().unwrap() {
+            let kinds = dependency["dep_kinds"].as_array().unwrap();
+            if kinds.iter().any(|kind| kind["kind"] != "dev") {
+                of.insert(names[dependency["pkg"].as_str().unwrap()].to_owned());
+            }
+        }
+    }
+    dependencies
+}
+
+fn reachable(from: &str, dependencies: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![from.to_owned()];
+    while let Some(name) = open.pop() {
+        for next in dependencies.get(&name).into_iter().flatten() {
+            if seen.insert(next.clone()) {
+                open.push(next.clone());
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn arrows_between_crates_point_inwards_only() {
+    let dependencies = dependencies();
+    // A crate, and every crate of ours that it may reach.
+    let allowed: &[(&str, &[&str])] = &[
+        ("outcry-protocol", &[]),
+        ("outcry-verifier", &["outcry-protocol"]),
+        ("outcry-native", &["outcry-protocol", "outcry-verifier"]),
+        ("outcry-contracts", &["outcry-protocol"]),
+        ("outcry-store", &[]),
+        ("outcry-net", &["outcry-protocol"]),
+        ("outcry-chain", &["outcry-protocol", "outcry-contracts", "outcry-store"]),
+        ("outcry-executor", &["outcry-protocol", "outcry-verifier", "outcry-native"]),
+        ("outcry-sdk", &["outcry-protocol", "outcry-verifier", "outcry-native", "outcry-contracts"]),
+        (
+            "outcry-cli",
+            &["outcry-protocol", "outcry-verifier", "outcry-native", "outcry-contracts", "outcry-sdk"],
+        ),
+    ];
+    for (name, allowed) in allowed {
+        let ours: BTreeSet<String> = reachable(name, &dependencies)
+            .into_iter()
+            .filter(|reached| reached.starts_with("outcry"))
+            .collect();
+        let allowed: BTreeSet<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
+        assert!(ours.is_subset(&allowed), "{name} reaches {:?}", ours.difference(&allowed));
+    }
+    for (name, reached) in &dependencies {
+        assert!(!reached.contains("outcry-testnet"), "{name} depends on the test network");
+    }
+}
+
+#[test]
+fn the_rules_know_no_runtime_network_or_disk() {
+    let dependencies = dependencies();
+    let shells = [
+        "tokio", "mio", "socket2", "libp2p", "reqwest", "hyper", "alloy-provider", "redb", "sled",
+        "rand", "wasmtime",
+    ];
+    for name in ["outcry-protocol", "outcry-verifier"] {
+        let reached = reachable(name, &dependencies);
+        for shell in shells {
+            assert!(!reached.contains(shell), "{name} reaches {shell}");
+        }
+    }
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_rules_call_no_clock_file_or_socket() {
+    let forbidden = ["std::fs", "std::net", "std::time", "std::env", "std::process", "std::thread"];
+    for folder in ["protocol/src", "verifier/src"] {
+        let mut files = Vec::new();
+        sources(&root().join(folder), &mut files);
+        assert!(!files.is_empty());
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            for word in forbidden {
+                assert!(!text.contains(word), "{} uses {word}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_protocol_uses_no_floats_and_no_unsafe_code() {
+    let mut files = Vec::new();
+    sources(&root().join("protocol/src"), &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for word in ["f32", "f64"] {
+            let found = text
+                .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+                .any(|found| found == word);
+            assert!(!found, "{} mentions {word}", file.display());
+        }
+    }
+    let lib = fs::read_to_string(root().join("protocol/src/lib.rs")).unwrap();
+    assert!(lib.contains("#![forbid(unsafe_code)]"));
+}
+
+#[test]
+fn no_file_is_named_for_nothing_in_particular() {
+    let mut files = Vec::new();
+    for folder in ["protocol", "verifier", "node", "sdk/rust", "testnet", "contracts/bindings"] {
+        sources(&root().join(folder), &mut files);
+    }
+    for file in files {
+        let stem = file.file_stem().unwrap().to_string_lossy().to_lowercase();
+        let empty = ["utils", "util", "common", "helpers", "helper", "manager", "misc"];
+        assert!(!empty.contains(&stem.as_str()), "{}", file.display());
+    }
+}
