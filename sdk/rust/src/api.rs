@@ -1,0 +1,1279 @@
+//! Types of a node's HTTP API (`/v1`), shared by the node that answers and the clients that ask.
+//!
+//! JSON in camelCase. Amounts, and every integer that a JSON number cannot hold exactly, are
+//! decimal strings ([`Amount`]); hashes and addresses are `0x` hex; BLAKE3 hashes are
+//! hex without `0x` ([`BlobHash`]). Signed structures look as `outcry_protocol::types` writes them
+//! (their 64-bit integers are strings too). Times are Unix seconds of the chain. A failed request answers with
+//! [`ErrorBody`] and an HTTP status that is 4xx when the caller can do something about it.
+//!
+//! | method and path | body | answer |
+//! | --- | --- | --- |
+//! | `GET /v1/status` | | [`NodeStatus`] |
+//! | `GET /v1/network` | | [`NetworkInfo`] |
+//! | `POST /v1/blobs` | the bytes | [`BlobStored`] |
+//! | `GET /v1/blobs/{blake3}?from=` | | the bytes |
+//! | `POST /v1/bids` | [`SubmitBid`] | [`BidSubmitted`] |
+//! | `POST /v1/offers` | [`SubmitOffer`] | [`OfferSubmitted`] |
+//! | `GET /v1/orders/{hash}` | | [`OrderView`] |
+//! | `GET /v1/jobs?buyer=&state=&limit=` | [`JobsQuery`] | `[`[`Job`]`]` |
+//! | `GET /v1/jobs/{bidHash}` | | [`Job`] |
+//! | `GET /v1/jobs/{bidHash}/events` | | server-sent [`JobEvent`]s, `id` = [`JobEvent::seq`] |
+//! | `GET /v1/deals/{dealId}` | | [`DealView`] |
+//! | `GET /v1/deals/{dealId}/results` | | `[`[`TaskResult`]`]` |
+//! | `POST /v1/deals/{dealId}/accept` | [`SubmitAccept`] | [`Relayed`] |
+//! | `POST /v1/deals/{dealId}/receipts` | [`SubmitReceipt`] | [`Relayed`] |
+//! | `GET /v1/book` | | [`Book`] |
+//! | `GET /v1/market/prices` | | `[`[`PriceSummary`]`]` |
+//! | `GET /v1/market/history?limit=` | [`HistoryQuery`] | `[`[`Trade`]`]` |
+//! | `POST /v1/explain` | [`BidQuestion`] | [`Explanation`] |
+//! | `GET /v1/explain/{bidHash}` | | [`Explanation`] |
+//! | `POST /v1/quote` | [`BidQuestion`] | [`Quote`] |
+//! | `GET /v1/accounts/{address}` | | [`Account`] |
+//! | `GET /v1/provider`, `POST /v1/provider/drain` | | [`ProviderStatus`] |
+//! | `GET /v1/verifier` | | [`VerifierStatus`] |
+//! | `GET /v1/disputes` | | `[`[`Dispute`]`]` |
+
+use std::fmt;
+use std::str::FromStr;
+
+use alloy::primitives::{Address, B256, Bytes, U256};
+use outcry_protocol::types::{Bid, Deal, JobSpec, Offer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use utoipa::ToSchema;
+
+use crate::schema::{BidSchema, DealSchema, JobSpecSchema, OfferSchema};
+
+/// A non-negative integer below 2^256 that travels as a decimal string, because JSON numbers are
+/// exact only below 2^53. Money is in base units of its token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, example = "1000000000000000000")]
+pub struct Amount(pub U256);
+
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Self = Self(U256::ZERO);
+
+    /// The value as `u128`, or `None` if it does not fit.
+    pub fn to_u128(self) -> Option<u128> {
+        u128::try_from(self.0).ok()
+    }
+
+    /// The value as `u64`, or `None` if it does not fit.
+    pub fn to_u64(self) -> Option<u64> {
+        u64::try_from(self.0).ok()
+    }
+}
+
+impl From<U256> for Amount {
+    fn from(value: U256) -> Self {
+        Self(value)
+    }
+}
+
+impl From<u128> for Amount {
+    fn from(value: u128) -> Self {
+        Self(U256::from(value))
+    }
+}
+
+impl From<u64> for Amount {
+    fn from(value: u64) -> Self {
+        Self(U256::from(value))
+    }
+}
+
+impl From<Amount> for U256 {
+    fn from(value: Amount) -> Self {
+        value.0
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for Amount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(format!("`{text}` is not a decimal integer"));
+        }
+        U256::from_str_radix(text, 10)
+            .map(Self)
+            .map_err(|_| format!("`{text}` is not below 2^256"))
+    }
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The BLAKE3 hash by which a blob is named: 64 lower-case hex digits without `0x`.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, example = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262")]
+pub struct BlobHash(pub [u8; 32]);
+
+impl BlobHash {
+    /// The hash of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+}
+
+impl From<B256> for BlobHash {
+    fn from(value: B256) -> Self {
+        Self(value.0)
+    }
+}
+
+impl From<BlobHash> for B256 {
+    fn from(value: BlobHash) -> Self {
+        Self(value.0)
+    }
+}
+
+impl fmt::Display for BlobHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for BlobHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for BlobHash {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 32];
+        if text.bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err(format!("`{text}` is not in lower case"));
+        }
+        hex::decode_to_slice(text, &mut bytes)
+            .map_err(|_| format!("`{text}` is not a BLAKE3 hash of 64 hex digits"))?;
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for BlobHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for BlobHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+/// What a failed request answers with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorBody {
+    /// Stable code, for example `M-003`.
+    #[schema(example = "M-003")]
+    pub code: String,
+    /// What is wrong, with the values concerned.
+    #[schema(example = "no offer accepts 96 GiB memory; the largest is 64 GiB")]
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+/// A block of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockRef {
+    /// Height.
+    pub number: u64,
+    /// Block hash.
+    #[schema(value_type = String)]
+    pub hash: B256,
+    /// Unix seconds.
+    pub timestamp: u64,
+}
+
+/// What a node does; several at once are possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// Serves buyers: keeps their blobs, relays their signatures, watches their deadlines.
+    Gateway,
+    /// Offers capacity and executes.
+    Provider,
+    /// Re-executes claims.
+    Verifier,
+}
+
+/// Answer of `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// Market contract.
+    #[schema(value_type = String)]
+    pub market: Address,
+    /// Stake contract.
+    #[schema(value_type = String)]
+    pub stake: Address,
+    /// The protocol's own token.
+    #[schema(value_type = String)]
+    pub token: Address,
+    /// Machine version that the node runs.
+    pub machine_version: u32,
+    /// Newest block that the node has applied.
+    pub block: BlockRef,
+    /// Ed25519 key of the node, `0x` hex.
+    #[schema(value_type = String)]
+    pub peer_key: B256,
+    /// Connected peers.
+    pub peers: u32,
+    /// What the node does.
+    pub roles: Vec<Role>,
+    /// Version of the software.
+    pub version: String,
+}
+
+/// A payment token and how to show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenInfo {
+    /// For example `USDC`.
+    pub symbol: String,
+    /// ERC-20 contract; the zero address is the chain's own coin.
+    #[schema(value_type = String)]
+    pub address: Address,
+    /// Decimal places between a unit and a base unit.
+    pub decimals: u8,
+}
+
+/// Answer of `GET /v1/network`: what a client must know to take part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkInfo {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// Market contract; also the EIP-712 verifying contract.
+    #[schema(value_type = String)]
+    pub market: Address,
+    /// Stake contract.
+    #[schema(value_type = String)]
+    pub stake: Address,
+    /// The protocol's own token.
+    #[schema(value_type = String)]
+    pub token: Address,
+    /// Machine version of orders that this network accepts.
+    pub machine_version: u32,
+    /// Seconds after the opening in which either side may cancel.
+    pub admission_window_s: u64,
+    /// Seconds between a claim and its finalisation.
+    pub challenge_window_s: u64,
+    /// Seconds between asking for a withdrawal and receiving it.
+    pub withdrawal_delay_s: u64,
+    /// Part of the escrow that a cancelled admission burns, in basis points.
+    pub admission_fee_bps: u16,
+    /// Part of the price that the protocol takes, in basis points.
+    pub fee_bps: u16,
+    /// Collateral floor in wei of the chain's coin, per deal.
+    pub collateral_floor: Amount,
+    /// Known payment tokens.
+    pub tokens: Vec<TokenInfo>,
+    /// Multiaddresses of peers to start from.
+    pub bootstrap: Vec<String>,
+}
+
+/// Answer of `POST /v1/blobs`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BlobStored {
+    /// Name of the blob.
+    pub blake3: BlobHash,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// Body of `POST /v1/bids`. The node stores the bid, gossips it and answers once it is on disk.
+/// Every blob of the job's manifest must have been stored with `POST /v1/blobs` before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SubmitBid {
+    /// The order.
+    #[schema(value_type = BidSchema)]
+    pub bid: Bid,
+    /// The buyer's signature over it: 65 bytes, 64 bytes (EIP-2098), or what a contract account
+    /// accepts.
+    #[schema(value_type = String)]
+    pub signature: Bytes,
+    /// The job that the bid's `jobHash` names.
+    #[schema(value_type = JobSpecSchema)]
+    pub job: JobSpec,
+}
+
+/// Answer of `POST /v1/bids`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BidSubmitted {
+    /// EIP-712 digest of the bid, which is the job's id.
+    #[schema(value_type = String)]
+    pub bid_hash: B256,
+}
+
+/// Body of `POST /v1/offers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SubmitOffer {
+    /// The order.
+    #[schema(value_type = OfferSchema)]
+    pub offer: Offer,
+    /// The provider's signature over it.
+    #[schema(value_type = String)]
+    pub signature: Bytes,
+}
+
+/// Answer of `POST /v1/offers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OfferSubmitted {
+    /// EIP-712 digest of the offer.
+    #[schema(value_type = String)]
+    pub offer_hash: B256,
+}
+
+/// What became of an order, as far as the node knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OrderState {
+    /// Can be matched.
+    Live,
+    /// All of it is in deals.
+    Filled,
+    /// Cancelled on the chain by bit or counter.
+    Cancelled,
+    /// Its expiry has passed.
+    Expired,
+    /// The account's balance no longer covers it.
+    Unfunded,
+}
+
+/// Answer of `GET /v1/orders/{hash}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderView {
+    /// EIP-712 digest.
+    #[schema(value_type = String)]
+    pub hash: B256,
+    /// What became of it.
+    pub state: OrderState,
+    /// The signature that came with it.
+    #[schema(value_type = String)]
+    pub signature: Bytes,
+    /// The order itself.
+    #[serde(flatten)]
+    pub order: Order,
+}
+
+/// An order of either side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Order {
+    /// A buyer's order with its job.
+    #[serde(rename_all = "camelCase")]
+    Bid {
+        /// The order.
+        #[schema(value_type = BidSchema)]
+        bid: Bid,
+        /// Its job.
+        #[schema(value_type = JobSpecSchema)]
+        job: JobSpec,
+    },
+    /// A provider's order.
+    #[serde(rename_all = "camelCase")]
+    Offer {
+        /// The order.
+        #[schema(value_type = OfferSchema)]
+        offer: Offer,
+    },
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// The bid is live and nothing serves it yet.
+    Open,
+    /// A provider has been chosen; the chain does not know yet.
+    Matched,
+    /// A deal is open on the chain; the escrow is locked.
+    Funded,
+    /// The provider fetches and compiles.
+    Starting,
+    /// The program runs.
+    Running,
+    /// A deal failed; its tasks are on the market again.
+    Interrupted,
+    /// Every task is claimed; the buyer's acceptance or the end of the window is awaited.
+    Verifying,
+    /// Somebody disputes a claim.
+    Challenged,
+    /// Every task is paid.
+    Settled,
+    /// A task ended without a result and the bid can no longer be matched.
+    Failed,
+    /// The buyer cancelled.
+    Cancelled,
+    /// The bid ran out before all tasks were served.
+    Expired,
+}
+
+impl JobState {
+    /// All states, in the order of a job's life.
+    pub const ALL: [Self; 12] = [
+        Self::Open,
+        Self::Matched,
+        Self::Funded,
+        Self::Starting,
+        Self::Running,
+        Self::Interrupted,
+        Self::Verifying,
+        Self::Challenged,
+        Self::Settled,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Expired,
+    ];
+
+    /// Whether nothing can change any more.
+    pub const fn is_terminal(self) -> bool {
+        match self {
+            Self::Settled | Self::Failed | Self::Cancelled | Self::Expired => true,
+            Self::Open
+            | Self::Matched
+            | Self::Funded
+            | Self::Starting
+            | Self::Running
+            | Self::Interrupted
+            | Self::Verifying
+            | Self::Challenged => false,
+        }
+    }
+
+    /// The name used in JSON and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Matched => "matched",
+            Self::Funded => "funded",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Verifying => "verifying",
+            Self::Challenged => "challenged",
+            Self::Settled => "settled",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for JobState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.name() == text)
+            .ok_or_else(|| format!("`{text}` is not a job state"))
+    }
+}
+
+/// Query of `GET /v1/jobs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct JobsQuery {
+    /// Only this buyer's jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub buyer: Option<Address>,
+    /// Only jobs in this state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<JobState>,
+    /// At most this many, newest first; 1 to 1000, 100 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// A bid and everything that came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    /// The bid's hash.
+    #[schema(value_type = String)]
+    pub id: B256,
+    /// How far the job is.
+    pub state: JobState,
+    /// Who pays.
+    #[schema(value_type = String)]
+    pub buyer: Address,
+    /// What pays.
+    #[schema(value_type = String)]
+    pub token: Address,
+    /// Hash of the [`JobSpec`].
+    #[schema(value_type = String)]
+    pub job_hash: B256,
+    /// BLAKE3 of the manifest.
+    pub manifest: BlobHash,
+    /// Number of tasks.
+    pub tasks: u32,
+    /// Tasks that no live deal covers.
+    pub tasks_open: u32,
+    /// Tasks claimed (settled ones included).
+    pub tasks_claimed: u32,
+    /// Tasks paid.
+    pub tasks_settled: u32,
+    /// Unix seconds at which this node first saw the bid.
+    pub submitted_at: u64,
+    /// Last second at which the bid is valid.
+    pub expiry: u64,
+    /// Sum of the prices of claimed and settled deals.
+    pub price: Amount,
+    /// Deals in the order of their opening, failed ones included.
+    pub deals: Vec<DealView>,
+    /// Why the job is not getting on, if something is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<ErrorBody>,
+}
+
+/// What the chain says of a deal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum DealState {
+    /// Escrow and collateral are locked; no claim yet.
+    Open,
+    /// A claim stands; its window runs.
+    Claimed,
+    /// The claim is accepted and paid; the collateral stays locked until the window ends.
+    Accepted,
+    /// Somebody disputes the claim or demands its output.
+    Challenged,
+    /// Paid, collateral returned.
+    Settled,
+    /// The provider missed the deadline; the buyer is refunded.
+    TimedOut,
+    /// Cancelled within the admission window.
+    Cancelled,
+    /// The claim was proved false or its output withheld.
+    Slashed,
+}
+
+impl DealState {
+    /// Whether nothing can change any more.
+    pub const fn is_terminal(self) -> bool {
+        match self {
+            Self::Settled | Self::TimedOut | Self::Cancelled | Self::Slashed => true,
+            Self::Open | Self::Claimed | Self::Accepted | Self::Challenged => false,
+        }
+    }
+
+    /// The name used in JSON and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Claimed => "claimed",
+            Self::Accepted => "accepted",
+            Self::Challenged => "challenged",
+            Self::Settled => "settled",
+            Self::TimedOut => "timedOut",
+            Self::Cancelled => "cancelled",
+            Self::Slashed => "slashed",
+        }
+    }
+}
+
+impl fmt::Display for DealState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What the provider claimed, read from the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimView {
+    /// Hash that an [`SubmitAccept`] signs.
+    #[schema(value_type = String)]
+    pub claim_hash: B256,
+    /// Merkle root over the halted-state hashes of the deal's tasks.
+    #[schema(value_type = String)]
+    pub result_root: B256,
+    /// Sum of the tasks' cycles.
+    pub cycles: Amount,
+    /// Sum of the tasks' prices, base units.
+    pub price: Amount,
+    /// Unix seconds.
+    pub claimed_at: u64,
+    /// First second at which the claim can be finalised without acceptance.
+    pub finalisable_at: u64,
+    /// Per task, in order, as in the calldata of the claim.
+    pub tasks: Vec<ClaimedTask>,
+}
+
+/// One task of a claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimedTask {
+    /// Index of the task in the job.
+    pub task: u32,
+    /// Cycles billed.
+    pub cycles: u64,
+    /// Hash over status, exit code, output root and output length.
+    #[schema(value_type = String)]
+    pub inner: B256,
+}
+
+/// A transaction that concerned a deal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DealTransaction {
+    /// What it did, for example `open`, `claim`, `accept`, `finalise`, `timeout`.
+    pub kind: String,
+    /// Transaction hash.
+    #[schema(value_type = String)]
+    pub hash: B256,
+    /// Block number.
+    pub block: u64,
+    /// Gas used by the whole transaction; shared when it settled several deals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gas_used: Option<u64>,
+}
+
+/// A range of a job's tasks at one provider. Answer of `GET /v1/deals/{dealId}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DealView {
+    /// Hash of the terms.
+    #[schema(value_type = String)]
+    pub deal_id: B256,
+    /// What the chain says.
+    pub state: DealState,
+    /// Ed25519 key of the provider's node.
+    #[schema(value_type = String)]
+    pub peer_key: B256,
+    /// The terms.
+    #[schema(value_type = DealSchema)]
+    pub terms: Deal,
+    /// The claim, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<ClaimView>,
+    /// Base units that the provider has received.
+    pub paid: Amount,
+    /// Base units that went back to the buyer.
+    pub refunded: Amount,
+    /// What was sent to the chain about this deal.
+    pub transactions: Vec<DealTransaction>,
+}
+
+/// How a task's program ended. The numbers are those of the inner hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum TaskStatus {
+    /// 0: it called exit or returned.
+    Exited,
+    /// 1: it trapped.
+    Trapped,
+    /// 2: it reached the cycle limit.
+    OutOfCycles,
+    /// 3: it reached the limit of frame slots.
+    OutOfSlots,
+    /// 4: it produced more output than the limit.
+    OutputLimit,
+}
+
+impl TaskStatus {
+    /// The number of the inner hash.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Exited => 0,
+            Self::Trapped => 1,
+            Self::OutOfCycles => 2,
+            Self::OutOfSlots => 3,
+            Self::OutputLimit => 4,
+        }
+    }
+
+    /// The status with this number, if there is one.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Exited),
+            1 => Some(Self::Trapped),
+            2 => Some(Self::OutOfCycles),
+            3 => Some(Self::OutOfSlots),
+            4 => Some(Self::OutputLimit),
+            _ => None,
+        }
+    }
+
+    /// The name used in JSON and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exited => "exited",
+            Self::Trapped => "trapped",
+            Self::OutOfCycles => "outOfCycles",
+            Self::OutOfSlots => "outOfSlots",
+            Self::OutputLimit => "outputLimit",
+        }
+    }
+}
+
+impl fmt::Display for TaskStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The result of one task: one item of `GET /v1/deals/{dealId}/results`. The node has fetched it
+/// from the provider and checked it against the claim; a client checks it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskResult {
+    /// Index of the task in the job.
+    pub task: u32,
+    /// How the program ended.
+    pub status: TaskStatus,
+    /// The program's exit code; 0 unless it exited.
+    pub exit_code: u32,
+    /// Cycles used.
+    pub cycles: u64,
+    /// Merkle root of the output archive.
+    #[schema(value_type = String)]
+    pub output_root: B256,
+    /// Bytes of the output archive.
+    pub output_length: u64,
+    /// Name of the output archive's blob.
+    pub blake3: BlobHash,
+}
+
+/// Body of `POST /v1/deals/{dealId}/accept`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SubmitAccept {
+    /// The buyer's EIP-712 signature over `Accept{dealId, claimHash}`.
+    #[schema(value_type = String)]
+    pub signature: Bytes,
+}
+
+/// Body of `POST /v1/deals/{dealId}/receipts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SubmitReceipt {
+    /// Index of the task in the job.
+    pub task: u32,
+    /// Root of the output that the buyer holds.
+    #[schema(value_type = String)]
+    pub output_root: B256,
+    /// The buyer's EIP-712 signature over `Receipt{dealId, task, outputRoot}`.
+    #[schema(value_type = String)]
+    pub signature: Bytes,
+}
+
+/// The node has taken a signature on and will deliver it; nothing more is asked of the caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Relayed {
+    /// The deal concerned.
+    #[schema(value_type = String)]
+    pub deal_id: B256,
+}
+
+/// One event of a job's life. In the stream its `seq` is the SSE `id`; a client that reconnects
+/// with `Last-Event-ID` receives every later event, so none is lost and none comes twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobEvent {
+    /// 1, 2, 3 … within the job.
+    pub seq: u64,
+    /// Unix seconds.
+    pub time: u64,
+    /// State of the job after the event.
+    pub state: JobState,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: JobEventKind,
+}
+
+/// What happened to a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum JobEventKind {
+    /// The node took the bid.
+    Submitted {},
+    /// A provider was chosen for some tasks.
+    Matched {
+        /// The offer.
+        #[schema(value_type = String)]
+        offer_hash: B256,
+        /// Number of tasks.
+        tasks: u32,
+    },
+    /// A deal opened on the chain.
+    DealOpened {
+        /// The deal.
+        #[schema(value_type = String)]
+        deal_id: B256,
+        /// Who runs it.
+        #[schema(value_type = String)]
+        provider: Address,
+        /// First task.
+        first_task: u32,
+        /// Number of tasks.
+        task_count: u32,
+        /// Last second for a claim.
+        deadline: u64,
+    },
+    /// The provider says what it does. Not verified by anybody.
+    Progress {
+        /// The deal.
+        #[schema(value_type = String)]
+        deal_id: B256,
+        /// Tasks finished so far.
+        tasks_done: u32,
+        /// Cycles of the running task so far.
+        cycles: u64,
+    },
+    /// The provider claimed.
+    DealClaimed {
+        /// The deal.
+        #[schema(value_type = String)]
+        deal_id: B256,
+        /// Hash of the claim.
+        #[schema(value_type = String)]
+        claim_hash: B256,
+        /// Sum of cycles.
+        cycles: Amount,
+        /// Sum of prices.
+        price: Amount,
+    },
+    /// The buyer's acceptance reached the chain.
+    DealAccepted {
+        /// The deal.
+        #[schema(value_type = String)]
+        deal_id: B256,
+        /// Base units paid.
+        paid: Amount,
+    },
+    /// The deal is finished and paid.
+    DealSettled {
+        /// The deal.
+        #[schema(value_type = String)]
+        deal_id: B256,
+        /// Base units paid.
+        paid: Amount,
+    },
+    /// The deal ended without payment; its tasks are on the market again while the bid is live.
+    DealFailed {
+        /// The deal.
+        #[schema(value_type = String)]
+        deal_id: B256,
+        /// How it ended.
+        state: DealState,
+        /// Base units that went back to the buyer, its share of the collateral included.
+        refunded: Amount,
+    },
+    /// Somebody disputes a claim.
+    Challenged {
+        /// The deal.
+        #[schema(value_type = String)]
+        deal_id: B256,
+    },
+    /// The job ended; its state says how. No event follows.
+    Ended {},
+}
+
+/// Answer of `GET /v1/book`: the live orders that this node knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Book {
+    /// Block to which balances and fills belong.
+    pub block: BlockRef,
+    /// Live bids.
+    pub bids: Vec<BookBid>,
+    /// Live offers.
+    pub offers: Vec<BookOffer>,
+}
+
+/// A live bid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BookBid {
+    /// EIP-712 digest.
+    #[schema(value_type = String)]
+    pub hash: B256,
+    /// The order.
+    #[schema(value_type = BidSchema)]
+    pub bid: Bid,
+    /// Its job.
+    #[schema(value_type = JobSpecSchema)]
+    pub job: JobSpec,
+    /// Tasks that no deal covers.
+    pub tasks_open: u32,
+}
+
+/// A live offer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BookOffer {
+    /// EIP-712 digest.
+    #[schema(value_type = String)]
+    pub hash: B256,
+    /// The order.
+    #[schema(value_type = OfferSchema)]
+    pub offer: Offer,
+    /// Slots of its pool without a deal.
+    pub slots_free: u32,
+}
+
+/// What the live offers of one token ask: one item of `GET /v1/market/prices`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PriceSummary {
+    /// What pays.
+    #[schema(value_type = String)]
+    pub token: Address,
+    /// Live offers.
+    pub offers: u32,
+    /// Free slots.
+    pub slots_free: u32,
+    /// Lowest price of 10^18 cycles with 1 GiB of memory reserved.
+    pub unit_price_min: Amount,
+    /// Median of the same over free slots.
+    pub unit_price_median: Amount,
+    /// Highest of the same.
+    pub unit_price_max: Amount,
+    /// Lowest start fee.
+    pub start_fee_min: Amount,
+    /// Highest signed speed, cycles per second.
+    pub speed_max: u64,
+}
+
+/// Query of `GET /v1/market/history`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HistoryQuery {
+    /// At most this many, newest first; 1 to 1000, 100 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// A settled deal: one item of `GET /v1/market/history`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Trade {
+    /// The deal.
+    #[schema(value_type = String)]
+    pub deal_id: B256,
+    /// Who paid.
+    #[schema(value_type = String)]
+    pub buyer: Address,
+    /// Who was paid.
+    #[schema(value_type = String)]
+    pub provider: Address,
+    /// What paid.
+    #[schema(value_type = String)]
+    pub token: Address,
+    /// Number of tasks.
+    pub tasks: u32,
+    /// Sum of cycles.
+    pub cycles: Amount,
+    /// Sum of prices.
+    pub price: Amount,
+    /// Unix seconds of the opening.
+    pub opened_at: u64,
+    /// Unix seconds of the payment.
+    pub paid_at: u64,
+}
+
+/// Body of `POST /v1/explain` and `POST /v1/quote`: a bid that need not be signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BidQuestion {
+    /// The order.
+    #[schema(value_type = BidSchema)]
+    pub bid: Bid,
+    /// Its job.
+    #[schema(value_type = JobSpecSchema)]
+    pub job: JobSpec,
+}
+
+/// Why a bid is or is not served. Answered from the local book, without a message sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// Live offers looked at.
+    pub offers: u32,
+    /// Offers that could take at least one task now.
+    pub acceptable: u32,
+    /// One sentence, for people.
+    pub summary: String,
+    /// What is wrong with the bid itself, whatever the offers are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bid_problem: Option<ErrorBody>,
+    /// Per constraint, how many live offers fail it. An offer can fail several.
+    pub failures: Vec<ConstraintFailure>,
+    /// The cheapest single change that would match, if one change suffices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cheapest_change: Option<Change>,
+}
+
+/// One constraint that live offers fail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConstraintFailure {
+    /// Stable code, for example `M-003`.
+    pub code: String,
+    /// Field of the bid, in camelCase.
+    pub field: String,
+    /// Live offers that fail it.
+    pub offers: u32,
+    /// One sentence, for people.
+    pub message: String,
+}
+
+/// A change of one field of a bid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// Field of the bid, in camelCase.
+    pub field: String,
+    /// Present value, decimal or hex as in the bid.
+    pub from: String,
+    /// Value that would match.
+    pub to: String,
+    /// The offer that would then take the bid.
+    #[schema(value_type = String)]
+    pub offer_hash: B256,
+    /// One sentence, for people.
+    pub message: String,
+}
+
+/// What a bid would get now. Nothing is reserved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Quote {
+    /// How the tasks would be spread.
+    pub fills: Vec<QuoteFill>,
+    /// Tasks that no offer could take now.
+    pub tasks_unplaced: u32,
+    /// Sum of the fills' expected costs, base units.
+    pub expected_cost: Amount,
+    /// Most that the fills can cost: what would be escrowed.
+    pub escrow: Amount,
+    /// Balance that the buyer must have on the market: escrow and tips.
+    pub balance_needed: Amount,
+    /// Seconds until the last fill is expected to end.
+    pub expected_s: u64,
+    /// Whether cheating would pay.
+    pub cheating: CheatingQuote,
+}
+
+/// A part of a [`Quote`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QuoteFill {
+    /// The offer.
+    #[schema(value_type = String)]
+    pub offer_hash: B256,
+    /// The provider.
+    #[schema(value_type = String)]
+    pub provider: Address,
+    /// Ed25519 key of its node.
+    #[schema(value_type = String)]
+    pub peer_key: B256,
+    /// Number of tasks.
+    pub tasks: u32,
+    /// Base units expected.
+    pub expected_cost: Amount,
+    /// Base units escrowed.
+    pub escrow: Amount,
+    /// Base units that the provider puts up.
+    pub collateral: Amount,
+    /// Seconds expected.
+    pub expected_s: u64,
+}
+
+/// What a provider that returns a false result stands to gain, if it is checked with the
+/// probability that `caught_bps` gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheatingQuote {
+    /// Whether cheating pays in expectation.
+    pub pays: bool,
+    /// What an uncaught cheat gains: the price of the work not done, base units.
+    pub gain: Amount,
+    /// What a caught cheat loses for good: the burned half of its collateral, base units.
+    pub loss: Amount,
+    /// Share of deals, in basis points, that must be checked for cheating to break even.
+    pub break_even_bps: u32,
+}
+
+/// Answer of `GET /v1/accounts/{address}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// The account.
+    #[schema(value_type = String)]
+    pub address: Address,
+    /// Orders with another counter are dead.
+    pub counter: u64,
+    /// Balances on the market, one per known token that the account has ever held there.
+    pub balances: Vec<Balance>,
+}
+
+/// A balance on the market.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Balance {
+    /// The token.
+    pub token: TokenInfo,
+    /// Base units free to be used in deals.
+    pub available: Amount,
+    /// Base units that the account's live bids may still use.
+    pub committed: Amount,
+    /// Base units asked back.
+    pub withdrawing: Amount,
+    /// Unix seconds from which they can be taken; 0 if nothing was asked.
+    pub withdrawable_at: u64,
+}
+
+/// What a provider's node is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ProviderState {
+    /// Offers are live.
+    Offering,
+    /// No new offers; running deals are finished.
+    Draining,
+    /// Drained: nothing runs.
+    Drained,
+    /// Something keeps the node from offering; `problem` says what.
+    Blocked,
+}
+
+/// Answer of `GET /v1/provider` and `POST /v1/provider/drain`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderStatus {
+    /// The provider's account.
+    #[schema(value_type = String)]
+    pub address: Address,
+    /// What the node is doing.
+    pub state: ProviderState,
+    /// Why it does not offer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<ErrorBody>,
+    /// Slots in all.
+    pub slots: u32,
+    /// Slots with a deal or a reservation.
+    pub slots_busy: u32,
+    /// Signed speed, cycles per second.
+    pub speed: u64,
+    /// Hashes of the live offers.
+    #[schema(value_type = Vec<String>)]
+    pub offers: Vec<B256>,
+    /// Deals that are not over.
+    pub deals_open: u32,
+    /// Deals paid so far.
+    pub deals_settled: u64,
+    /// Deals lost to a deadline or a dispute.
+    pub deals_failed: u64,
+    /// Per token, what came in.
+    pub earnings: Vec<Earnings>,
+}
+
+/// What a provider earned in one token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Earnings {
+    /// The token.
+    pub token: TokenInfo,
+    /// Base units paid.
+    pub paid: Amount,
+    /// Base units claimed and not yet paid.
+    pub pending: Amount,
+    /// Base units of collateral locked.
+    pub locked: Amount,
+    /// Base units of collateral lost.
+    pub slashed: Amount,
+}
+
+/// Answer of `GET /v1/verifier`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VerifierStatus {
+    /// Claims seen.
+    pub claims_seen: u64,
+    /// Tasks re-executed.
+    pub tasks_checked: u64,
+    /// Tasks whose claim was right.
+    pub tasks_agreed: u64,
+    /// Tasks whose claim was wrong; see `GET /v1/disputes`.
+    pub tasks_mismatched: u64,
+    /// Tasks that could not be checked, for example because their blobs were not served.
+    pub tasks_unavailable: u64,
+    /// Tasks waiting.
+    pub queue: u32,
+}
+
+/// A claim that this node found to be wrong: one item of `GET /v1/disputes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Dispute {
+    /// `keccak256(abi.encode(dealId, task))`.
+    #[schema(value_type = String)]
+    pub id: B256,
+    /// The deal.
+    #[schema(value_type = String)]
+    pub deal_id: B256,
+    /// Index of the task in the job.
+    pub task: u32,
+    /// Whose claim.
+    #[schema(value_type = String)]
+    pub provider: Address,
+    /// Cycles claimed.
+    pub claimed_cycles: u64,
+    /// Inner hash claimed.
+    #[schema(value_type = String)]
+    pub claimed_inner: B256,
+    /// Cycles found.
+    pub found_cycles: u64,
+    /// Inner hash found.
+    #[schema(value_type = String)]
+    pub found_inner: B256,
+    /// Unix seconds at which it was found.
+    pub found_at: u64,
+    /// Last second at which it can be challenged on the chain.
+    pub challengeable_until: u64,
+}
