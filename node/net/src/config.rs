@@ -1,0 +1,125 @@
+//! What a node's network is told at start, and every limit of it.
+
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use libp2p::Multiaddr;
+
+/// Configuration of [`crate::Network::start`].
+#[derive(Clone, Debug)]
+pub struct NetworkConfig {
+    /// Chain of the market: part of the gossip topic.
+    pub chain_id: u64,
+    /// Market contract: part of the gossip topic.
+    pub market: Address,
+    /// Shards of the book that this node takes part in. One global shard, 0, suffices below
+    /// 200 orders/s.
+    pub shards: Vec<u16>,
+    /// Addresses to listen on, e.g. `/ip4/0.0.0.0/tcp/4600`, `/ip4/0.0.0.0/udp/4600/quic-v1`.
+    /// Port 0 lets the system choose; [`crate::NetworkHandle::addresses`] tells what it chose.
+    pub listen: Vec<Multiaddr>,
+    /// Addresses under which others reach this node, if the operator knows them.
+    pub external: Vec<Multiaddr>,
+    /// Nodes to join by, each address ending in `/p2p/PEER`.
+    pub bootstrap: Vec<Multiaddr>,
+    /// Whether strangers can dial this node.
+    pub reachability: Reachability,
+    /// Whether to relay connections for nodes behind NAT, within libp2p's default limits
+    /// (2 minutes, 128 KiB per circuit: enough to punch a hole, not to move blobs).
+    pub relay: bool,
+    /// Limits on what strangers can use up.
+    pub limits: NetworkLimits,
+}
+
+impl NetworkConfig {
+    /// A node of one market, on OS-assigned ports of all interfaces, shard 0, without bootstrap.
+    pub fn new(chain_id: u64, market: Address) -> Self {
+        Self {
+            chain_id,
+            market,
+            shards: vec![0],
+            listen: ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"]
+                .iter()
+                .filter_map(|address| address.parse().ok())
+                .collect(),
+            external: Vec::new(),
+            bootstrap: Vec::new(),
+            reachability: Reachability::Detect,
+            relay: false,
+            limits: NetworkLimits::default(),
+        }
+    }
+}
+
+/// Whether strangers can dial a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reachability {
+    /// Every listen address can be dialled (a server, or a network on one host): the node
+    /// serves the discovery table at once.
+    Public,
+    /// Other nodes test the addresses (AutoNAT v2). Until one is confirmed, the node asks for
+    /// relay reservations and is found through them.
+    Detect,
+}
+
+/// Limits on what strangers can make a node spend. All of them hold per node.
+#[derive(Clone, Debug)]
+pub struct NetworkLimits {
+    /// Most established connections.
+    pub connections_max: u32,
+    /// Most established connections that others opened.
+    pub connections_incoming_max: u32,
+    /// Most connections being set up.
+    pub connections_pending_max: u32,
+    /// Most connections to one peer (two: TCP and QUIC may race; a relayed one is upgraded).
+    pub connections_per_peer_max: u32,
+    /// No further connection is accepted while the process has more than this resident, bytes.
+    pub memory_bytes_max: usize,
+    /// Gossiped orders of one peer that reach the validator, per second, sustained.
+    pub orders_per_peer_per_s: u32,
+    /// Gossiped orders of one peer that reach the validator at once.
+    pub orders_per_peer_burst: u32,
+    /// Orders waiting for a verdict. More are ignored (and found again by [`crate::NetworkHandle::sync_book`]).
+    pub orders_pending_max: usize,
+    /// Blob streams served at once, in total and to one peer.
+    pub blob_streams_max: usize,
+    /// See `blob_streams_max`.
+    pub blob_streams_per_peer_max: usize,
+    /// Blobs fetched at once.
+    pub blob_fetches_max: usize,
+    /// Book and deal streams served at once, in total and to one peer.
+    pub request_streams_max: usize,
+    /// See `request_streams_max`.
+    pub request_streams_per_peer_max: usize,
+    /// Longest wait for a connection by key, discovery included.
+    pub connect_timeout: Duration,
+    /// Longest silence inside a transfer: the next 16 KiB or the next frame must come within it.
+    pub idle_timeout: Duration,
+    /// Longest deal request, answer included.
+    pub deal_timeout: Duration,
+}
+
+impl Default for NetworkLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 256,
+            connections_incoming_max: 192,
+            connections_pending_max: 64,
+            connections_per_peer_max: 4,
+            memory_bytes_max: 4 << 30,
+            // Twice the 200 orders/s above which the book is split into shards: an honest peer
+            // forwards each order at most once.
+            orders_per_peer_per_s: 400,
+            orders_per_peer_burst: 2_000,
+            orders_pending_max: 4_096,
+            blob_streams_max: 64,
+            blob_streams_per_peer_max: 8,
+            blob_fetches_max: 32,
+            request_streams_max: 64,
+            request_streams_per_peer_max: 8,
+            connect_timeout: Duration::from_secs(20),
+            idle_timeout: Duration::from_secs(15),
+            deal_timeout: Duration::from_secs(20),
+        }
+    }
+}
