@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The rules of Outcry: what every node, the contracts and the SDKs must compute alike.
+//!
+//! Stage of a job served here: all of them, as pure functions. Orders are encoded and hashed
+//! ([`types`], [`hash`], [`wire`], [`signature`]), priced ([`money`]), and a finished deal becomes a
+//! claim ([`status`], [`claim`], [`merkle`]). Every limit has a name in [`limits`].
+//!
+//! This crate never touches a file, a socket, a clock, a source of randomness or a float: facts come
+//! in as arguments, decisions go out as values. `SPEC.md` states the same in prose, and
+//! `vectors/*.json` binds it to Solidity and TypeScript.
+
+#![forbid(unsafe_code)]
+
+pub mod claim;
+pub mod hash;
+pub mod limits;
+pub mod merkle;
+pub mod money;
+pub mod signature;
+pub mod status;
+pub mod types;
+pub mod wire;

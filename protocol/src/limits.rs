@@ -1,0 +1,77 @@
+//! Every limit of the protocol, named, with its reason. Whatever a stranger can make grow is here.
+//!
+//! Limits of one node's own resources (connections, disk) are its configuration, not rules.
+
+/// Most bytes of an order's ABI encoding and its signature together. A gossip message of this
+/// size still fits one TCP segment or QUIC packet with its framing on usual links.
+pub const ORDER_BYTES_MAX: usize = 1024;
+/// Most bytes of an ABI-encoded [`crate::types::JobSpec`]; it is logged when a deal opens.
+pub const JOB_BYTES_MAX: usize = 1024;
+/// Most bytes of a gossip message: order, signature and job.
+pub const MESSAGE_BYTES_MAX: usize = ORDER_BYTES_MAX + JOB_BYTES_MAX;
+
+/// Depth at which 2^64 bytes fit (2^57 leaves of 128 bytes): no archive is longer.
+pub const MERKLE_DEPTH_MAX: u32 = 57;
+
+/// Most tasks of one deal, and so of one claim: 2,048 tasks at 1.5k gas and 38 bytes each stay
+/// below a transaction's 2^24 gas.
+pub const TASKS_PER_DEAL_MAX: u32 = 2048;
+/// Most tasks of a job. A million tasks is more than 500 deals, so that a book entry and the
+/// manifest (about 200 bytes a task) stay bounded.
+pub const TASKS_PER_JOB_MAX: u32 = 1 << 20;
+/// Most cycles of one task: hours of native work; longer work is a chain of tasks. A claim has 48
+/// bits for the count.
+pub const CYCLE_LIMIT_MAX: u64 = 1 << 44;
+/// Most 64 KiB pages of memory: the whole 32-bit address space.
+pub const PAGE_LIMIT_MAX: u32 = 65_536;
+/// Most frame slots (8 bytes each) at once: 2^26 are 512 MiB, beyond which a native stack that
+/// outlasts the limit can't be promised.
+pub const SLOT_LIMIT_MAX: u64 = 1 << 26;
+/// Most bytes of one task's output archive.
+pub const OUTPUT_LIMIT_MAX: u64 = 1 << 36;
+
+/// Most that any price, fee, cap or tip may be, in base units: 2^100 leaves 28 bits for counts and
+/// multiples before 128 bits overflow, and is 10^12 whole coins of 18 decimals.
+pub const PRICE_MAX: u128 = 1 << 100;
+/// Largest collateral multiple in basis points: 100 times the price.
+pub const COLLATERAL_BPS_MAX: u32 = 1_000_000;
+/// Basis points of one whole.
+pub const BPS: u32 = 10_000;
+/// Unit prices are base units per this many cycles (10^18).
+pub const CYCLES_PER_UNIT_PRICE: u128 = 1_000_000_000_000_000_000;
+
+/// Fastest speed an offer may sign, cycles per second: 10^13, a thousand times today's core.
+pub const SPEED_MAX: u64 = 10_000_000_000_000;
+/// Most slots of an offer: a machine room behind one key; larger ones use several capacity ids.
+pub const SLOTS_MAX: u32 = 4096;
+/// Longest queue timeout in seconds (one day): collateral stands still meanwhile.
+pub const QUEUE_TIMEOUT_S_MAX: u32 = 86_400;
+/// Longest execution timeout in seconds (thirty days).
+pub const EXECUTION_TIMEOUT_S_MAX: u32 = 30 * 86_400;
+/// Shortest queue timeout in seconds: fetching inputs and a block or two fit into it.
+pub const QUEUE_TIMEOUT_S_MIN: u32 = 1;
+/// How far in the future a bid may expire, in seconds (seven days): live bids count against a
+/// balance and occupy the book.
+pub const BID_LIFE_S_MAX: u64 = 7 * 86_400;
+/// How far in the future an offer may expire, in seconds (one hour): offers are renewed.
+pub const OFFER_LIFE_S_MAX: u64 = 3_600;
+/// Numbers of regions: one bit each in `Bid.regions`.
+pub const REGIONS: u16 = 256;
+
+/// Most live bids of one account in the book.
+pub const BIDS_PER_ACCOUNT_MAX: usize = 1024;
+/// Most live offers of one account in the book.
+pub const OFFERS_PER_ACCOUNT_MAX: usize = 1024;
+/// Most live bids in the book: at 2 KiB each with its job, 200 MiB.
+pub const BIDS_MAX: usize = 100_000;
+/// Most live offers in the book.
+pub const OFFERS_MAX: usize = 100_000;
+/// Most open or freed ranges of one bid that the book keeps: a bid of the most tasks in deals of
+/// the most tasks has 512; smaller deals of a huge job wait until some close.
+pub const RANGES_PER_BID_MAX: usize = 4096;
+
+/// Most matches that one epoch emits for one bid; what is left waits for the next block.
+pub const MATCHES_PER_BID_MAX: usize = 256;
+
+/// Largest protocol fee in basis points, immutable in the contract (5%).
+pub const FEE_BPS_MAX: u16 = 500;
