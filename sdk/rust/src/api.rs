@@ -37,11 +37,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
+use outcry_protocol::status::Status;
 use outcry_protocol::types::{Bid, Deal, JobSpec, Offer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
 
-use crate::schema::{BidSchema, DealSchema, JobSpecSchema, OfferSchema};
+use crate::schema::{BidSchema, DealSchema, JobSpecSchema, OfferSchema, StatusSchema};
 
 /// A non-negative integer below 2^256 that travels as a decimal string, because JSON numbers are
 /// exact only below 2^53. Money is in base units of its token.
@@ -697,64 +698,6 @@ pub struct DealView {
     pub transactions: Vec<DealTransaction>,
 }
 
-/// How a task's program ended. The numbers are those of the inner hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum TaskStatus {
-    /// 0: it called exit or returned.
-    Exited,
-    /// 1: it trapped.
-    Trapped,
-    /// 2: it reached the cycle limit.
-    OutOfCycles,
-    /// 3: it reached the limit of frame slots.
-    OutOfSlots,
-    /// 4: it produced more output than the limit.
-    OutputLimit,
-}
-
-impl TaskStatus {
-    /// The number of the inner hash.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Exited => 0,
-            Self::Trapped => 1,
-            Self::OutOfCycles => 2,
-            Self::OutOfSlots => 3,
-            Self::OutputLimit => 4,
-        }
-    }
-
-    /// The status with this number, if there is one.
-    pub const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Self::Exited),
-            1 => Some(Self::Trapped),
-            2 => Some(Self::OutOfCycles),
-            3 => Some(Self::OutOfSlots),
-            4 => Some(Self::OutputLimit),
-            _ => None,
-        }
-    }
-
-    /// The name used in JSON and on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Exited => "exited",
-            Self::Trapped => "trapped",
-            Self::OutOfCycles => "outOfCycles",
-            Self::OutOfSlots => "outOfSlots",
-            Self::OutputLimit => "outputLimit",
-        }
-    }
-}
-
-impl fmt::Display for TaskStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
 /// The result of one task: one item of `GET /v1/deals/{dealId}/results`. The node has fetched it
 /// from the provider and checked it against the claim; a client checks it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -763,7 +706,8 @@ pub struct TaskResult {
     /// Index of the task in the job.
     pub task: u32,
     /// How the program ended.
-    pub status: TaskStatus,
+    #[schema(value_type = StatusSchema)]
+    pub status: Status,
     /// The program's exit code; 0 unless it exited.
     pub exit_code: u32,
     /// Cycles used.

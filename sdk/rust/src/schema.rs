@@ -226,3 +226,19 @@ pub(crate) struct ResourcesSchema {
     /// MiB of outgoing traffic.
     egress_mib: u32,
 }
+
+/// How a task's program ended.
+#[derive(ToSchema)]
+#[schema(as = Status, rename_all = "camelCase")]
+pub(crate) enum StatusSchema {
+    /// It ended with an exit code.
+    Exited,
+    /// It trapped.
+    Trapped,
+    /// It reached the cycle limit.
+    OutOfCycles,
+    /// It exceeded the limit of frame slots.
+    OutOfFrameSlots,
+    /// Its output would have exceeded the limit.
+    OutputLimitExceeded,
+}
