@@ -143,11 +143,22 @@ struct Deal {
     uint64 openedAt;
     /// Last second at which a claim is valid.
     uint64 deadline;
-    uint16 feeBps;
-    /// salt of the bid, to find its bits again.
+    /// Salt of the bid, to find its bits again.
     uint256 bidSalt;
-    uint64 bidExpiry;
-    uint64 bidCounter;
+    /// What the deal reserves, packed for indexers, low bits first:
+    /// memoryMib (32), diskMib (32), egressMib (32), gpuClass (16), gpuCount (16), region (8).
+    uint256 resources;
+}
+
+/// What a provider claims for a deal; the market computes all three from the claim's calldata.
+/// `claimHash = keccak256(abi.encode(keccak256("outcry.claim.v1"), dealId, Claim))`.
+struct Claim {
+    /// Merkle root over the halted-state hashes of the deal's tasks, in order.
+    bytes32 resultRoot;
+    /// Sum over the tasks.
+    uint64 cycles;
+    /// Sum over the tasks.
+    uint128 price;
 }
 
 /// The buyer's word that a claim is right: releases the price, never the collateral.
