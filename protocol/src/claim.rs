@@ -8,6 +8,7 @@ use alloy_primitives::{B256, hex};
 use crate::hash;
 use crate::limits::{CYCLE_LIMIT_MAX, TASKS_PER_DEAL_MAX};
 use crate::money::Tariff;
+pub use crate::types::Claim;
 use crate::types::Deal;
 
 /// Bytes of one task in a claim's calldata.
@@ -20,17 +21,6 @@ pub struct TaskResult {
     pub cycles: u64,
     /// See [`hash::inner_hash`].
     pub inner: B256,
-}
-
-/// The totals that later calls bring along; the market stores a hash of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Claim {
-    /// Merkle root over the halted-state hashes of the deal's tasks.
-    pub result_root: B256,
-    /// Sum of the tasks' cycles.
-    pub cycles: u64,
-    /// Sum of the tasks' prices, base units.
-    pub price: u128,
 }
 
 /// Why a claim was refused.
@@ -155,7 +145,7 @@ pub fn compute(deal: &Deal, tasks: &[TaskResult]) -> Result<Claim, ClaimError> {
         .iter()
         .fold(0u64, |sum, t| sum.saturating_add(t.cycles));
     Ok(Claim {
-        result_root,
+        resultRoot: result_root,
         cycles,
         price,
     })
@@ -165,7 +155,7 @@ impl Claim {
     /// What the buyer's `Accept` and the provider's `ClaimRelay` sign.
     #[must_use]
     pub fn hash(&self, deal_id: B256) -> B256 {
-        hash::claim_hash(deal_id, self.result_root, self.cycles, self.price)
+        hash::claim_hash(deal_id, self.resultRoot, self.cycles, self.price)
     }
 }
 

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod claim;
+pub mod deal;
 pub mod hash;
 pub mod limits;
 pub mod merkle;

@@ -19,7 +19,7 @@ mod generated {
         "../contracts/src/types/Orders.sol"
     );
 }
-pub use generated::{Accept, Bid, ClaimRelay, Deal, JobSpec, Offer, Receipt, Resources};
+pub use generated::{Accept, Bid, Claim, ClaimRelay, Deal, JobSpec, Offer, Receipt, Resources};
 
 /// How one field looks in JSON.
 trait Field: Sized {
@@ -198,10 +198,13 @@ json!(Deal {
     providerTip: u128,
     openedAt: u64,
     deadline: u64,
-    feeBps: u16,
     bidSalt: U256,
-    bidExpiry: u64,
-    bidCounter: u64,
+    resources: U256,
+});
+json!(Claim {
+    resultRoot: B256,
+    cycles: u64,
+    price: u128
 });
 json!(Accept {
     dealId: B256,
