@@ -1,4 +1,15 @@
 //! The client of Outcry, for programs that buy compute.
 
 pub mod api;
+mod error;
+mod keystore;
+mod network;
+mod node;
 mod schema;
+mod sse;
+pub mod units;
+
+pub use error::{Error, Kind};
+pub use keystore::{KeyEntry, Keystore, load_key_file, needs_password, parse_key};
+pub use network::Network;
+pub use node::Node;
