@@ -3,6 +3,7 @@
 pub mod api;
 mod error;
 mod keystore;
+mod manifest;
 mod network;
 mod node;
 mod schema;
@@ -11,5 +12,6 @@ pub mod units;
 
 pub use error::{Error, Kind};
 pub use keystore::{KeyEntry, Keystore, load_key_file, needs_password, parse_key};
+pub use manifest::{BlobRef, Manifest, TaskInput};
 pub use network::Network;
 pub use node::Node;
