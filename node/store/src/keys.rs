@@ -83,8 +83,8 @@ impl Key {
         self.0.strip_prefix(prefix.as_bytes())
     }
 
-    /// For adapters, which get keys back as bytes.
-    pub(crate) fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
+    /// The key that was encoded as these bytes; for adapters, and for records that list keys.
+    pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
     }
 }
