@@ -11,11 +11,14 @@
 #![forbid(unsafe_code)]
 
 pub mod claim;
+pub mod codes;
 pub mod deal;
 pub mod hash;
+pub mod lifecycle;
 pub mod limits;
 pub mod merkle;
 pub mod money;
+pub mod order;
 pub mod signature;
 pub mod status;
 pub mod types;

@@ -75,3 +75,8 @@ pub const MATCHES_PER_BID_MAX: usize = 256;
 
 /// Largest protocol fee in basis points, immutable in the contract (5%).
 pub const FEE_BPS_MAX: u16 = 500;
+
+/// Latest machine version whose rules this code knows.
+pub const MACHINE_VERSION_MAX: u32 = 1;
+/// Pages of 64 KiB in one MiB.
+pub const PAGES_PER_MIB: u32 = 16;

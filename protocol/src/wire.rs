@@ -2,7 +2,7 @@
 //!
 //! A message has exactly one encoding: decoding refuses words with bits outside their type, trailing
 //! bytes and messages beyond the limits, so the hash of the bytes can serve as the message's id.
-//! Decoding checks form only; `order` validates, [`crate::signature`] judges the signature.
+//! Decoding checks form only; [`crate::order`] validates, [`crate::signature`] judges the signature.
 //! Vectors: `wire.json`.
 
 use alloy_sol_types::{SolType, SolValue};
@@ -31,7 +31,7 @@ pub struct SignedBid {
     pub bid: Bid,
     /// 65, 64 or, for contract accounts, any number of bytes that keeps the order within 1 KiB.
     pub signature: Vec<u8>,
-    /// `jobHash` is its hash; `order::validate_bid` checks that.
+    /// `jobHash` is its hash; [`crate::order::validate_bid`] checks that.
     pub job: JobSpec,
 }
 
