@@ -194,6 +194,15 @@ impl Store for RedbStore {
 impl StoreError {
     fn from_redb(error: impl Into<redb::Error>) -> Self {
         match error.into() {
+            // So redb reports a file that is empty, cut short or of another format.
+            redb::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                Self::Damaged(error.to_string())
+            }
             redb::Error::Io(error) => Self::Io(error),
             redb::Error::DatabaseAlreadyOpen => {
                 Self::Io(io::Error::other("the file is open in another process"))
@@ -203,5 +212,103 @@ impl StoreError {
             }
             error => Self::Damaged(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    };
+
+    use redb::{StorageBackend, backends::FileBackend};
+
+    use super::*;
+    use crate::keys;
+
+    /// A disk that is full after a number of operations.
+    #[derive(Debug)]
+    struct FullDisk {
+        file: FileBackend,
+        /// Operations that still work; the test refills it.
+        room: Arc<AtomicI64>,
+    }
+
+    impl FullDisk {
+        fn spend(&self) -> io::Result<()> {
+            if self.room.fetch_sub(1, Ordering::SeqCst) > 0 {
+                return Ok(());
+            }
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    impl StorageBackend for FullDisk {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.file.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.spend()?;
+            self.file.set_len(len)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            self.spend()?;
+            self.file.sync_data()
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.spend()?;
+            self.file.write(offset, data)
+        }
+        fn close(&self) -> io::Result<()> {
+            self.file.close()
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_at_any_write_loses_nothing_and_is_used_again_when_it_has_room() {
+        let base = tempfile::tempdir().unwrap();
+        let room = Arc::new(AtomicI64::new(i64::MAX));
+        let mut refused = 0;
+        let mut operations = 0;
+        // Every position in the commit of the second batch, until one finds room for all of it.
+        for position in 0.. {
+            let path = base.path().join(format!("{position}.redb"));
+            room.store(i64::MAX, Ordering::SeqCst);
+            let disk = Arc::clone(&room);
+            let store = RedbStore::open_by(&path, move |path| {
+                let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+                let disk = FullDisk { file: FileBackend::new(file)?, room: Arc::clone(&disk) };
+                Database::builder().create_with_backend(disk)
+            })
+            .unwrap();
+            let (first, second) = (keys::deal(&[1; 32]), keys::deal(&[2; 32]));
+            store.apply(Batch::new().put(first.clone(), *b"acknowledged")).unwrap();
+            let mut batch = Batch::new();
+            batch.put(second.clone(), vec![2; 200_000]).delete(keys::deal(&[3; 32]));
+
+            room.store(position, Ordering::SeqCst);
+            let outcome = store.apply(&batch);
+            if outcome.is_ok() {
+                operations = position;
+                break;
+            }
+            refused += 1;
+            let error = outcome.unwrap_err();
+            assert!(matches!(error, StoreError::Io(_)), "{error}");
+            assert!(store.apply(&batch).is_err(), "still no room");
+
+            room.store(i64::MAX, Ordering::SeqCst);
+            assert_eq!(store.get(&first).unwrap().unwrap(), b"acknowledged");
+            let there = store.get(&second).unwrap();
+            assert!(there.is_none_or(|value| value == vec![2; 200_000]), "half a batch");
+            store.apply(&batch).unwrap();
+            assert_eq!(store.get(&second).unwrap().unwrap().len(), 200_000);
+        }
+        assert!(refused > 2 && refused == operations, "{refused} of {operations}");
     }
 }
