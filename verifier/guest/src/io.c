@@ -6,17 +6,24 @@
 #include "machine.h"
 #include "output.h"
 
-enum { IOV_BYTES = 8, IOV_MAX = 1024 };
+enum { BUFFERS_MAX = 1024 };
 
-// Checks a list of buffers before anything moves; `*total` is what they hold together.
-static wasi_errno check_buffers(user_addr iovs, uint32_t count, uint32_t *total) {
-    if (count > IOV_MAX) return E_INVAL;
-    if (!user_holds(iovs, (uint64_t)count * IOV_BYTES)) return E_FAULT;
+// The buffers of one call, as the user lists them (an iovec is the same 8 bytes). Kept here, because
+// what is read may overwrite the user's list.
+static struct buffer {
+    user_addr at;
+    uint32_t len;
+} buffers[BUFFERS_MAX];
+
+// Takes over a list of buffers and checks them before anything moves; `*total` is what they hold together.
+static wasi_errno take_buffers(user_addr list, uint32_t count, uint32_t *total) {
+    if (count > BUFFERS_MAX) return E_INVAL;
+    if (!user_holds(list, (uint64_t)count * sizeof *buffers)) return E_FAULT;
+    if (count) user_read(buffers, list, count * sizeof *buffers);
     uint64_t sum = 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t len = user_load32(iovs + i * IOV_BYTES + 4);
-        if (!user_holds(user_load32(iovs + i * IOV_BYTES), len)) return E_FAULT;
-        sum += len;
+        if (!user_holds(buffers[i].at, buffers[i].len)) return E_FAULT;
+        sum += buffers[i].len;
     }
     if (sum > UINT32_MAX) return E_INVAL;
     *total = (uint32_t)sum;
@@ -24,11 +31,11 @@ static wasi_errno check_buffers(user_addr iovs, uint32_t count, uint32_t *total)
 }
 
 // Fills the buffers from `at` on; returns how many bytes there were.
-static uint32_t read_content(const struct content *content, uint64_t at, user_addr iovs, uint32_t count) {
+static uint32_t read_content(const struct content *content, uint64_t at, uint32_t count) {
     uint32_t done = 0;
     for (uint32_t i = 0; i < count; i++) {
-        user_addr dst = user_load32(iovs + i * IOV_BYTES);
-        uint32_t len = user_load32(iovs + i * IOV_BYTES + 4);
+        user_addr dst = buffers[i].at;
+        uint32_t len = buffers[i].len;
         while (len > 0 && at < content->size) {
             const uint8_t *bytes;
             uint32_t run = content_peek(content, at, len, &bytes);
@@ -40,11 +47,11 @@ static uint32_t read_content(const struct content *content, uint64_t at, user_ad
 }
 
 // Writes the buffers from `at` on; returns how many bytes the memory had room for.
-static uint32_t write_content(struct content *content, uint64_t at, user_addr iovs, uint32_t count) {
+static uint32_t write_content(struct content *content, uint64_t at, uint32_t count) {
     uint32_t done = 0;
     for (uint32_t i = 0; i < count; i++) {
-        user_addr src = user_load32(iovs + i * IOV_BYTES);
-        uint32_t len = user_load32(iovs + i * IOV_BYTES + 4);
+        user_addr src = buffers[i].at;
+        uint32_t len = buffers[i].len;
         while (len > 0) {
             uint32_t run;
             uint8_t *room = content_room(content, at, len, &run);
@@ -77,11 +84,11 @@ EXPORT(fd_read) wasi_errno fd_read(uint32_t fd, user_addr iovs, uint32_t count, 
     struct descriptor *descriptor;
     uint32_t total;
     wasi_errno error = readable(fd, RIGHT_FD_READ, &descriptor);
-    if (!error) error = check_buffers(iovs, count, &total);
+    if (!error) error = take_buffers(iovs, count, &total);
     if (error) return error;
     if (!user_holds(nread, 4)) return E_FAULT;
     struct content *content = descriptor->kind == STDIN ? &standard[0] : &descriptor->node->as.file;
-    uint32_t done = read_content(content, descriptor->position, iovs, count);
+    uint32_t done = read_content(content, descriptor->position, count);
     descriptor->position += done;
     user_store32(nread, done);
     return E_OK;
@@ -91,19 +98,18 @@ EXPORT(fd_pread) wasi_errno fd_pread(uint32_t fd, user_addr iovs, uint32_t count
     struct descriptor *descriptor;
     uint32_t total;
     wasi_errno error = seekable(fd, RIGHT_FD_READ, &descriptor);
-    if (!error) error = check_buffers(iovs, count, &total);
+    if (!error) error = take_buffers(iovs, count, &total);
     if (error) return error;
     if (!user_holds(nread, 4)) return E_FAULT;
-    user_store32(nread, read_content(&descriptor->node->as.file, at, iovs, count));
+    user_store32(nread, read_content(&descriptor->node->as.file, at, count));
     return E_OK;
 }
 
-static wasi_errno write_file(struct node *file, uint64_t at, user_addr iovs, uint32_t count, uint32_t total,
-                             uint32_t *done) {
+static wasi_errno write_file(struct node *file, uint64_t at, uint32_t count, uint32_t total, uint32_t *done) {
     *done = 0;
     if (total == 0) return E_OK;
     if (at > CONTENT_SIZE_MAX || total > CONTENT_SIZE_MAX - at) return E_FBIG;
-    *done = write_content(&file->as.file, at, iovs, count);
+    *done = write_content(&file->as.file, at, count);
     file->mtim = file->ctim = clock_now_ns();
     return *done > 0 ? E_OK : E_NOSPC;
 }
@@ -112,17 +118,17 @@ EXPORT(fd_write) wasi_errno fd_write(uint32_t fd, user_addr iovs, uint32_t count
     struct descriptor *descriptor;
     uint32_t total, done;
     wasi_errno error = readable(fd, RIGHT_FD_WRITE, &descriptor);
-    if (!error) error = check_buffers(iovs, count, &total);
+    if (!error) error = take_buffers(iovs, count, &total);
     if (error) return error;
     if (!user_holds(nwritten, 4)) return E_FAULT;
     if (descriptor->kind == FILE) {
         if (descriptor->flags & FDFLAG_APPEND) descriptor->position = descriptor->node->as.file.size;
-        error = write_file(descriptor->node, descriptor->position, iovs, count, total, &done);
+        error = write_file(descriptor->node, descriptor->position, count, total, &done);
         descriptor->position += done;
     } else {
         struct content *stream = &standard[descriptor->kind - STDIN];
         output_expect(total);
-        done = write_content(stream, stream->size, iovs, count);
+        done = write_content(stream, stream->size, count);
         error = done == 0 && total > 0 ? E_NOSPC : E_OK;
     }
     if (!error) user_store32(nwritten, done);
@@ -133,10 +139,10 @@ EXPORT(fd_pwrite) wasi_errno fd_pwrite(uint32_t fd, user_addr iovs, uint32_t cou
     struct descriptor *descriptor;
     uint32_t total, done;
     wasi_errno error = seekable(fd, RIGHT_FD_WRITE, &descriptor);
-    if (!error) error = check_buffers(iovs, count, &total);
+    if (!error) error = take_buffers(iovs, count, &total);
     if (error) return error;
     if (!user_holds(nwritten, 4)) return E_FAULT;
-    error = write_file(descriptor->node, at, iovs, count, total, &done);
+    error = write_file(descriptor->node, at, count, total, &done);
     if (!error) user_store32(nwritten, done);
     return error;
 }

@@ -1,0 +1,39 @@
+// The ways in which a task can end. usage: ends trap | exit CODE | spin | hog | flood | recurse | divide | print TEXT
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile int zero;
+
+static int recurse(volatile int depth) {
+    volatile int frame[64];
+    frame[depth & 63] = depth;
+    return zero ? 0 : recurse(depth + 1) + frame[depth & 63];
+}
+
+int main(int argc, char **argv) {
+    const char *how = argc > 1 ? argv[1] : "";
+    if (!strcmp(how, "trap")) __builtin_trap();
+    if (!strcmp(how, "exit")) return argc > 2 ? atoi(argv[2]) : 7;
+    if (!strcmp(how, "divide")) return 1 / zero;
+    if (!strcmp(how, "recurse")) return recurse(0);
+    if (!strcmp(how, "spin"))
+        for (;;) zero = 0;
+    if (!strcmp(how, "hog")) { // all the memory there is, then an orderly end
+        size_t taken = 0;
+        for (char *block; (block = malloc(1 << 20)); taken++) memset(block, 1, 1 << 20);
+        printf("no more memory\n");
+        return taken > 0 ? 3 : 4;
+    }
+    if (!strcmp(how, "flood")) {
+        static char line[4096];
+        memset(line, 'x', sizeof line);
+        for (;;) fwrite(line, 1, sizeof line, stdout);
+    }
+    if (!strcmp(how, "print")) {
+        printf("%s\n", argc > 2 ? argv[2] : "hello");
+        return 0;
+    }
+    fprintf(stderr, "usage: ends trap | exit CODE | spin | hog | flood | recurse | divide | print TEXT\n");
+    return 2;
+}
