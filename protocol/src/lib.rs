@@ -10,15 +10,20 @@
 
 #![forbid(unsafe_code)]
 
+pub mod book;
 pub mod claim;
 pub mod codes;
 pub mod deal;
+pub mod explain;
+pub mod fit;
 pub mod hash;
 pub mod lifecycle;
 pub mod limits;
+pub mod matching;
 pub mod merkle;
 pub mod money;
 pub mod order;
+pub mod quote;
 pub mod signature;
 pub mod status;
 pub mod types;

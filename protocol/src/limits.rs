@@ -80,3 +80,9 @@ pub const FEE_BPS_MAX: u16 = 500;
 pub const MACHINE_VERSION_MAX: u32 = 1;
 /// Pages of 64 KiB in one MiB.
 pub const PAGES_PER_MIB: u32 = 16;
+
+/// Most facts about the chain that a book keeps before it forgets those that no order needs.
+/// 100,000 bids need 4 each and as many offers 5.
+pub const FACTS_MAX: usize = 2_000_000;
+/// Most barred providers that a book remembers of one bid when it has to forget.
+pub const BARRED_PER_BID_MAX: usize = 64;

@@ -218,6 +218,15 @@ pub fn validate_job(job: &JobSpec) -> Result<(), OrderError> {
 /// # Errors
 /// The first [`OrderError`] in the order of the fields.
 pub fn validate_bid(bid: &Bid, job: &JobSpec, now: u64) -> Result<(), OrderError> {
+    validate_bid_form(bid, job)?;
+    live(bid.expiry, now, BID_LIFE_S_MAX)
+}
+
+/// [`validate_bid`] without the expiry.
+///
+/// # Errors
+/// The first [`OrderError`] in the order of the fields.
+pub fn validate_bid_form(bid: &Bid, job: &JobSpec) -> Result<(), OrderError> {
     let found = job_hash(job);
     require(
         bid.jobHash == found,
@@ -283,8 +292,7 @@ pub fn validate_bid(bid: &Bid, job: &JobSpec, now: u64) -> Result<(), OrderError
             OrderError::Timeout { field, value, max },
         )?;
     }
-    require(bid.rankWindow == 0, OrderError::RankWindow)?;
-    live(bid.expiry, now, BID_LIFE_S_MAX)
+    require(bid.rankWindow == 0, OrderError::RankWindow)
 }
 
 /// Everything about an offer that needs no chain. `now` is the latest block's time, Unix seconds.
@@ -292,6 +300,15 @@ pub fn validate_bid(bid: &Bid, job: &JobSpec, now: u64) -> Result<(), OrderError
 /// # Errors
 /// The first [`OrderError`] in the order of the fields.
 pub fn validate_offer(offer: &Offer, now: u64) -> Result<(), OrderError> {
+    validate_offer_form(offer)?;
+    live(offer.expiry, now, OFFER_LIFE_S_MAX)
+}
+
+/// [`validate_offer`] without the expiry.
+///
+/// # Errors
+/// The first [`OrderError`] in the order of the fields.
+pub fn validate_offer_form(offer: &Offer) -> Result<(), OrderError> {
     require(offer.provider != Address::ZERO, OrderError::Account)?;
     require(
         (1..=SLOTS_MAX).contains(&offer.slots),
@@ -318,8 +335,7 @@ pub fn validate_offer(offer: &Offer, now: u64) -> Result<(), OrderError> {
     require(
         (1..=MACHINE_VERSION_MAX).contains(&offer.machineVersion),
         OrderError::Machine(offer.machineVersion),
-    )?;
-    live(offer.expiry, now, OFFER_LIFE_S_MAX)
+    )
 }
 
 /// What is known about a message that passed [`check`].
