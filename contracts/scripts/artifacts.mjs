@@ -7,7 +7,11 @@ import { forge, root } from "./forge.mjs";
 
 // Contract -> folder of its source file under out/.
 const contracts = {
-  IMarket: "IMarket.sol",
+  Market: "Market.sol",
+  Recourse: "Recourse.sol",
+  Stake: "Stake.sol",
+  TestToken: "TestToken.sol",
+  Token: "Token.sol",
 };
 const sizeLimit = 24_576;
 const check = process.argv.includes("--check");
@@ -51,6 +55,13 @@ for (const [name, source] of Object.entries(contracts)) {
     console.log(`${name}: ${size} bytes of code`);
   }
 }
+// The market runs Recourse's code on its own storage.
+const layout = (name) => {
+  const { storage } = JSON.parse(readFileSync(join(root, "out", `${name}.sol`, `${name}.json`), "utf8")).storageLayout;
+  return JSON.stringify(storage.map(({ label, slot, offset }) => [label, slot, offset]));
+};
+if (layout("Market") !== layout("Recourse")) complain("Market and Recourse differ in their storage layout");
+
 const expected = new Set(Object.keys(contracts).map((name) => `${name}.json`));
 for (const file of readdirSync(folder)) {
   if (!expected.has(file)) complain(`artifacts/${file} belongs to no contract: delete it`);

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Admission} from "./market/Admission.sol";
+import {Challenges} from "./market/Challenges.sol";
+import {Demands} from "./market/Demands.sol";
+import {Deployment} from "./market/Deployment.sol";
+import {Parameters} from "./types/Calls.sol";
+
+/// @title The part of the market's code that runs when something went wrong
+/// @dev Borrowed by the market through delegatecall, because one contract may hold 24,576 bytes. It
+/// has the market's storage layout (the stages declare no storage; CI compares the layouts) and is
+/// created by the market's constructor. Called directly, it finds no deal and refuses everything.
+contract Recourse is Admission, Demands, Challenges {
+    constructor(Parameters memory p) Deployment(p) {}
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IAdmission} from "../interfaces/IAdmission.sol";
+import {Deal} from "../types/Orders.sol";
+import {DealWords} from "./DealWord.sol";
+import {Deals} from "./Deals.sol";
+import {Money} from "./Money.sol";
+import {Refusal} from "./Refusal.sol";
+
+/// @title Either side backs out while the input is being fetched
+abstract contract Admission is Deals, IAdmission {
+    /// @inheritdoc IAdmission
+    function cancelAdmission(Deal calldata deal) external nonReentrantView {
+        bytes32 dealId = hashDeal(deal);
+        Refusal.orRevert(_openDeal(dealId));
+        bool byProvider = msg.sender == deal.provider;
+        if (!byProvider && msg.sender != deal.buyer) revert NotParty();
+        if (block.timestamp > deal.openedAt + ADMISSION_WINDOW_S) revert AdmissionOver();
+
+        // Neither side can burn more than it has locked, and both burn alike.
+        uint256 fee = Money.share(deal.escrow, ADMISSION_FEE_BPS);
+        if (fee > deal.collateral) fee = deal.collateral;
+        uint256 buyerFee = _bitsOf(deal.buyer, deal.bidSalt) & BURNED == 0 ? fee : 0;
+
+        _deals[dealId] = DealWords.FAILED;
+        _releaseSlot(deal);
+        _setBits(deal.buyer, deal.bidSalt, BURNED);
+        if (byProvider) _bar(deal.bidHash, deal.provider);
+        _credit(deal.buyer, deal.token, uint256(deal.escrow) + deal.buyerTip - buyerFee);
+        _credit(deal.provider, deal.token, deal.collateral - fee);
+        _credit(deal.provider, NATIVE, COLLATERAL_FLOOR_WEI);
+        _credit(BURN, deal.token, buyerFee + fee);
+        emit AdmissionCancelled(dealId, msg.sender, buyerFee, fee);
+    }
+}

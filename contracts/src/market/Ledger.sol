@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {Deployment} from "./Deployment.sol";
+
+/// @title The ledger behind the accounts
+/// @dev Invariant, for each token: free + pending balances of all accounts + what deals and demands
+/// hold = held <= the market's own balance. Only deposits and withdrawals change `held`, and only
+/// they call out; they hold the reentrancy guard, and everything else that changes state refuses to
+/// run while it is held.
+abstract contract Ledger is Deployment, ReentrancyGuardTransient {
+    struct Pending {
+        uint192 amount;
+        uint64 readyAt;
+    }
+
+    address internal constant NATIVE = address(0);
+    /// What is burned is credited here, because not every token can burn. Nobody has its key.
+    address internal constant BURN = 0x000000000000000000000000000000000000dEaD;
+
+    mapping(address token => mapping(address account => uint256)) internal _free;
+    mapping(address token => mapping(address account => Pending)) internal _pending;
+    mapping(address token => uint256) internal _held;
+
+    /// @dev What an account may spend.
+    function _balance(address account, address token) internal view returns (uint256) {
+        return _free[token][account];
+    }
+
+    /// @dev No overflow: the sum of all balances is held < 2^128.
+    function _credit(address account, address token, uint256 amount) internal {
+        if (amount == 0) return;
+        unchecked {
+            _free[token][account] += amount;
+        }
+    }
+
+    /// @dev The caller has checked the balance; the subtraction checks it again.
+    function _debit(address account, address token, uint256 amount) internal {
+        if (amount == 0) return;
+        _free[token][account] -= amount;
+    }
+}

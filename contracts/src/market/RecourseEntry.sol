@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Recourse} from "../Recourse.sol";
+import {IAdmission} from "../interfaces/IAdmission.sol";
+import {IChallenges} from "../interfaces/IChallenges.sol";
+import {IDemands} from "../interfaces/IDemands.sol";
+import {LeafAnswer, LeafIndex, Parameters, Payout, TaskOpening} from "../types/Calls.sol";
+import {Claim, Deal, JobSpec} from "../types/Orders.sol";
+
+/// @title The functions whose code lies in Recourse
+abstract contract RecourseEntry is IAdmission, IDemands, IChallenges {
+    /// The code that runs on this contract's storage.
+    address public immutable RECOURSE;
+
+    constructor(Parameters memory p) {
+        RECOURSE = address(new Recourse(p));
+    }
+
+    /// @inheritdoc IAdmission
+    function cancelAdmission(Deal calldata) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IDemands
+    function demandOutput(Deal calldata, Claim calldata, JobSpec calldata, LeafIndex[] calldata) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IDemands
+    function answerDemand(Deal calldata, Claim calldata, LeafAnswer[] calldata) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IDemands
+    function answerDemandWithReceipt(
+        Deal calldata,
+        Claim calldata,
+        LeafIndex[] calldata,
+        TaskOpening calldata,
+        bytes calldata
+    ) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IDemands
+    function demandTimeout(Deal calldata, Claim calldata) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IChallenges
+    function markChallenged(Deal calldata, Claim calldata) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IChallenges
+    function resolveChallenge(Deal calldata, Claim calldata, bool, Payout[] calldata) external {
+        _borrow();
+    }
+
+    /// @dev Runs the same call with Recourse's code; its error, if any, is this contract's.
+    function _borrow() private {
+        address code = RECOURSE;
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, 0, calldatasize())
+            if iszero(delegatecall(gas(), code, free, calldatasize(), 0, 0)) {
+                returndatacopy(free, 0, returndatasize())
+                revert(free, returndatasize())
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {ISettling} from "../interfaces/ISettling.sol";
+import {Failure, Settlement} from "../types/Calls.sol";
+import {Claim, Deal} from "../types/Orders.sol";
+import {DealWord, DealWords} from "./DealWord.sol";
+import {Deals} from "./Deals.sol";
+import {Hashing} from "./Hashing.sol";
+import {Money} from "./Money.sol";
+import {Refusal} from "./Refusal.sol";
+import {Signatures} from "./Signatures.sol";
+
+/// @title A deal ends: paid, or failed by its deadline
+abstract contract Settling is Deals, ISettling {
+    /// @inheritdoc ISettling
+    function accept(Deal calldata deal, Claim calldata claim_, bytes calldata signature) external nonReentrantView {
+        Refusal.orRevert(_accept(deal, hashDeal(deal), claim_, signature));
+    }
+
+    /// @inheritdoc ISettling
+    function finalise(Deal calldata deal, Claim calldata claim_) external nonReentrantView {
+        Refusal.orRevert(_finalise(deal, hashDeal(deal), claim_));
+    }
+
+    /// @inheritdoc ISettling
+    function settleMany(Settlement[] calldata settlements) external nonReentrantView {
+        for (uint256 i = 0; i < settlements.length; ++i) {
+            Settlement calldata item = settlements[i];
+            bytes32 dealId = hashDeal(item.deal);
+            if (item.acceptSignature.length != 0) {
+                bytes4 refusal = _accept(item.deal, dealId, item.claim, item.acceptSignature);
+                if (refusal != Refusal.NONE) emit SettlementSkipped(i, dealId, refusal);
+            }
+            if (item.finalise) {
+                bytes4 refusal = _finalise(item.deal, dealId, item.claim);
+                if (refusal != Refusal.NONE) emit SettlementSkipped(i, dealId, refusal);
+            }
+        }
+    }
+
+    /// @inheritdoc ISettling
+    function timeout(Deal calldata deal) external nonReentrantView {
+        bytes32 dealId = hashDeal(deal);
+        Refusal.orRevert(_openDeal(dealId));
+        if (block.timestamp <= deal.deadline) revert DeadlineNotPassed();
+        _releaseSlot(deal);
+        _fail(deal, dealId, Failure.Timeout, false, 0, 0, msg.sender);
+    }
+
+    function _accept(Deal calldata deal, bytes32 dealId, Claim calldata claim_, bytes calldata signature)
+        private
+        returns (bytes4)
+    {
+        (bytes4 refusal, DealWord word) = _claimedDeal(dealId, claim_);
+        if (refusal != Refusal.NONE) return refusal;
+        if (word.has(DealWords.ACCEPTED)) return AlreadyAccepted.selector;
+        bytes32 digest = _digest(Hashing.acceptStruct(dealId, Hashing.claim(dealId, claim_)));
+        if (!Signatures.isValid(deal.buyer, digest, signature)) return AcceptSignatureInvalid.selector;
+        _deals[dealId] = word.with(DealWords.ACCEPTED);
+        _payProvider(deal, _releasePrice(deal, dealId, claim_));
+        return Refusal.NONE;
+    }
+
+    function _finalise(Deal calldata deal, bytes32 dealId, Claim calldata claim_) private returns (bytes4) {
+        (bytes4 refusal, DealWord word) = _claimedDeal(dealId, claim_);
+        if (refusal != Refusal.NONE) return refusal;
+        if (word.has(DealWords.CHALLENGED)) return ChallengeOpen.selector;
+        if (word.has(DealWords.DEMANDED)) return DemandOpen.selector;
+        if (_inChallengeWindow(word)) return ChallengeWindowOpen.selector;
+        _deals[dealId] = DealWords.NONE;
+        uint256 proceeds = word.has(DealWords.ACCEPTED) ? 0 : _releasePrice(deal, dealId, claim_);
+        _payProvider(deal, proceeds + deal.collateral);
+        _credit(deal.provider, NATIVE, COLLATERAL_FLOOR_WEI);
+        emit DealFinalised(dealId);
+        return Refusal.NONE;
+    }
+
+    /// @dev Gives the buyer what the price leaves of its reserve, and the fee to its collector;
+    /// returns the provider's proceeds.
+    function _releasePrice(Deal calldata deal, bytes32 dealId, Claim calldata claim_)
+        private
+        returns (uint256 proceeds)
+    {
+        uint256 price = claim_.price;
+        uint256 fee = Money.share(price, FEE_BPS);
+        _credit(deal.buyer, deal.token, uint256(deal.escrow) - price + deal.buyerTip);
+        _credit(FEE_COLLECTOR, deal.token, fee);
+        emit DealPaid(
+            dealId, deal.buyer, deal.provider, deal.token, deal.resources, claim_.cycles, uint128(price), uint128(fee)
+        );
+        return price - fee;
+    }
+
+    /// @dev Credits the provider; a sender that is somebody else gets its tip out of the amount.
+    function _payProvider(Deal calldata deal, uint256 amount) private {
+        if (msg.sender != deal.provider) {
+            uint256 tip = deal.providerTip < amount ? deal.providerTip : amount;
+            _credit(msg.sender, deal.token, tip);
+            amount -= tip;
+        }
+        _credit(deal.provider, deal.token, amount);
+    }
+}
