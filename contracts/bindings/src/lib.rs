@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Outcry's contracts as Rust types, and the one deployer.
+//!
+//! Serves every stage of a job that touches the chain, from the deposit to the settlement. The ABIs
+//! and bytecode come from `contracts/artifacts/`, which is checked in, so that building this crate
+//! needs no Solidity compiler.
+//!
+//! This crate never holds a key, watches a chain or decides anything: callers bring an alloy
+//! provider that signs.
+//!
+//! - [`bindings`]: the contracts (`Market`, `Stake`, `Token`, `TestToken`) as alloy generates them.
+//! - [`deploy()`]: puts a market with its stake and token on a chain.
+//! - [`refusal`]: names of the errors that the contracts revert with or log.
+
+#![forbid(unsafe_code)]
+
+pub mod bindings;
+mod convert;
+mod deploy;
+pub mod refusal;
+
+pub use bindings::{Market, Stake, TestToken, Token};
+pub use deploy::{DeployError, DeployParameters, Deployment, TestTokenParameters, deploy};

@@ -16,8 +16,8 @@ library Acceptance {
     uint256 internal constant CYCLE_LIMIT_MAX = 1 << 44;
     /// Most 64 KiB pages: what a 32-bit address reaches.
     uint256 internal constant PAGE_LIMIT_MAX = 65_536;
-    /// Most bytes of one task's output: keeps the path of a demanded leaf below 34 nodes.
-    uint256 internal constant OUTPUT_LIMIT_MAX = 1 << 40;
+    /// Most bytes of one task's output: keeps the path of a demanded leaf below 30 nodes.
+    uint256 internal constant OUTPUT_LIMIT_MAX = 1 << 36;
 
     /// @dev Refuses, or fills the deal's price terms.
     function agree(Bid calldata bid, Offer calldata offer, JobSpec calldata job, uint256 count, Deal memory deal)

@@ -8,8 +8,8 @@ import {Money} from "./Money.sol";
 /// @title What a deployment fixes for ever
 /// @dev No owner, no setter: other rules are another deployment.
 abstract contract Deployment is IDeployment {
-    /// Bound of the fee, whatever the deployer chooses: 3%.
-    uint256 public constant MAX_FEE_BPS = 300;
+    /// Bound of the fee, whatever the deployer chooses: 5%.
+    uint256 public constant MAX_FEE_BPS = 500;
 
     address internal immutable GAME;
     address internal immutable FEE_COLLECTOR;

@@ -1,0 +1,24 @@
+//! What alloy generates from the artifacts. Functions, events and errors are documented in
+//! `contracts/src/interfaces/`, structures in `contracts/src/types/`.
+#![allow(missing_docs, clippy::too_many_arguments, clippy::pub_underscore_fields, unreachable_pub)]
+
+alloy::sol!(
+    #[sol(rpc, all_derives)]
+    Market,
+    "../artifacts/Market.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
+    Stake,
+    "../artifacts/Stake.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
+    Token,
+    "../artifacts/Token.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
+    TestToken,
+    "../artifacts/TestToken.json"
+);
