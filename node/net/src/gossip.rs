@@ -1,10 +1,44 @@
-//! Gossip of signed orders.
+//! Gossip of signed orders: names of topics and messages, and gossipsub's configuration.
+//!
+//! Orders are self-contained and signed by their authors, so messages carry neither author nor
+//! sequence number of gossipsub's own; a message is named by the hash of its content, and who
+//! passed it on is known only to the next hop.
 
 use std::fmt;
+use std::time::Duration;
 
+use alloy_primitives::Address;
 use bytes::Bytes;
+use libp2p_gossipsub::{
+    Behaviour, Config, ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter,
+    MessageAcceptance, MessageAuthenticity, MetricsConfig, ValidationMode,
+    WhitelistSubscriptionFilter,
+};
+use outcry_protocol::limits::MESSAGE_BYTES_MAX;
+use prometheus_client::registry::Registry;
 
-use crate::PeerKey;
+use crate::{NetError, PeerKey, scoring};
+
+/// Most shards of a node: as many topics keep their buffers and scores.
+pub(crate) const SHARDS_MAX: usize = 64;
+/// What a message's encoding has beyond the order: the topic (about 70 bytes) and field headers.
+const ENVELOPE_BYTES: usize = 256;
+/// Control messages (ids of 32 bytes) of one frame.
+const CONTROL_BYTES_MAX: usize = 16 * 1024;
+/// Ids in one control message: 400 x 34 bytes stay below `CONTROL_BYTES_MAX`.
+const CONTROL_IDS_MAX: usize = 400;
+/// A frame holds control messages or one order. Gossipsub compares this with what is buffered,
+/// and a read adds up to 8 KiB to a frame that is not complete, hence twice the largest frame.
+const FRAME_BYTES_MAX: usize = 2 * CONTROL_BYTES_MAX;
+/// How long a message is remembered as seen. After that a copy is validated again, and ignored
+/// because the book has it.
+const SEEN_FOR: Duration = Duration::from_secs(120);
+/// Orders of more bytes make a node tell its peers not to send them again. An order with its job
+/// has 700 to 1,500 bytes; the message that saves a copy has 40.
+const IDONTWANT_BYTES: usize = 256;
+
+pub(crate) type Gossip =
+    Behaviour<IdentityTransform, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
 
 /// Name of a gossiped message: BLAKE3 of its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,9 +51,15 @@ impl MessageId {
     }
 }
 
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
 impl fmt::Debug for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MessageId({})", hex::encode(self.0))
+        write!(f, "MessageId({self})")
     }
 }
 
@@ -36,15 +76,94 @@ pub struct IncomingOrder {
     pub bytes: Bytes,
 }
 
-/// What a validated message deserves.
+/// What a validated message deserves. To be given within 4 s: gossipsub then forgets the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Valid and new: pass it on.
     Accept,
-    /// Not to be passed on, but not the sender's fault (expired meanwhile, balance changed,
-    /// known already, node too busy).
+    /// Not to be passed on, but not the sender's fault: it depends on something that two honest
+    /// nodes can see differently (expiry, balance, a contract's signature, a full book), or is
+    /// known already.
     Ignore,
     /// Nobody who follows the rules passes this on (undecodable, bad signature): counts against
     /// the peer.
     Reject,
+}
+
+impl Verdict {
+    pub(crate) fn acceptance(self) -> MessageAcceptance {
+        match self {
+            Self::Accept => MessageAcceptance::Accept,
+            Self::Ignore => MessageAcceptance::Ignore,
+            Self::Reject => MessageAcceptance::Reject,
+        }
+    }
+
+    pub(crate) fn outcome(self) -> &'static str {
+        match self {
+            Self::Accept => "accepted",
+            Self::Ignore => "ignored",
+            Self::Reject => "rejected",
+        }
+    }
+}
+
+/// The topic of one shard of one market.
+pub(crate) fn topic(chain_id: u64, market: &Address, shard: u16) -> IdentTopic {
+    IdentTopic::new(format!(
+        "/outcry/1/{chain_id}/0x{}/{shard}",
+        hex::encode(market)
+    ))
+}
+
+fn config(topics: &[IdentTopic]) -> Result<Config, NetError> {
+    let mut builder = ConfigBuilder::default();
+    builder
+        .validate_messages()
+        .validation_mode(ValidationMode::Anonymous)
+        .message_id_fn(|message| MessageId::of(&message.data).0.to_vec().into())
+        .flood_publish(false)
+        .idontwant_message_size_threshold(IDONTWANT_BYTES)
+        .idontwant_on_publish(true)
+        .max_transmit_size(FRAME_BYTES_MAX)
+        .max_control_message_size(CONTROL_BYTES_MAX)
+        .max_control_messages_sent(CONTROL_IDS_MAX)
+        .max_publish_messages(64)
+        .connection_handler_queue_len(1_000)
+        .duplicate_cache_time(SEEN_FOR);
+    for topic in topics {
+        builder.max_transmit_size_for_topic(MESSAGE_BYTES_MAX + ENVELOPE_BYTES, topic.hash());
+    }
+    builder
+        .build()
+        .map_err(|error| NetError::Config(error.to_string()))
+}
+
+/// Gossipsub, subscribed to `topics` and to nothing else.
+pub(crate) fn behaviour(
+    topics: &[IdentTopic],
+    registry: &mut Registry,
+) -> Result<Gossip, NetError> {
+    let filter = MaxCountSubscriptionFilter {
+        filter: WhitelistSubscriptionFilter(topics.iter().map(IdentTopic::hash).collect()),
+        max_subscribed_topics: SHARDS_MAX,
+        max_subscriptions_per_request: SHARDS_MAX,
+    };
+    let config_error = |error: String| NetError::Config(error);
+    let mut gossip = Gossip::new_with_subscription_filter(
+        MessageAuthenticity::Anonymous,
+        config(topics)?,
+        filter,
+    )
+    .map_err(|error| config_error(error.to_owned()))?
+    .with_metrics(registry, MetricsConfig::default());
+    gossip
+        .with_peer_score(scoring::parameters(topics), scoring::thresholds())
+        .map_err(config_error)?;
+    for topic in topics {
+        gossip
+            .subscribe(topic)
+            .map_err(|error| config_error(error.to_string()))?;
+    }
+    Ok(gossip)
 }

@@ -16,14 +16,20 @@
 //! bytes, checks hashes and sizes, and limits what a stranger can make a node do. It knows
 //! neither the chain nor the store, and signs nothing but its own connections.
 
+mod behaviour;
 mod blob;
 mod book;
 mod config;
 mod deal;
+mod driver;
 mod error;
+mod frame;
 mod gossip;
 mod identity;
+mod metrics;
 mod network;
+mod scoring;
+mod streams;
 
 pub use blob::{BlobError, BlobId, BlobReader, BlobStore, BlobStoreConfig, BlobUsage};
 pub use book::{BookSource, BookSync};

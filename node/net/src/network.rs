@@ -1,16 +1,35 @@
 //! The network's entry: start, and the handle by which the node uses it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+use outcry_protocol::limits::MESSAGE_BYTES_MAX;
 use prometheus_client::registry::Registry;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
+use crate::blob::{self, Attempt, Blobs};
+use crate::driver::{Command, Driver};
+use crate::metrics::Metrics;
+use crate::scoring::blame;
+use crate::streams::Streams;
 use crate::{
     BlobId, BlobStore, BookSource, BookSync, DealHandler, DealRequest, DealResponse, IncomingOrder,
-    MessageId, NetError, NetworkConfig, PeerKey, Verdict,
+    MessageId, NetError, NetworkConfig, NetworkLimits, PeerKey, Verdict, behaviour, book, deal,
+    gossip, identity,
 };
+
+/// Commands waiting for the network's task; callers wait when there are more.
+const COMMANDS_WAITING: usize = 256;
+/// Room for events other than orders in the events' buffer.
+const PEER_EVENTS_WAITING: usize = 256;
+/// Opening a socket takes no time; what takes longer will never come.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a fetch goes through its peers before it gives up.
+const FETCH_ROUNDS: usize = 2;
 
 /// The network of one node.
 #[derive(Debug)]
@@ -48,7 +67,7 @@ pub struct PeerInfo {
     pub score: f64,
     /// Whether it gossips orders of this market.
     pub subscribed: bool,
-    /// What software it says it runs.
+    /// What software it says it runs, at most 64 characters.
     pub agent: String,
 }
 
@@ -64,43 +83,171 @@ pub struct FetchProgress {
 impl Network {
     /// Starts the network: opens the sockets, joins the topics and dials the bootstrap nodes.
     ///
-    /// The receiver must be drained: what does not fit in its buffer is dropped.
-    /// Metrics are registered under `outcry_net`.
+    /// The receiver must be drained: orders that do not fit in its buffer are dropped (and found
+    /// again by [`NetworkHandle::sync_book`]). Metrics are registered under `outcry_net`.
+    /// The network ends with [`NetworkHandle::stop`] or when every handle is dropped.
     ///
     /// # Errors
     /// [`NetError::Config`], [`NetError::Listen`], [`NetError::PeerKey`].
     pub async fn start(
-        _config: NetworkConfig,
-        _identity: &ed25519_dalek::SigningKey,
-        _blobs: BlobStore,
-        _handlers: Handlers,
-        _registry: &mut Registry,
+        config: NetworkConfig,
+        identity: &ed25519_dalek::SigningKey,
+        blobs: BlobStore,
+        handlers: Handlers,
+        registry: &mut Registry,
     ) -> Result<(NetworkHandle, mpsc::Receiver<NetworkEvent>), NetError> {
-        Err(NetError::Stopped)
+        check_shards(&config.shards)?;
+        let bootstrap = config
+            .bootstrap
+            .iter()
+            .map(bootstrap_peer)
+            .collect::<Result<Vec<_>, _>>()?;
+        let topics: Vec<_> = config
+            .shards
+            .iter()
+            .map(|shard| {
+                let topic = gossip::topic(config.chain_id, &config.market, *shard);
+                (*shard, topic)
+            })
+            .collect();
+        let registry = registry.sub_registry_with_prefix("outcry_net");
+        let metrics = Arc::new(Metrics::register(registry));
+        let names: Vec<_> = topics.iter().map(|(_, topic)| topic.clone()).collect();
+        let swarm = behaviour::swarm(&config, &identity::keypair(identity)?, &names, registry)?;
+
+        let limits = config.limits.clone();
+        let (commands, command_receiver) = mpsc::channel(COMMANDS_WAITING);
+        let (events, event_receiver) =
+            mpsc::channel(limits.orders_pending_max + PEER_EVENTS_WAITING);
+        let (address_sender, addresses) = watch::channel(Vec::new());
+        let stopped = CancellationToken::new();
+        let mut driver = Driver::new(
+            swarm,
+            &config,
+            topics,
+            bootstrap,
+            command_receiver,
+            events,
+            address_sender,
+            stopped.clone(),
+            metrics.clone(),
+        );
+        let streams = Streams::new(driver.streams(), limits.idle_timeout);
+        blob::serve(&streams, &blobs, &limits, &metrics, &stopped)?;
+        book::serve(&streams, handlers.book.clone(), &limits, &metrics, &stopped)?;
+        deal::serve(&streams, handlers.deals, &limits, &metrics, &stopped)?;
+        let listening = tokio::time::timeout(
+            LISTEN_TIMEOUT,
+            driver.listen(&config.listen, &config.external),
+        )
+        .await;
+        match listening {
+            Ok(listening) => listening?,
+            Err(_) => {
+                return Err(NetError::Listen {
+                    address: format!("{:?}", config.listen),
+                    reason: "the system does not open the socket".to_owned(),
+                });
+            }
+        }
+        tokio::spawn(driver.run());
+
+        let handle = NetworkHandle {
+            shared: Arc::new(Shared {
+                key: PeerKey::of(identity),
+                commands,
+                addresses,
+                blobs: Arc::new(Blobs::new(blobs, streams.clone(), metrics.clone(), &limits)),
+                book: handlers.book,
+                streams,
+                metrics,
+                limits,
+                _stop_when_dropped: stopped.clone().drop_guard(),
+                stopped,
+            }),
+        };
+        Ok((handle, event_receiver))
+    }
+}
+
+fn check_shards(shards: &[u16]) -> Result<(), NetError> {
+    let distinct: std::collections::HashSet<_> = shards.iter().collect();
+    if distinct.len() != shards.len() {
+        return Err(NetError::Config("a shard is named twice".to_owned()));
+    }
+    if shards.len() > gossip::SHARDS_MAX {
+        return Err(NetError::Config(format!(
+            "more than {} shards",
+            gossip::SHARDS_MAX
+        )));
+    }
+    Ok(())
+}
+
+/// The peer at the end of a bootstrap address.
+fn bootstrap_peer(address: &Multiaddr) -> Result<(PeerId, Multiaddr), NetError> {
+    match address.iter().last() {
+        Some(Protocol::P2p(peer)) => Ok((peer, address.clone())),
+        _ => Err(NetError::Config(format!(
+            "bootstrap address {address} does not end in /p2p/PEER"
+        ))),
     }
 }
 
 /// The node's grip on its network. Cheap to clone.
 #[derive(Clone)]
 pub struct NetworkHandle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     key: PeerKey,
-    blobs: BlobStore,
+    commands: mpsc::Sender<Command>,
+    addresses: watch::Receiver<Vec<Multiaddr>>,
+    blobs: Arc<Blobs>,
+    book: Arc<dyn BookSource>,
+    streams: Streams,
+    metrics: Arc<Metrics>,
+    limits: NetworkLimits,
+    stopped: CancellationToken,
+    _stop_when_dropped: tokio_util::sync::DropGuard,
 }
 
 impl NetworkHandle {
     /// This node's key.
     pub fn key(&self) -> PeerKey {
-        self.key
+        self.shared.key
     }
 
     /// The store from which blobs are served.
     pub fn blobs(&self) -> &BlobStore {
-        &self.blobs
+        self.shared.blobs.store()
     }
 
-    /// Addresses of this node, each ending in `/p2p/PEER`: usable as bootstrap by others.
+    /// Addresses of this node, each ending in `/p2p/PEER`: usable as bootstrap by others. Those
+    /// known to be reachable come first.
     pub fn addresses(&self) -> Vec<Multiaddr> {
-        Vec::new()
+        self.shared.addresses.borrow().clone()
+    }
+
+    /// Waits until an address of this node fulfils `condition`, e.g. one through a relay.
+    ///
+    /// # Errors
+    /// [`NetError::Stopped`].
+    pub async fn address_where(
+        &self,
+        mut condition: impl FnMut(&Multiaddr) -> bool,
+    ) -> Result<Multiaddr, NetError> {
+        let mut addresses = self.shared.addresses.clone();
+        let addresses = addresses
+            .wait_for(|addresses| addresses.iter().any(&mut condition))
+            .await
+            .map_err(|_| NetError::Stopped)?
+            .clone();
+        addresses
+            .into_iter()
+            .find(condition)
+            .ok_or(NetError::Stopped)
     }
 
     /// Sends an own order to the peers of a shard. Publishing the same bytes again is harmless.
@@ -108,16 +255,28 @@ impl NetworkHandle {
     /// # Errors
     /// [`NetError::TooLong`], [`NetError::NoPeers`], [`NetError::UnknownShard`],
     /// [`NetError::Overloaded`], [`NetError::Stopped`].
-    pub async fn publish(&self, _shard: u16, _message: Bytes) -> Result<MessageId, NetError> {
-        Err(NetError::Stopped)
+    pub async fn publish(&self, shard: u16, message: Bytes) -> Result<MessageId, NetError> {
+        if message.len() > MESSAGE_BYTES_MAX {
+            return Err(NetError::TooLong {
+                length: message.len() as u64,
+                limit: MESSAGE_BYTES_MAX as u64,
+            });
+        }
+        self.command(|reply| Command::Publish {
+            shard,
+            message,
+            reply,
+        })
+        .await?
     }
 
     /// The verdict on an [`IncomingOrder`]. False if it came too late or twice.
     ///
     /// # Errors
     /// [`NetError::Stopped`].
-    pub async fn report(&self, _id: MessageId, _verdict: Verdict) -> Result<bool, NetError> {
-        Err(NetError::Stopped)
+    pub async fn report(&self, id: MessageId, verdict: Verdict) -> Result<bool, NetError> {
+        self.command(|reply| Command::Report { id, verdict, reply })
+            .await
     }
 
     /// The connected peers.
@@ -125,45 +284,101 @@ impl NetworkHandle {
     /// # Errors
     /// [`NetError::Stopped`].
     pub async fn peers(&self) -> Result<Vec<PeerInfo>, NetError> {
-        Err(NetError::Stopped)
+        self.command(|reply| Command::Peers { reply }).await
     }
 
     /// Connects to a peer of which only the key is known.
     ///
     /// # Errors
     /// [`NetError::Unreachable`], [`NetError::PeerKey`], [`NetError::Stopped`].
-    pub async fn connect(&self, _peer: PeerKey) -> Result<(), NetError> {
-        Err(NetError::Stopped)
+    pub async fn connect(&self, peer: PeerKey) -> Result<(), NetError> {
+        let id = peer.peer_id()?;
+        self.command(|reply| Command::Connect { peer: id, reply })
+            .await?
+            .map_err(|reason| NetError::Unreachable { peer, reason })
     }
 
     /// Gets a blob into the store from the first of `peers` that serves it right, resuming with
     /// the next where one failed. A blob that is here already costs nothing.
     ///
+    /// Dropping the future gives up; what arrived is forgotten.
+    ///
     /// # Errors
-    /// [`NetError::BlobNotFound`], [`NetError::BlobTooLong`], [`NetError::Unreachable`],
-    /// [`NetError::Blob`], or what the last peer did.
+    /// [`NetError::BlobNotFound`] if no peer has it, otherwise what the last peer did:
+    /// [`NetError::BlobTooLong`], [`NetError::Unreachable`], [`NetError::Timeout`],
+    /// [`NetError::Busy`], [`NetError::Protocol`]; [`NetError::Blob`] if the disk fails.
     pub async fn fetch(
         &self,
-        _hash: blake3::Hash,
-        _peers: &[PeerKey],
-        _length_max: u64,
-        _progress: Option<watch::Sender<FetchProgress>>,
+        hash: blake3::Hash,
+        peers: &[PeerKey],
+        length_max: u64,
+        progress: Option<watch::Sender<FetchProgress>>,
     ) -> Result<BlobId, NetError> {
-        Err(NetError::Stopped)
+        let Some(mut fetch) = self.shared.blobs.begin(hash).await? else {
+            let blob = self.blobs().get(&hash)?;
+            return Ok(blob.ok_or(NetError::BlobNotFound(hash))?.id());
+        };
+        let mut candidates: Vec<PeerKey> = Vec::new();
+        for peer in peers {
+            if *peer != self.key() && !candidates.contains(peer) {
+                candidates.push(*peer);
+            }
+        }
+        let mut last = NetError::BlobNotFound(hash);
+        for _ in 0..FETCH_ROUNDS {
+            let mut again = Vec::new();
+            for peer in candidates {
+                if let Err(error) = self.connect(peer).await {
+                    last = error;
+                    continue;
+                }
+                let id = peer.peer_id()?;
+                match fetch.attempt(id, length_max, &progress).await {
+                    Attempt::Done(blob) => return Ok(blob),
+                    Attempt::Corrupt => {
+                        tracing::warn!(%peer, %hash, "peer sent content with a wrong hash");
+                        self.blame(id, blame::CORRUPT_BLOB).await;
+                        last = NetError::Protocol("it sent content with a wrong hash");
+                    }
+                    Attempt::Failed(error @ NetError::Blob(_)) => return Err(error),
+                    Attempt::Failed(error) => {
+                        if matches!(
+                            error,
+                            NetError::Stream(_) | NetError::Timeout | NetError::Busy
+                        ) {
+                            again.push(peer);
+                        }
+                        last = error;
+                    }
+                }
+            }
+            candidates = again;
+        }
+        Err(last)
     }
 
     /// Asks `peer` for the orders that the local book lacks and sends them, encoded, to `orders`.
-    /// They are not validated: treat them like gossip.
+    /// They are not validated: treat them like gossip. Ask several peers: each may leave out what
+    /// it likes. When the receiver is dropped, the sync ends.
     ///
     /// # Errors
     /// [`NetError::Unreachable`], [`NetError::Timeout`], [`NetError::Protocol`],
-    /// [`NetError::Busy`], [`NetError::Stream`].
+    /// [`NetError::Busy`], [`NetError::Stream`]; [`NetError::Stopped`] if the receiver is gone.
     pub async fn sync_book(
         &self,
-        _peer: PeerKey,
-        _orders: mpsc::Sender<Bytes>,
+        peer: PeerKey,
+        orders: mpsc::Sender<Bytes>,
     ) -> Result<BookSync, NetError> {
-        Err(NetError::Stopped)
+        self.connect(peer).await?;
+        book::sync(
+            &self.shared.streams,
+            peer.peer_id()?,
+            &*self.shared.book,
+            &orders,
+            self.shared.limits.idle_timeout,
+            &self.shared.metrics,
+        )
+        .await
     }
 
     /// Sends one deal message and waits for the answer.
@@ -173,12 +388,64 @@ impl NetworkHandle {
     /// [`NetError::Protocol`], [`NetError::Busy`], [`NetError::Stream`].
     pub async fn deal(
         &self,
-        _peer: PeerKey,
-        _request: DealRequest,
+        peer: PeerKey,
+        request: DealRequest,
     ) -> Result<DealResponse, NetError> {
-        Err(NetError::Stopped)
+        self.connect(peer).await?;
+        deal::request(
+            &self.shared.streams,
+            peer.peer_id()?,
+            &request,
+            self.shared.limits.deal_timeout,
+        )
+        .await
     }
 
     /// Ends the network: closes every connection and stops serving.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        self.shared.stopped.cancel();
+        self.shared.commands.closed().await;
+    }
+
+    async fn blame(&self, peer: PeerId, points: f64) {
+        // A stopped network has nobody to blame.
+        let _ = self
+            .shared
+            .commands
+            .send(Command::Blame { peer, points })
+            .await;
+    }
+
+    async fn command<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, NetError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared
+            .commands
+            .send(command(reply))
+            .await
+            .map_err(|_| NetError::Stopped)?;
+        answer.await.map_err(|_| NetError::Stopped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_bootstrap_address_without_a_peer_is_refused() {
+        let address = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+        assert!(matches!(bootstrap_peer(&address), Err(NetError::Config(_))));
+    }
+
+    #[test]
+    fn a_shard_named_twice_is_refused() {
+        assert!(check_shards(&[0, 1]).is_ok());
+        assert!(matches!(check_shards(&[1, 1]), Err(NetError::Config(_))));
+        let many: Vec<u16> = (0..=gossip::SHARDS_MAX as u16).collect();
+        assert!(matches!(check_shards(&many), Err(NetError::Config(_))));
+    }
 }
