@@ -8,7 +8,9 @@ use crate::rpc::RpcError;
 #[non_exhaustive]
 pub enum ChainError {
     /// The endpoint serves another chain. Point the node at an endpoint of its own chain.
-    #[error("[C-001] the endpoint serves chain {actual}, this node is configured for chain {expected}")]
+    #[error(
+        "[C-001] the endpoint serves chain {actual}, this node is configured for chain {expected}"
+    )]
     WrongChain {
         /// The configured chain id.
         expected: u64,
@@ -31,7 +33,9 @@ pub enum ChainError {
     /// The chain forked below the oldest block that the node remembers: the data folder belongs
     /// to another chain with the same id, or the chain lost its finality. Start with an empty
     /// data folder.
-    #[error("[C-005] none of the blocks applied since block {oldest} is on the chain any more; this data folder belongs to another chain")]
+    #[error(
+        "[C-005] none of the blocks applied since block {oldest} is on the chain any more; this data folder belongs to another chain"
+    )]
     ForkTooDeep {
         /// The oldest remembered block.
         oldest: u64,
@@ -39,7 +43,9 @@ pub enum ChainError {
 
     /// A contract emitted an event that this build does not know. Install the build that belongs
     /// to the deployed contracts.
-    #[error("[C-006] the contract {address} emitted an event that this build cannot decode (block {block}, log {log_index})")]
+    #[error(
+        "[C-006] the contract {address} emitted an event that this build cannot decode (block {block}, log {log_index})"
+    )]
     UnknownEvent {
         /// The emitting contract.
         address: Address,

@@ -16,8 +16,14 @@ impl Fees {
     /// blocks (EIP-1559: at most an eighth more each). `None` when even the present base fee is
     /// above `cap_wei`.
     pub(crate) fn first(base_wei: u128, tip_wei: u128, cap_wei: u128) -> Option<Self> {
-        let max_wei = base_wei.saturating_mul(2).saturating_add(tip_wei).min(cap_wei);
-        (max_wei >= base_wei).then_some(Self { max_wei, tip_wei: tip_wei.min(max_wei) })
+        let max_wei = base_wei
+            .saturating_mul(2)
+            .saturating_add(tip_wei)
+            .min(cap_wei);
+        (max_wei >= base_wei).then_some(Self {
+            max_wei,
+            tip_wei: tip_wei.min(max_wei),
+        })
     }
 
     /// An offer that replaces this one: both prices at least an eighth higher, because nodes
@@ -49,18 +55,33 @@ mod tests {
 
     #[test]
     fn a_first_offer_survives_a_doubled_base_fee() {
-        assert_eq!(Fees::first(100, 7, CAP), Some(Fees { max_wei: 207, tip_wei: 7 }));
+        assert_eq!(
+            Fees::first(100, 7, CAP),
+            Some(Fees {
+                max_wei: 207,
+                tip_wei: 7
+            })
+        );
     }
 
     #[test]
     fn no_offer_is_made_above_the_cap() {
         assert_eq!(Fees::first(CAP + 1, 1, CAP), None);
-        assert_eq!(Fees::first(CAP, 1, CAP), Some(Fees { max_wei: CAP, tip_wei: 1 }));
+        assert_eq!(
+            Fees::first(CAP, 1, CAP),
+            Some(Fees {
+                max_wei: CAP,
+                tip_wei: 1
+            })
+        );
     }
 
     #[test]
     fn a_bump_raises_both_prices_by_a_tenth_or_is_not_made() {
-        let mut fees = Fees { max_wei: 1, tip_wei: 0 };
+        let mut fees = Fees {
+            max_wei: 1,
+            tip_wei: 0,
+        };
         let mut bumps = 0;
         while let Some(next) = fees.bumped(0, 0, CAP) {
             assert!(next.max_wei * 10 >= fees.max_wei * 11 && next.max_wei > fees.max_wei);
@@ -68,13 +89,28 @@ mod tests {
             assert!(next.max_wei <= CAP && next.tip_wei <= next.max_wei);
             (fees, bumps) = (next, bumps + 1);
         }
-        assert!(bumps < 200, "the number of attempts is bounded by the cap: {bumps}");
-        assert!(fees.max_wei * 11 > CAP * 10 - 11, "it stops only next to the cap: {fees:?}");
+        assert!(
+            bumps < 200,
+            "the number of attempts is bounded by the cap: {bumps}"
+        );
+        assert!(
+            fees.max_wei * 11 > CAP * 10 - 11,
+            "it stops only next to the cap: {fees:?}"
+        );
     }
 
     #[test]
     fn a_bump_follows_the_base_fee_when_that_rose_more() {
-        let fees = Fees { max_wei: 100, tip_wei: 10 };
-        assert_eq!(fees.bumped(500, 10, CAP), Some(Fees { max_wei: 1010, tip_wei: 12 }));
+        let fees = Fees {
+            max_wei: 100,
+            tip_wei: 10,
+        };
+        assert_eq!(
+            fees.bumped(500, 10, CAP),
+            Some(Fees {
+                max_wei: 1010,
+                tip_wei: 12
+            })
+        );
     }
 }

@@ -1,12 +1,7 @@
 //! Reads the chain: one block after another, every event once, and back again when the chain
 //! changes its mind.
 
-use std::{
-    collections::VecDeque,
-    marker::PhantomData,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, marker::PhantomData, sync::Arc, time::Duration};
 
 use alloy::{
     eips::BlockNumberOrTag,
@@ -183,7 +178,12 @@ impl<E: SolEventInterface + Clone> Follower<E> {
         store: Arc<dyn Store>,
         config: FollowerConfig,
     ) -> Result<Self, ChainError> {
-        let market = config.contracts.first().copied().unwrap_or_default().into_array();
+        let market = config
+            .contracts
+            .first()
+            .copied()
+            .unwrap_or_default()
+            .into_array();
         let mut checkpoints = VecDeque::new();
         for entry in outcry_store::entries(store.as_ref(), &keys::checkpoints(&market)) {
             checkpoints.push_back(decode(&entry?)?.block.number);
@@ -195,14 +195,23 @@ impl<E: SolEventInterface + Clone> Follower<E> {
                 let header = rpc.header(BlockNumberOrTag::Number(number)).await?;
                 let block = header.ok_or(ChainError::Moved)?.block;
                 let mut batch = Batch::new();
-                let checkpoint = Checkpoint { block, undo: Vec::new() };
+                let checkpoint = Checkpoint {
+                    block,
+                    undo: Vec::new(),
+                };
                 batch.put(keys::checkpoint(&market, number), encode(&checkpoint)?);
                 apply(&store, batch).await?;
                 checkpoints.push_back(number);
                 block
             }
         };
-        let health = ReaderHealth { head: None, read: cursor, settled: 0, failures: 0, error: None };
+        let health = ReaderHealth {
+            head: None,
+            read: cursor,
+            settled: 0,
+            failures: 0,
+            error: None,
+        };
         Ok(Self {
             range_blocks: config.range_blocks_max.max(1),
             rpc,
@@ -284,7 +293,9 @@ impl<E: SolEventInterface + Clone> Follower<E> {
     /// [`outcry_store::StoreError::Conflict`] when somebody else wrote one of the keys meanwhile:
     /// compute the effects again. The update stays unacknowledged after any error.
     pub async fn acknowledge(&mut self, effects: Batch) -> Result<(), ChainError> {
-        let Some(update) = &self.pending else { return Ok(()) };
+        let Some(update) = &self.pending else {
+            return Ok(());
+        };
         let (block, batch, kept) = match update {
             ChainUpdate::Blocks(blocks) => self.advance(blocks.last, effects)?,
             ChainUpdate::Rollback { to } => self.undo(*to, effects)?,
@@ -315,7 +326,10 @@ impl<E: SolEventInterface + Clone> Follower<E> {
         }
         batch.extend(effects);
         let checkpoint = Checkpoint { block: last, undo };
-        batch.put(keys::checkpoint(&self.market, last.number), encode(&checkpoint)?);
+        batch.put(
+            keys::checkpoint(&self.market, last.number),
+            encode(&checkpoint)?,
+        );
         let mut kept = self.checkpoints.clone();
         kept.push_back(last.number);
         while kept.len() > self.config.checkpoints_max.max(2) {
@@ -350,7 +364,11 @@ impl<E: SolEventInterface + Clone> Follower<E> {
 
     async fn look(&mut self) -> Result<Option<ChainUpdate<E>>, ChainError> {
         let head = self.rpc.head().await?;
-        let settled = self.config.finality.settled(&self.rpc, head.block.number).await?;
+        let settled = self
+            .config
+            .finality
+            .settled(&self.rpc, head.block.number)
+            .await?;
         self.health.send_modify(|health| {
             health.head = Some(head.block);
             health.settled = settled;
@@ -368,20 +386,34 @@ impl<E: SolEventInterface + Clone> Follower<E> {
         }
         let near = head.block.number - self.cursor.number <= NEAR_BLOCKS;
         let (headers, logs) = if near {
-            let to = head.block.number.min(self.cursor.number + NEAR_UPDATE_BLOCKS);
+            let to = head
+                .block
+                .number
+                .min(self.cursor.number + NEAR_UPDATE_BLOCKS);
             self.read_near(first, to).await?
         } else {
-            self.read_far(first, head.block.number - NEAR_BLOCKS).await?
+            self.read_far(first, head.block.number - NEAR_BLOCKS)
+                .await?
         };
         let last = headers.last().ok_or(ChainError::Moved)?.block;
         let events = self.decode(&headers, logs)?;
         let headers = headers.into_iter().map(|header| header.block).collect();
-        Ok(Some(ChainUpdate::Blocks(Blocks { last, headers, events, head: head.block, settled })))
+        Ok(Some(ChainUpdate::Blocks(Blocks {
+            last,
+            headers,
+            events,
+            head: head.block,
+            settled,
+        })))
     }
 
     /// The endpoint's head is not above the cursor: it lags, or the chain forked.
     async fn behind(&self, head: BlockRef) -> Result<Option<ChainUpdate<E>>, ChainError> {
-        let Some(number) = self.checkpoints.iter().rev().find(|number| **number <= head.number)
+        let Some(number) = self
+            .checkpoints
+            .iter()
+            .rev()
+            .find(|number| **number <= head.number)
         else {
             // Below everything remembered: an endpoint that is still syncing says nothing about
             // what is above it.
@@ -397,7 +429,12 @@ impl<E: SolEventInterface + Clone> Follower<E> {
 
     /// Walks back to the newest remembered block that is still on the chain.
     async fn fork(&self, head: u64) -> Result<ChainUpdate<E>, ChainError> {
-        for number in self.checkpoints.iter().rev().filter(|number| **number <= head) {
+        for number in self
+            .checkpoints
+            .iter()
+            .rev()
+            .filter(|number| **number <= head)
+        {
             let ours = read(self.store.as_ref(), &self.market, *number)?.block;
             let theirs = self.rpc.header(BlockNumberOrTag::Number(*number)).await?;
             if theirs.is_some_and(|theirs| theirs.block.hash == ours.hash) {
@@ -409,7 +446,9 @@ impl<E: SolEventInterface + Clone> Follower<E> {
                 return Ok(ChainUpdate::Rollback { to: ours });
             }
         }
-        Err(ChainError::ForkTooDeep { oldest: self.checkpoints.front().copied().unwrap_or(0) })
+        Err(ChainError::ForkTooDeep {
+            oldest: self.checkpoints.front().copied().unwrap_or(0),
+        })
     }
 
     /// Every block from `first` to `to`, each checked to be the child of the one before.
@@ -427,22 +466,31 @@ impl<E: SolEventInterface + Clone> Follower<E> {
             .await?;
         for header in fetched {
             // Missing: the endpoint's head ran ahead of its blocks.
-            let (Some(header), Some(parent)) = (header, headers.last()) else { break };
+            let (Some(header), Some(parent)) = (header, headers.last()) else {
+                break;
+            };
             if header.block.parent != parent.block.hash {
                 break;
             }
             headers.push(header);
         }
-        let (from, to) = (headers[0].block.number, headers[headers.len() - 1].block.number);
+        let (from, to) = (
+            headers[0].block.number,
+            headers[headers.len() - 1].block.number,
+        );
         let (to, mut logs) = self.logs(from, to).await?;
         headers.retain(|header| header.block.number <= to);
         // An endpoint may answer a range from a replica that lacks the newest blocks. The bloom
         // filter in the header says when a block ought to have had logs of ours.
         for header in &headers {
             let block = header.block;
-            let silent = !logs.iter().any(|log| log.block_number == Some(block.number));
+            let silent = !logs
+                .iter()
+                .any(|log| log.block_number == Some(block.number));
             let expected = self.config.contracts.iter().any(|address| {
-                header.bloom.contains_input(BloomInput::Raw(address.as_slice()))
+                header
+                    .bloom
+                    .contains_input(BloomInput::Raw(address.as_slice()))
             });
             if silent && expected {
                 let filter = self.filter().at_block_hash(block.hash);
@@ -523,9 +571,20 @@ impl<E: SolEventInterface + Clone> Follower<E> {
                 continue;
             }
             let address = log.address();
-            let event = E::decode_raw_log(log.topics(), &log.data().data)
-                .map_err(|_| ChainError::UnknownEvent { address, block: number, log_index })?;
-            events.push(ChainEvent { block, log_index, transaction, address, event });
+            let event = E::decode_raw_log(log.topics(), &log.data().data).map_err(|_| {
+                ChainError::UnknownEvent {
+                    address,
+                    block: number,
+                    log_index,
+                }
+            })?;
+            events.push(ChainEvent {
+                block,
+                log_index,
+                transaction,
+                address,
+                event,
+            });
         }
         Ok(events)
     }
@@ -533,7 +592,8 @@ impl<E: SolEventInterface + Clone> Follower<E> {
 
 /// The wait after `failures` failures in a row.
 pub(crate) fn backoff(base: Duration, failures: u32) -> Duration {
-    base.saturating_mul(2u32.saturating_pow(failures.min(16))).min(BACKOFF_MAX.max(base))
+    base.saturating_mul(2u32.saturating_pow(failures.min(16)))
+        .min(BACKOFF_MAX.max(base))
 }
 
 /// Applies a batch without blocking the runtime while the disk syncs.

@@ -17,7 +17,7 @@ mod fees;
 mod follower;
 mod intent;
 mod revert;
-pub mod rpc;
+mod rpc;
 mod sender;
 
 pub use error::ChainError;
@@ -29,5 +29,5 @@ pub use intent::{
     Urgency,
 };
 pub use revert::{ErrorDecoder, Revert, decode_with};
-pub use rpc::{BlockRef, Rpc, RpcError};
+pub use rpc::{ANSWER_LIMIT, BlockRef, Rpc, RpcError};
 pub use sender::{Sender, SenderConfig, SenderHealth, SenderTask};

@@ -26,14 +26,26 @@ pub struct Revert {
 impl Revert {
     pub(crate) fn new(data: Bytes, message: &str, decoder: ErrorDecoder) -> Self {
         let reason = decoder(&data)
-            .or_else(|| GenericContractError::abi_decode(&data).ok().map(|error| error.to_string()))
+            .or_else(|| {
+                GenericContractError::abi_decode(&data)
+                    .ok()
+                    .map(|error| error.to_string())
+            })
             .unwrap_or_else(|| message.to_owned());
         Self { data, reason }
     }
 
     /// The revert in an endpoint's refusal of a call; `None` when it refused for another reason.
     pub(crate) fn from_refusal(error: &RpcError, decoder: ErrorDecoder) -> Option<Self> {
-        let RpcError::Refused { code, message, data, .. } = error else { return None };
+        let RpcError::Refused {
+            code,
+            message,
+            data,
+            ..
+        } = error
+        else {
+            return None;
+        };
         // Geth and those who follow it answer a revert with code 3; others only say so.
         (*code == 3 || message.to_lowercase().contains("revert"))
             .then(|| Self::new(data.clone().unwrap_or_default(), message, decoder))

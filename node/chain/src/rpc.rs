@@ -94,7 +94,10 @@ impl Rpc {
 
     /// Uses a provider that exists; `limit` is the longest that one question may take.
     pub fn new(provider: impl Provider<Ethereum> + 'static, limit: Duration) -> Self {
-        Self { provider: provider.erased(), limit }
+        Self {
+            provider: provider.erased(),
+            limit,
+        }
     }
 
     /// The provider, for contract calls outside this crate.
@@ -104,12 +107,19 @@ impl Rpc {
 
     /// Refuses an endpoint of another chain, and a chain without these contracts.
     pub async fn check(&self, chain_id: u64, contracts: &[Address]) -> Result<(), ChainError> {
-        let actual = self.ask("eth_chainId", self.provider.get_chain_id()).await?;
+        let actual = self
+            .ask("eth_chainId", self.provider.get_chain_id())
+            .await?;
         if actual != chain_id {
-            return Err(ChainError::WrongChain { expected: chain_id, actual });
+            return Err(ChainError::WrongChain {
+                expected: chain_id,
+                actual,
+            });
         }
         for contract in contracts {
-            let code = self.ask("eth_getCode", self.provider.get_code_at(*contract)).await?;
+            let code = self
+                .ask("eth_getCode", self.provider.get_code_at(*contract))
+                .await?;
             if code.is_empty() {
                 return Err(ChainError::NoContract(*contract));
             }
@@ -130,7 +140,12 @@ impl Rpc {
     }
 
     pub(crate) async fn header(&self, at: BlockNumberOrTag) -> Result<Option<Header>, RpcError> {
-        let block = self.ask("eth_getBlockByNumber", self.provider.get_block_by_number(at)).await?;
+        let block = self
+            .ask(
+                "eth_getBlockByNumber",
+                self.provider.get_block_by_number(at),
+            )
+            .await?;
         Ok(block.map(|block| Header {
             block: BlockRef {
                 number: block.header.number(),
@@ -145,14 +160,17 @@ impl Rpc {
 
     /// The newest block.
     pub(crate) async fn head(&self) -> Result<Header, RpcError> {
-        self.header(BlockNumberOrTag::Latest).await?.ok_or(RpcError::Unreachable {
-            method: "eth_getBlockByNumber",
-            reason: "it has no latest block".into(),
-        })
+        self.header(BlockNumberOrTag::Latest)
+            .await?
+            .ok_or(RpcError::Unreachable {
+                method: "eth_getBlockByNumber",
+                reason: "it has no latest block".into(),
+            })
     }
 
     pub(crate) async fn logs(&self, filter: &Filter) -> Result<Vec<Log>, RpcError> {
-        self.ask("eth_getLogs", self.provider.get_logs(filter)).await
+        self.ask("eth_getLogs", self.provider.get_logs(filter))
+            .await
     }
 
     /// Number of transactions of `account` in the chain up to `at`.
@@ -161,12 +179,16 @@ impl Rpc {
         account: Address,
         at: BlockNumberOrTag,
     ) -> Result<u64, RpcError> {
-        let count = self.provider.get_transaction_count(account).block_id(at.into());
+        let count = self
+            .provider
+            .get_transaction_count(account)
+            .block_id(at.into());
         self.ask("eth_getTransactionCount", count).await
     }
 
     pub(crate) async fn balance(&self, account: Address) -> Result<U256, RpcError> {
-        self.ask("eth_getBalance", self.provider.get_balance(account)).await
+        self.ask("eth_getBalance", self.provider.get_balance(account))
+            .await
     }
 
     pub(crate) async fn call(
@@ -174,23 +196,38 @@ impl Rpc {
         request: TransactionRequest,
         at: BlockNumberOrTag,
     ) -> Result<Bytes, RpcError> {
-        self.ask("eth_call", self.provider.call(request).block(at.into())).await
+        self.ask("eth_call", self.provider.call(request).block(at.into()))
+            .await
     }
 
     pub(crate) async fn estimate_gas(&self, request: TransactionRequest) -> Result<u64, RpcError> {
-        self.ask("eth_estimateGas", self.provider.estimate_gas(request)).await
+        self.ask("eth_estimateGas", self.provider.estimate_gas(request))
+            .await
     }
 
     pub(crate) async fn suggested_tip_wei(&self) -> Result<u128, RpcError> {
-        self.ask("eth_maxPriorityFeePerGas", self.provider.get_max_priority_fee_per_gas()).await
+        self.ask(
+            "eth_maxPriorityFeePerGas",
+            self.provider.get_max_priority_fee_per_gas(),
+        )
+        .await
     }
 
     pub(crate) async fn receipt(&self, hash: B256) -> Result<Option<TransactionReceipt>, RpcError> {
-        self.ask("eth_getTransactionReceipt", self.provider.get_transaction_receipt(hash)).await
+        self.ask(
+            "eth_getTransactionReceipt",
+            self.provider.get_transaction_receipt(hash),
+        )
+        .await
     }
 
     pub(crate) async fn publish(&self, raw: &[u8]) -> Result<(), RpcError> {
-        self.ask("eth_sendRawTransaction", self.provider.send_raw_transaction(raw)).await.map(drop)
+        self.ask(
+            "eth_sendRawTransaction",
+            self.provider.send_raw_transaction(raw),
+        )
+        .await
+        .map(drop)
     }
 
     async fn ask<T>(
@@ -215,20 +252,20 @@ async fn answer<T>(
 }
 
 impl RpcError {
-    fn from_transport(
-        method: &'static str,
-        error: TransportRpcError<TransportErrorKind>,
-    ) -> Self {
+    fn from_transport(method: &'static str, error: TransportRpcError<TransportErrorKind>) -> Self {
         match error {
             TransportRpcError::ErrorResp(payload) => Self::Refused {
                 method,
                 code: payload.code,
                 message: payload.message.to_string(),
-                data: payload.as_revert_data().or_else(|| {
-                    payload.try_data_as::<Bytes>().and_then(Result::ok)
-                }),
+                data: payload
+                    .as_revert_data()
+                    .or_else(|| payload.try_data_as::<Bytes>().and_then(Result::ok)),
             },
-            error => Self::Unreachable { method, reason: error.to_string() },
+            error => Self::Unreachable {
+                method,
+                reason: error.to_string(),
+            },
         }
     }
 }

@@ -326,15 +326,21 @@ impl SenderTask {
     /// error the next step goes on where this one stopped.
     pub async fn step(&mut self) -> Result<(), ChainError> {
         let result = self.advance().await;
-        let unmined = self.flights.values().filter(|flight| flight.mined.is_none());
+        let unmined = self
+            .flights
+            .values()
+            .filter(|flight| flight.mined.is_none());
         let oldest = unmined.map(|flight| flight.sent.since_block).min();
-        self.shared.queued.store(self.queue.len(), Ordering::Relaxed);
+        self.shared
+            .queued
+            .store(self.queue.len(), Ordering::Relaxed);
         self.shared.health.send_modify(|health| {
             health.queued = self.queue.len();
             health.in_flight = self.flights.len();
             match &result {
                 Ok(head) => {
-                    health.oldest_unmined_blocks = oldest.map_or(0, |block| head.saturating_sub(block));
+                    health.oldest_unmined_blocks =
+                        oldest.map_or(0, |block| head.saturating_sub(block));
                     (health.failures, health.error) = (0, None);
                 }
                 Err(error) => {
@@ -429,12 +435,17 @@ impl SenderTask {
         let account = self.shared.account;
         let settled = self.config.finality.settled(&self.rpc, number).await?;
         let chain_nonce = self.rpc.nonce(account, BlockNumberOrTag::Latest).await?;
-        let settled_nonce = self.rpc.nonce(account, BlockNumberOrTag::Number(settled)).await?;
+        let settled_nonce = self
+            .rpc
+            .nonce(account, BlockNumberOrTag::Number(settled))
+            .await?;
         let mut canonical = HashMap::from([(number, Some(head.block.hash))]);
         let nonces: Vec<u64> = self.flights.keys().copied().collect();
         for nonce in nonces {
             // Looked up first, written down after: a failing endpoint changes nothing.
-            let Some(flight) = self.flights.get(&nonce) else { continue };
+            let Some(flight) = self.flights.get(&nonce) else {
+                continue;
+            };
             let found = if nonce < chain_nonce || flight.mined.is_some() {
                 locate(&self.rpc, flight, &mut canonical).await?
             } else {
@@ -463,7 +474,9 @@ impl SenderTask {
         head: u64,
         settled: u64,
     ) -> Result<(), ChainError> {
-        let Some(flight) = self.flights.get_mut(&nonce) else { return Ok(()) };
+        let Some(flight) = self.flights.get_mut(&nonce) else {
+            return Ok(());
+        };
         let depth = head.saturating_sub(transaction.block_number) + 1;
         let is_settled = transaction.block_number <= settled;
         let news = flight.depth != depth || flight.mined.as_ref() != Some(&transaction);
@@ -472,16 +485,29 @@ impl SenderTask {
         let intent = flight.sent.intent.clone();
         if !is_settled {
             if news {
-                let outcome = Outcome::Mined { transaction, depth, settled: false };
+                let outcome = Outcome::Mined {
+                    transaction,
+                    depth,
+                    settled: false,
+                };
                 self.report(&intent, outcome).await;
             }
             return Ok(());
         }
         let outcome = if transaction.success {
-            Outcome::Mined { transaction: transaction.clone(), depth, settled: true }
+            Outcome::Mined {
+                transaction: transaction.clone(),
+                depth,
+                settled: true,
+            }
         } else {
-            let revert = self.explain_revert(&intent, transaction.block_number).await?;
-            Outcome::Reverted { revert, transaction: Some(transaction.clone()) }
+            let revert = self
+                .explain_revert(&intent, transaction.block_number)
+                .await?;
+            Outcome::Reverted {
+                revert,
+                transaction: Some(transaction.clone()),
+            }
         };
         let mut batch = Batch::new();
         let gas_key = keys::gas_use(&self.account(), intent.kind as u8);
@@ -501,7 +527,9 @@ impl SenderTask {
 
     /// An intent's transaction is in no block, perhaps no longer.
     async fn unmined(&mut self, nonce: u64) {
-        let Some(flight) = self.flights.get_mut(&nonce) else { return };
+        let Some(flight) = self.flights.get_mut(&nonce) else {
+            return;
+        };
         if flight.mined.take().is_some() {
             (flight.depth, flight.published) = (0, None);
             let intent = flight.sent.intent.clone();
@@ -512,7 +540,9 @@ impl SenderTask {
     /// Another transaction of the account has this nonce, in a settled block: none of ours can be
     /// mined any more. The intent goes back to the queue and is simulated anew.
     async fn renounce(&mut self, nonce: u64) -> Result<(), ChainError> {
-        let Some(flight) = self.flights.get(&nonce) else { return Ok(()) };
+        let Some(flight) = self.flights.get(&nonce) else {
+            return Ok(());
+        };
         let intent = flight.sent.intent.clone();
         tracing::warn!(nonce, kind = %intent.kind, "another transaction took this nonce");
         let mut batch = Batch::new();
@@ -531,8 +561,12 @@ impl SenderTask {
     /// Sends an unmined transaction again if it is time: dearer if that is possible, else as it is.
     async fn send_again(&mut self, nonce: u64, head: &Header) -> Result<(), ChainError> {
         let number = head.block.number;
-        let Some(flight) = self.flights.get(&nonce) else { return Ok(()) };
-        let Some(newest) = flight.sent.attempts.last() else { return Ok(()) };
+        let Some(flight) = self.flights.get(&nonce) else {
+            return Ok(());
+        };
+        let Some(newest) = flight.sent.attempts.last() else {
+            return Ok(());
+        };
         let overdue = match flight.published {
             None => return self.publish(nonce, number).await,
             Some(block) => number >= block.saturating_add(self.config.bump_after_blocks),
@@ -542,10 +576,13 @@ impl SenderTask {
             return Ok(());
         }
         let tip = self.tip_wei().await?;
-        let bumped = newest.fees.bumped(head.base_fee_wei, tip, self.config.fee_cap_wei);
+        let bumped = newest
+            .fees
+            .bumped(head.base_fee_wei, tip, self.config.fee_cap_wei);
         if let Some(fees) = bumped {
             let mut sent = flight.sent.clone();
-            sent.attempts.push(self.sign(&sent.intent, nonce, sent.gas_limit, fees)?);
+            sent.attempts
+                .push(self.sign(&sent.intent, nonce, sent.gas_limit, fees)?);
             tracing::info!(nonce, kind = %sent.intent.kind, max_wei = fees.max_wei, "raising the fee");
             let mut batch = Batch::new();
             let key = keys::transaction(&self.account(), &sent.intent.id().0);
@@ -561,7 +598,9 @@ impl SenderTask {
     /// Sends the newest transaction of a nonce; when the endpoint does not take it, the earlier
     /// ones too, so that one of them is in its pool.
     async fn publish(&mut self, nonce: u64, block: u64) -> Result<(), ChainError> {
-        let Some(flight) = self.flights.get(&nonce) else { return Ok(()) };
+        let Some(flight) = self.flights.get(&nonce) else {
+            return Ok(());
+        };
         for attempt in flight.sent.attempts.iter().rev() {
             match self.rpc.publish(&attempt.raw).await {
                 Ok(()) => break,
@@ -583,7 +622,11 @@ impl SenderTask {
     /// that any transaction is given, an empty transfer takes it.
     async fn heal_gap(&mut self, chain_nonce: u64, head: &Header) -> Result<(), ChainError> {
         let blocked = !self.flights.contains_key(&chain_nonce)
-            && self.flights.keys().next_back().is_some_and(|last| *last > chain_nonce);
+            && self
+                .flights
+                .keys()
+                .next_back()
+                .is_some_and(|last| *last > chain_nonce);
         if !blocked {
             self.gap = None;
             return Ok(());
@@ -598,9 +641,11 @@ impl SenderTask {
         if head.block.number < since.saturating_add(self.config.bump_after_blocks) {
             return Ok(());
         }
-        let Some(fees) =
-            Fees::first(head.base_fee_wei, self.tip_wei().await?, self.config.fee_cap_wei)
-        else {
+        let Some(fees) = Fees::first(
+            head.base_fee_wei,
+            self.tip_wei().await?,
+            self.config.fee_cap_wei,
+        ) else {
             return Ok(());
         };
         let mut intent = Intent::call(
@@ -613,12 +658,17 @@ impl SenderTask {
             intent.round += 1;
         }
         tracing::warn!(nonce = chain_nonce, "filling a gap in the nonces");
-        self.assign(intent, chain_nonce, TRANSFER_GAS, fees, head.block.number).await
+        self.assign(intent, chain_nonce, TRANSFER_GAS, fees, head.block.number)
+            .await
     }
 
     /// Simulates waiting intents and sends those that would succeed, as many as may be in flight.
     async fn launch(&mut self, head: &Header) -> Result<(), ChainError> {
-        let unmined = self.flights.values().filter(|flight| flight.mined.is_none()).count();
+        let unmined = self
+            .flights
+            .values()
+            .filter(|flight| flight.mined.is_none())
+            .count();
         let room = self.config.in_flight_max.saturating_sub(unmined);
         let mut intents = Vec::new();
         for entry in self.queue.iter().take(room) {
@@ -650,7 +700,9 @@ impl SenderTask {
             .flights
             .values()
             .filter(|flight| flight.mined.is_none())
-            .fold(U256::ZERO, |sum, flight| sum.saturating_add(flight.sent.cost_wei()));
+            .fold(U256::ZERO, |sum, flight| {
+                sum.saturating_add(flight.sent.cost_wei())
+            });
         let mut funds = self.rpc.balance(account).await?.saturating_sub(committed);
 
         let this = &*self;
@@ -674,7 +726,8 @@ impl SenderTask {
             match result {
                 Err(error) => failure = failure.or(Some(error)),
                 Ok(Simulated::Over(outcome)) => {
-                    self.finish(&intent, outcome, head.block.number, Batch::new()).await?;
+                    self.finish(&intent, outcome, head.block.number, Batch::new())
+                        .await?;
                     self.dequeue(&entry);
                 }
                 Ok(Simulated::Ready { gas_limit }) => {
@@ -686,7 +739,8 @@ impl SenderTask {
                         return Ok(());
                     }
                     funds -= cost;
-                    self.assign(intent, nonce, gas_limit, fees, head.block.number).await?;
+                    self.assign(intent, nonce, gas_limit, fees, head.block.number)
+                        .await?;
                     self.dequeue(&entry);
                     nonce += 1;
                 }
@@ -708,12 +762,19 @@ impl SenderTask {
 
     /// Whether an intent would succeed now, and with how much gas.
     async fn simulate(&self, intent: &Intent, head: &Header) -> Result<Simulated, RpcError> {
-        if intent.not_after_s.is_some_and(|last| head.block.timestamp_s > last) {
+        if intent
+            .not_after_s
+            .is_some_and(|last| head.block.timestamp_s > last)
+        {
             let reason = "it was not sent before its time ran out".to_owned();
             return Ok(Simulated::Over(Outcome::Failed { reason }));
         }
         let request = request(self.shared.account, intent);
-        let estimated = match self.rpc.call(request.clone(), BlockNumberOrTag::Latest).await {
+        let estimated = match self
+            .rpc
+            .call(request.clone(), BlockNumberOrTag::Latest)
+            .await
+        {
             Ok(_) => self.rpc.estimate_gas(request).await,
             Err(error) => Err(error),
         };
@@ -728,9 +789,10 @@ impl SenderTask {
                 Ok(Simulated::Over(Outcome::Failed { reason }))
             }
             Err(error) => match Revert::from_refusal(&error, self.config.decode_error) {
-                Some(revert) => {
-                    Ok(Simulated::Over(Outcome::Reverted { revert, transaction: None }))
-                }
+                Some(revert) => Ok(Simulated::Over(Outcome::Reverted {
+                    revert,
+                    transaction: None,
+                })),
                 None => Err(error),
             },
         }
@@ -740,7 +802,11 @@ impl SenderTask {
     async fn explain_revert(&self, intent: &Intent, block: u64) -> Result<Revert, ChainError> {
         let request = request(self.shared.account, intent);
         let decoder = self.config.decode_error;
-        match self.rpc.call(request, BlockNumberOrTag::Number(block)).await {
+        match self
+            .rpc
+            .call(request, BlockNumberOrTag::Number(block))
+            .await
+        {
             Ok(_) => {
                 let reason = "it reverted in its block; the same call succeeds after it";
                 Ok(Revert::new(Bytes::new(), reason, decoder))
@@ -763,11 +829,20 @@ impl SenderTask {
     ) -> Result<(), ChainError> {
         let id = intent.id();
         let attempts = vec![self.sign(&intent, nonce, gas_limit, fees)?];
-        let sent = Sent { intent, nonce, gas_limit, since_block: block, attempts };
+        let sent = Sent {
+            intent,
+            nonce,
+            gas_limit,
+            since_block: block,
+            attempts,
+        };
         let mut batch = Batch::new();
         batch
             .expect(keys::transaction(&self.account(), &id.0), None)
-            .put(keys::transaction(&self.account(), &id.0), encode(&Record::Sent(sent.clone()))?)
+            .put(
+                keys::transaction(&self.account(), &id.0),
+                encode(&Record::Sent(sent.clone()))?,
+            )
             .delete(keys::outbox(&self.account(), &id.0));
         apply(&self.shared.store, batch).await?;
         self.flights.insert(nonce, Flight::new(sent));
@@ -797,7 +872,11 @@ impl SenderTask {
             .sign_transaction_sync(&mut transaction)
             .map_err(|error| ChainError::Journal(format!("the key cannot sign: {error}")))?;
         let signed = TxEnvelope::from(transaction.into_signed(signature));
-        Ok(Attempt { hash: *signed.tx_hash(), raw: signed.encoded_2718().into(), fees })
+        Ok(Attempt {
+            hash: *signed.tx_hash(),
+            raw: signed.encoded_2718().into(),
+            fees,
+        })
     }
 
     /// Journals that an intent is over, then reports it.
@@ -808,11 +887,25 @@ impl SenderTask {
         block: u64,
         mut batch: Batch,
     ) -> Result<(), ChainError> {
-        let Intent { kind, subject, round, .. } = *intent;
+        let Intent {
+            kind,
+            subject,
+            round,
+            ..
+        } = *intent;
         let id = intent.id();
-        let done = Done { kind, subject, round, outcome: outcome.clone(), block };
+        let done = Done {
+            kind,
+            subject,
+            round,
+            outcome: outcome.clone(),
+            block,
+        };
         batch
-            .put(keys::transaction(&self.account(), &id.0), encode(&Record::Done(done))?)
+            .put(
+                keys::transaction(&self.account(), &id.0),
+                encode(&Record::Done(done))?,
+            )
             .delete(keys::outbox(&self.account(), &id.0));
         apply(&self.shared.store, batch).await?;
         self.report(intent, outcome).await;
@@ -841,7 +934,9 @@ impl SenderTask {
     }
 
     fn set_blocked(&self, blocked: Option<String>) {
-        self.shared.health.send_modify(|health| health.blocked = blocked);
+        self.shared
+            .health
+            .send_modify(|health| health.blocked = blocked);
     }
 
     fn account(&self) -> [u8; 20] {
@@ -851,21 +946,28 @@ impl SenderTask {
 
 impl Flight {
     fn new(sent: Sent) -> Self {
-        Self { sent, mined: None, depth: 0, published: None }
+        Self {
+            sent,
+            mined: None,
+            depth: 0,
+            published: None,
+        }
     }
 }
 
 impl Sent {
     /// The most that it can still cost, in wei.
     fn cost_wei(&self) -> U256 {
-        self.attempts
-            .last()
-            .map_or(U256::ZERO, |newest| cost_wei(&self.intent, self.gas_limit, newest.fees))
+        self.attempts.last().map_or(U256::ZERO, |newest| {
+            cost_wei(&self.intent, self.gas_limit, newest.fees)
+        })
     }
 }
 
 fn cost_wei(intent: &Intent, gas_limit: u64, fees: Fees) -> U256 {
-    intent.value.saturating_add(U256::from(gas_limit).saturating_mul(U256::from(fees.max_wei)))
+    intent
+        .value
+        .saturating_add(U256::from(gas_limit).saturating_mul(U256::from(fees.max_wei)))
 }
 
 fn request(from: Address, intent: &Intent) -> TransactionRequest {
@@ -926,7 +1028,10 @@ fn record(
     id: &IntentId,
 ) -> Result<Option<Record>, ChainError> {
     let key = keys::transaction(account, &id.0);
-    store.get(&key)?.map(|value| decode(&key, &value)).transpose()
+    store
+        .get(&key)?
+        .map(|value| decode(&key, &value))
+        .transpose()
 }
 
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, ChainError> {

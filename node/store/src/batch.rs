@@ -51,12 +51,16 @@ impl Batch {
 
     /// The writes in ascending order of their keys; `None` removes.
     pub fn writes(&self) -> impl Iterator<Item = (&Key, Option<&[u8]>)> {
-        self.writes.iter().map(|(key, value)| (key, value.as_deref()))
+        self.writes
+            .iter()
+            .map(|(key, value)| (key, value.as_deref()))
     }
 
     /// The expectations in ascending order of their keys; `None` is absence.
     pub fn expectations(&self) -> impl Iterator<Item = (&Key, Option<&[u8]>)> {
-        self.expected.iter().map(|(key, value)| (key, value.as_deref()))
+        self.expected
+            .iter()
+            .map(|(key, value)| (key, value.as_deref()))
     }
 
     /// Whether it neither writes nor expects anything.
@@ -69,17 +73,28 @@ impl Batch {
         let mut total = 0usize;
         for (key, value) in self.writes() {
             let value = value.map_or(0, <[u8]>::len);
-            for (what, length, limit) in
-                [("key", key.as_bytes().len(), KEY_BYTES_MAX), ("value", value, VALUE_BYTES_MAX)]
-            {
+            for (what, length, limit) in [
+                ("key", key.as_bytes().len(), KEY_BYTES_MAX),
+                ("value", value, VALUE_BYTES_MAX),
+            ] {
                 if length > limit {
-                    return Err(StoreError::TooLarge { what, length, limit });
+                    return Err(StoreError::TooLarge {
+                        what,
+                        length,
+                        limit,
+                    });
                 }
             }
-            total = total.saturating_add(key.as_bytes().len()).saturating_add(value);
+            total = total
+                .saturating_add(key.as_bytes().len())
+                .saturating_add(value);
         }
         if total > BATCH_BYTES_MAX {
-            return Err(StoreError::TooLarge { what: "batch", length: total, limit: BATCH_BYTES_MAX });
+            return Err(StoreError::TooLarge {
+                what: "batch",
+                length: total,
+                limit: BATCH_BYTES_MAX,
+            });
         }
         Ok(())
     }

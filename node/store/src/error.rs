@@ -11,7 +11,9 @@ pub enum StoreError {
     Locked(PathBuf),
 
     /// A newer build wrote the store. Install that build again; the store is left as it is.
-    #[error("[S-002] the store has schema {found}, this build knows up to {known}; use the newer build")]
+    #[error(
+        "[S-002] the store has schema {found}, this build knows up to {known}; use the newer build"
+    )]
     Newer {
         /// Version found in the store.
         found: u32,

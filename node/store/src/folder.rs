@@ -26,7 +26,10 @@ impl DataFolder {
     /// # Errors
     /// [`StoreError::Locked`] when another process has it open.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -34,7 +37,10 @@ impl DataFolder {
             .mode(0o600)
             .open(path.join("lock"))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
             Err(Errno::WOULDBLOCK) => Err(StoreError::Locked(path.to_owned())),
             Err(errno) => Err(io::Error::from(errno).into()),
         }

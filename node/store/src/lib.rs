@@ -103,7 +103,13 @@ pub fn open(folder: &DataFolder, engine: Engine) -> Result<Arc<dyn Store>, Store
 /// Each page is consistent in itself; entries written between two pages may or may not be seen.
 /// The iteration ends after the first error.
 pub fn entries<'a>(store: &'a dyn Store, prefix: &Prefix) -> Entries<'a> {
-    Entries { store, prefix: prefix.clone(), page: Vec::new().into_iter(), after: None, done: false }
+    Entries {
+        store,
+        prefix: prefix.clone(),
+        page: Vec::new().into_iter(),
+        after: None,
+        done: false,
+    }
 }
 
 /// Iterator of [`entries`].
@@ -121,7 +127,10 @@ impl Iterator for Entries<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.page.len() == 0 && !self.done {
-            match self.store.scan(&self.prefix, self.after.as_ref(), PAGE_ENTRIES) {
+            match self
+                .store
+                .scan(&self.prefix, self.after.as_ref(), PAGE_ENTRIES)
+            {
                 Ok(page) => {
                     self.done = page.len() < PAGE_ENTRIES;
                     self.page = page.into_iter();

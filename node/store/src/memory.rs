@@ -49,7 +49,10 @@ impl MemoryStore {
 
     /// The store as the next process finds it: the same content, no faults.
     pub fn restart(&self) -> Self {
-        Self { disk: Arc::clone(&self.disk), faults: Mutex::default() }
+        Self {
+            disk: Arc::clone(&self.disk),
+            faults: Mutex::default(),
+        }
     }
 
     /// Writes so far, failed ones included.

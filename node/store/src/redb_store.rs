@@ -29,14 +29,18 @@ type Opener = Box<dyn Fn(&Path) -> Result<Database, DatabaseError> + Send + Sync
 
 impl fmt::Debug for RedbStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedbStore").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("RedbStore")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
 impl RedbStore {
     /// Opens the file, or creates it when it does not exist.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_by(path, |path| Database::builder().set_cache_size(CACHE_BYTES).open(path))
+        Self::open_by(path, |path| {
+            Database::builder().set_cache_size(CACHE_BYTES).open(path)
+        })
     }
 
     fn open_by(
@@ -66,7 +70,10 @@ impl RedbStore {
                 Some(database) => work(database),
                 None => {
                     drop(guard);
-                    let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
+                    let mut guard = self
+                        .database
+                        .write()
+                        .unwrap_or_else(PoisonError::into_inner);
                     work(self.reopen(&mut guard)?)
                 }
             }
@@ -76,7 +83,10 @@ impl RedbStore {
             Err(error) => StoreError::from_redb(error),
         };
         if matches!(error, StoreError::Io(_)) {
-            let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
+            let mut guard = self
+                .database
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
             // The old handle goes first: it holds the file's lock.
             *guard = None;
             if let Err(again) = self.reopen(&mut guard) {
@@ -113,7 +123,9 @@ fn create(path: &Path) -> Result<(), StoreError> {
     {
         let database = Database::create(&temporary).map_err(StoreError::from_redb)?;
         let transaction = database.begin_write().map_err(StoreError::from_redb)?;
-        transaction.open_table(TABLE).map_err(StoreError::from_redb)?;
+        transaction
+            .open_table(TABLE)
+            .map_err(StoreError::from_redb)?;
         transaction.commit().map_err(StoreError::from_redb)?;
     }
     fs::File::open(&temporary)?.sync_all()?;
@@ -126,7 +138,9 @@ impl Store for RedbStore {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         self.with(|database| {
             let table = database.begin_read()?.open_table(TABLE)?;
-            Ok(table.get(key.as_bytes())?.map(|value| value.value().to_vec()))
+            Ok(table
+                .get(key.as_bytes())?
+                .map(|value| value.value().to_vec()))
         })
     }
 
@@ -207,9 +221,9 @@ impl StoreError {
             redb::Error::DatabaseAlreadyOpen => {
                 Self::Io(io::Error::other("the file is open in another process"))
             }
-            error @ (redb::Error::PreviousIo | redb::Error::DatabaseClosed | redb::Error::LockPoisoned(_)) => {
-                Self::Io(io::Error::other(error))
-            }
+            error @ (redb::Error::PreviousIo
+            | redb::Error::DatabaseClosed
+            | redb::Error::LockPoisoned(_)) => Self::Io(io::Error::other(error)),
             error => Self::Damaged(error.to_string()),
         }
     }
@@ -282,14 +296,21 @@ mod tests {
             let disk = Arc::clone(&room);
             let store = RedbStore::open_by(&path, move |path| {
                 let file = fs::OpenOptions::new().read(true).write(true).open(path)?;
-                let disk = FullDisk { file: FileBackend::new(file)?, room: Arc::clone(&disk) };
+                let disk = FullDisk {
+                    file: FileBackend::new(file)?,
+                    room: Arc::clone(&disk),
+                };
                 Database::builder().create_with_backend(disk)
             })
             .unwrap();
             let (first, second) = (keys::deal(&[1; 32]), keys::deal(&[2; 32]));
-            store.apply(Batch::new().put(first.clone(), *b"acknowledged")).unwrap();
+            store
+                .apply(Batch::new().put(first.clone(), *b"acknowledged"))
+                .unwrap();
             let mut batch = Batch::new();
-            batch.put(second.clone(), vec![2; 200_000]).delete(keys::deal(&[3; 32]));
+            batch
+                .put(second.clone(), vec![2; 200_000])
+                .delete(keys::deal(&[3; 32]));
 
             room.store(position, Ordering::SeqCst);
             let outcome = store.apply(&batch);
@@ -305,10 +326,16 @@ mod tests {
             room.store(i64::MAX, Ordering::SeqCst);
             assert_eq!(store.get(&first).unwrap().unwrap(), b"acknowledged");
             let there = store.get(&second).unwrap();
-            assert!(there.is_none_or(|value| value == vec![2; 200_000]), "half a batch");
+            assert!(
+                there.is_none_or(|value| value == vec![2; 200_000]),
+                "half a batch"
+            );
             store.apply(&batch).unwrap();
             assert_eq!(store.get(&second).unwrap().unwrap().len(), 200_000);
         }
-        assert!(refused > 2 && refused == operations, "{refused} of {operations}");
+        assert!(
+            refused > 2 && refused == operations,
+            "{refused} of {operations}"
+        );
     }
 }

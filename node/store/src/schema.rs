@@ -24,10 +24,14 @@ pub struct Migrated {
 
 /// The version of a store; `None` when nothing was ever written to it.
 pub fn version(store: &dyn Store) -> Result<Option<u32>, StoreError> {
-    let Some(bytes) = store.get(&keys::schema())? else { return Ok(None) };
+    let Some(bytes) = store.get(&keys::schema())? else {
+        return Ok(None);
+    };
     match bytes.try_into() {
         Ok(bytes) => Ok(Some(u32::from_be_bytes(bytes))),
-        Err(_) => Err(StoreError::Damaged("the schema version is not four bytes".into())),
+        Err(_) => Err(StoreError::Damaged(
+            "the schema version is not four bytes".into(),
+        )),
     }
 }
 
@@ -44,7 +48,9 @@ fn migrate_with(store: &dyn Store, migrations: &[Migration]) -> Result<Migrated,
     let from = version(store)?;
     let Some(found) = from else {
         let mut batch = Batch::new();
-        batch.expect(keys::schema(), None).put(keys::schema(), known.to_be_bytes());
+        batch
+            .expect(keys::schema(), None)
+            .put(keys::schema(), known.to_be_bytes());
         store.apply(&batch)?;
         return Ok(Migrated { from, to: known });
     };
@@ -75,7 +81,9 @@ mod tests {
     fn rename(store: &dyn Store) -> Result<Batch, StoreError> {
         let mut batch = Batch::new();
         if let Some(value) = store.get(&keys::singleton("old"))? {
-            batch.delete(keys::singleton("old")).put(keys::singleton("new"), value);
+            batch
+                .delete(keys::singleton("old"))
+                .put(keys::singleton("new"), value);
         }
         Ok(batch)
     }
@@ -83,24 +91,47 @@ mod tests {
     fn store_of_version_one() -> MemoryStore {
         let store = MemoryStore::new();
         migrate_with(&store, &[]).unwrap();
-        store.apply(Batch::new().put(keys::singleton("old"), *b"kept")).unwrap();
+        store
+            .apply(Batch::new().put(keys::singleton("old"), *b"kept"))
+            .unwrap();
         store
     }
 
     #[test]
     fn a_new_store_gets_the_version_of_the_build() {
         let store = MemoryStore::new();
-        assert_eq!(migrate(&store).unwrap(), Migrated { from: None, to: VERSION });
+        assert_eq!(
+            migrate(&store).unwrap(),
+            Migrated {
+                from: None,
+                to: VERSION
+            }
+        );
         assert_eq!(version(&store).unwrap(), Some(VERSION));
     }
 
     #[test]
     fn an_older_store_is_rewritten_with_its_version_in_one_batch() {
         let store = store_of_version_one();
-        assert_eq!(migrate_with(&store, &[rename]).unwrap(), Migrated { from: Some(1), to: 2 });
-        assert_eq!(store.get(&keys::singleton("new")).unwrap().unwrap(), b"kept");
+        assert_eq!(
+            migrate_with(&store, &[rename]).unwrap(),
+            Migrated {
+                from: Some(1),
+                to: 2
+            }
+        );
+        assert_eq!(
+            store.get(&keys::singleton("new")).unwrap().unwrap(),
+            b"kept"
+        );
         assert_eq!(store.get(&keys::singleton("old")).unwrap(), None);
-        assert_eq!(migrate_with(&store, &[rename]).unwrap(), Migrated { from: Some(2), to: 2 });
+        assert_eq!(
+            migrate_with(&store, &[rename]).unwrap(),
+            Migrated {
+                from: Some(2),
+                to: 2
+            }
+        );
     }
 
     #[test]
@@ -110,7 +141,10 @@ mod tests {
         migrate_with(&store, &[rename]).unwrap_err();
         let store = store.restart();
         assert_eq!(version(&store).unwrap(), Some(1));
-        assert_eq!(store.get(&keys::singleton("old")).unwrap().unwrap(), b"kept");
+        assert_eq!(
+            store.get(&keys::singleton("old")).unwrap().unwrap(),
+            b"kept"
+        );
     }
 
     #[test]
@@ -118,7 +152,10 @@ mod tests {
         let store = store_of_version_one();
         migrate_with(&store, &[rename]).unwrap();
         let error = migrate_with(&store, &[]).unwrap_err();
-        assert!(matches!(error, StoreError::Newer { found: 2, known: 1 }), "{error}");
+        assert!(
+            matches!(error, StoreError::Newer { found: 2, known: 1 }),
+            "{error}"
+        );
         assert_eq!(version(&store).unwrap(), Some(2));
     }
 }

@@ -23,14 +23,23 @@ pub struct SledStore {
 impl SledStore {
     /// Opens the folder, or creates it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).open()?;
-        Ok(Self { database, writer: Mutex::new(()) })
+        let database = sled::Config::new()
+            .path(path)
+            .cache_capacity(CACHE_BYTES)
+            .open()?;
+        Ok(Self {
+            database,
+            writer: Mutex::new(()),
+        })
     }
 }
 
 impl Store for SledStore {
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.database.get(key.as_bytes())?.map(|value| value.to_vec()))
+        Ok(self
+            .database
+            .get(key.as_bytes())?
+            .map(|value| value.to_vec()))
     }
 
     fn scan(

@@ -69,14 +69,24 @@ fn what_is_put_is_got_and_what_is_deleted_is_gone(adapter: &dyn Adapter) {
         let store = adapter.open(folder.path());
         assert_eq!(store.get(&keys::deal(&hash(1))).unwrap(), None);
         let mut batch = Batch::new();
-        batch.put(keys::deal(&hash(1)), *b"one").put(keys::deal(&hash(2)), Vec::new());
+        batch
+            .put(keys::deal(&hash(1)), *b"one")
+            .put(keys::deal(&hash(2)), Vec::new());
         store.apply(&batch).unwrap();
-        store.apply(Batch::new().delete(keys::deal(&hash(3)))).unwrap();
+        store
+            .apply(Batch::new().delete(keys::deal(&hash(3))))
+            .unwrap();
     }
     let store = adapter.open(folder.path());
     assert_eq!(store.get(&keys::deal(&hash(1))).unwrap().unwrap(), b"one");
-    assert_eq!(store.get(&keys::deal(&hash(2))).unwrap().unwrap(), b"", "empty is not absent");
-    store.apply(Batch::new().delete(keys::deal(&hash(1)))).unwrap();
+    assert_eq!(
+        store.get(&keys::deal(&hash(2))).unwrap().unwrap(),
+        b"",
+        "empty is not absent"
+    );
+    store
+        .apply(Batch::new().delete(keys::deal(&hash(1))))
+        .unwrap();
     assert_eq!(store.get(&keys::deal(&hash(1))).unwrap(), None);
     assert_eq!(store.get(&keys::deal(&hash(2))).unwrap().unwrap(), b"");
 }
@@ -85,17 +95,27 @@ fn a_batch_whose_expectation_fails_changes_nothing(adapter: &dyn Adapter) {
     let folder = tempfile::tempdir().unwrap();
     let store = adapter.open(folder.path());
     let (seen, other) = (keys::deal(&hash(1)), keys::deal(&hash(2)));
-    store.apply(Batch::new().put(seen.clone(), *b"new")).unwrap();
+    store
+        .apply(Batch::new().put(seen.clone(), *b"new"))
+        .unwrap();
     for expected in [None, Some(b"old".to_vec()), Some(Vec::new())] {
         let mut batch = Batch::new();
-        batch.expect(seen.clone(), expected).put(other.clone(), *b"x").delete(seen.clone());
+        batch
+            .expect(seen.clone(), expected)
+            .put(other.clone(), *b"x")
+            .delete(seen.clone());
         let error = store.apply(&batch).unwrap_err();
-        assert!(matches!(&error, StoreError::Conflict(key) if *key == seen), "{error}");
+        assert!(
+            matches!(&error, StoreError::Conflict(key) if *key == seen),
+            "{error}"
+        );
         assert_eq!(store.get(&seen).unwrap().unwrap(), b"new");
         assert_eq!(store.get(&other).unwrap(), None);
     }
     let mut batch = Batch::new();
-    batch.expect(seen.clone(), Some(b"new".to_vec())).put(other.clone(), *b"x");
+    batch
+        .expect(seen.clone(), Some(b"new".to_vec()))
+        .put(other.clone(), *b"x");
     store.apply(&batch).unwrap();
     assert_eq!(store.get(&other).unwrap().unwrap(), b"x");
 }
@@ -125,17 +145,34 @@ fn a_scan_is_ordered_bounded_and_continues_after_a_key(adapter: &dyn Adapter) {
     let prefix = keys::job_events(&hash(7));
     let numbers = |after: Option<&Key>, limit| -> Vec<u64> {
         let page = store.scan(&prefix, after, limit).unwrap();
-        page.iter().map(|(_, value)| u64::from_be_bytes(value[..].try_into().unwrap())).collect()
+        page.iter()
+            .map(|(_, value)| u64::from_be_bytes(value[..].try_into().unwrap()))
+            .collect()
     };
     assert_eq!(numbers(None, 100), [1, 2, 255, 256, 300]);
     assert_eq!(numbers(None, 2), [1, 2]);
     assert_eq!(numbers(Some(&keys::job_event(&hash(7), 2)), 2), [255, 256]);
-    assert_eq!(numbers(Some(&keys::job_event(&hash(7), 3)), 1), [255], "after an absent key");
+    assert_eq!(
+        numbers(Some(&keys::job_event(&hash(7), 3)), 1),
+        [255],
+        "after an absent key"
+    );
     assert_eq!(numbers(Some(&keys::job_event(&hash(7), 300)), 10), []);
-    assert_eq!(numbers(Some(&keys::job_event(&hash(6), 9)), 1), [1], "after a key before it");
-    assert_eq!(numbers(Some(&keys::job_event(&hash(8), 0)), 10), [], "after a key behind it");
+    assert_eq!(
+        numbers(Some(&keys::job_event(&hash(6), 9)), 1),
+        [1],
+        "after a key before it"
+    );
+    assert_eq!(
+        numbers(Some(&keys::job_event(&hash(8), 0)), 10),
+        [],
+        "after a key behind it"
+    );
     assert_eq!(numbers(None, 0), []);
-    assert_eq!(store.scan(&Prefix::table(Table::Deal), None, 9).unwrap(), []);
+    assert_eq!(
+        store.scan(&Prefix::table(Table::Deal), None, 9).unwrap(),
+        []
+    );
 }
 
 fn iterating_crosses_pages(adapter: &dyn Adapter) {
@@ -169,15 +206,27 @@ fn limits_are_refused_before_anything_is_written(adapter: &dyn Adapter) {
     };
     let long = "n".repeat(KEY_BYTES_MAX);
     refused(Batch::new().put(keys::singleton(&long), *b""), "key");
-    refused(Batch::new().put(keys::deal(&hash(2)), vec![0; VALUE_BYTES_MAX + 1]), "value");
+    refused(
+        Batch::new().put(keys::deal(&hash(2)), vec![0; VALUE_BYTES_MAX + 1]),
+        "value",
+    );
     let mut batch = Batch::new();
     for n in 0..BATCH_BYTES_MAX / VALUE_BYTES_MAX {
         batch.put(keys::deal(&hash(10 + n as u8)), vec![0; VALUE_BYTES_MAX]);
     }
     refused(&mut batch, "batch");
     let longest = "n".repeat(KEY_BYTES_MAX - 1);
-    store.apply(Batch::new().put(keys::singleton(&longest), vec![7; VALUE_BYTES_MAX])).unwrap();
-    assert_eq!(store.get(&keys::singleton(&longest)).unwrap().unwrap().len(), VALUE_BYTES_MAX);
+    store
+        .apply(Batch::new().put(keys::singleton(&longest), vec![7; VALUE_BYTES_MAX]))
+        .unwrap();
+    assert_eq!(
+        store
+            .get(&keys::singleton(&longest))
+            .unwrap()
+            .unwrap()
+            .len(),
+        VALUE_BYTES_MAX
+    );
 }
 
 fn racing_writers_with_expectations_lose_no_update(adapter: &dyn Adapter) {
@@ -186,14 +235,18 @@ fn racing_writers_with_expectations_lose_no_update(adapter: &dyn Adapter) {
     let folder = tempfile::tempdir().unwrap();
     let store = adapter.open(folder.path());
     let key = keys::order_sequence(&[1; 20]);
-    store.apply(Batch::new().put(key.clone(), 0u64.to_be_bytes())).unwrap();
+    store
+        .apply(Batch::new().put(key.clone(), 0u64.to_be_bytes()))
+        .unwrap();
     let add_one = || {
         // Each conflict means that another writer got on, so all get through.
         for _ in 0..WRITERS * UPDATES {
             let before = store.get(&key).unwrap().unwrap();
             let next = u64::from_be_bytes(before[..].try_into().unwrap()) + 1;
             let mut batch = Batch::new();
-            batch.expect(key.clone(), Some(before)).put(key.clone(), next.to_be_bytes());
+            batch
+                .expect(key.clone(), Some(before))
+                .put(key.clone(), next.to_be_bytes());
             match store.apply(&batch) {
                 Ok(()) => return,
                 Err(StoreError::Conflict(_)) => {}
@@ -208,13 +261,19 @@ fn racing_writers_with_expectations_lose_no_update(adapter: &dyn Adapter) {
         }
     });
     let last = store.get(&key).unwrap().unwrap();
-    assert_eq!(u64::from_be_bytes(last[..].try_into().unwrap()), WRITERS * UPDATES);
+    assert_eq!(
+        u64::from_be_bytes(last[..].try_into().unwrap()),
+        WRITERS * UPDATES
+    );
 }
 
 fn any_sequence_of_batches_leaves_what_the_model_says(adapter: &dyn Adapter) {
     let write = (0u8..3, 0u8..6, prop::option::of(vec(any::<u8>(), 0..40)));
     let sequence = vec((vec(write, 0..8), any::<bool>()), 1..12);
-    let mut runner = TestRunner::new(ProptestConfig { cases: 24, ..ProptestConfig::default() });
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: 24,
+        ..ProptestConfig::default()
+    });
     runner
         .run(&sequence, |batches| {
             let folder = tempfile::tempdir().unwrap();

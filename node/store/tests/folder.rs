@@ -11,7 +11,10 @@ fn a_second_process_is_refused_until_the_first_lets_go() {
     let path = base.path().join("node");
     let first = DataFolder::open(&path).unwrap();
     let error = DataFolder::open(&path).unwrap_err();
-    assert!(matches!(&error, StoreError::Locked(locked) if *locked == path), "{error}");
+    assert!(
+        matches!(&error, StoreError::Locked(locked) if *locked == path),
+        "{error}"
+    );
     drop(first);
     DataFolder::open(&path).unwrap();
 }
@@ -31,10 +34,15 @@ fn a_store_of_a_newer_build_is_refused_and_kept() {
     let newer = schema::VERSION + 1;
     {
         let store = outcry_store::open(&folder, Engine::Redb).unwrap();
-        store.apply(Batch::new().put(keys::schema(), newer.to_be_bytes())).unwrap();
+        store
+            .apply(Batch::new().put(keys::schema(), newer.to_be_bytes()))
+            .unwrap();
     }
     let error = outcry_store::open(&folder, Engine::Redb).unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found, .. } if found == newer), "{error}");
+    assert!(
+        matches!(error, StoreError::Newer { found, .. } if found == newer),
+        "{error}"
+    );
     let store = RedbStore::open(&folder.path().join("store.redb")).unwrap();
     assert_eq!(schema::version(&store).unwrap(), Some(newer));
 }
@@ -47,6 +55,10 @@ fn a_file_that_is_no_store_is_named_as_damaged() {
         std::fs::write(&path, content).unwrap();
         let error = RedbStore::open(&path).unwrap_err();
         assert!(matches!(error, StoreError::Damaged(_)), "{error}");
-        assert_eq!(std::fs::read(&path).unwrap(), content, "it is left as it is");
+        assert_eq!(
+            std::fs::read(&path).unwrap(),
+            content,
+            "it is left as it is"
+        );
     }
 }

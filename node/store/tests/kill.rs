@@ -8,7 +8,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use outcry_store::{Batch, DataFolder, Engine, Prefix, Store, StoreError, entries, keys, keys::Table};
+use outcry_store::{
+    Batch, DataFolder, Engine, Prefix, Store, StoreError, entries, keys, keys::Table,
+};
 
 /// Names the folder for the process that writes; it is this same test, started again.
 const CHILD_FOLDER: &str = "OUTCRY_STORE_TEST_FOLDER";
@@ -57,13 +59,18 @@ fn kill_after(folder: &Path, test: &str, lines: usize) -> Option<u64> {
     let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
     // The test harness writes a few lines of its own before "ready".
     let mut last = None;
-    assert!(output.any(|line| line.unwrap() == "ready"), "the writer did not start");
+    assert!(
+        output.any(|line| line.unwrap() == "ready"),
+        "the writer did not start"
+    );
     let mut remember = |line: String| {
         if let Some(n) = line.strip_prefix("applied ") {
             last = Some(n.parse().unwrap());
         }
     };
-    (&mut output).take(lines).for_each(|line| remember(line.unwrap()));
+    (&mut output)
+        .take(lines)
+        .for_each(|line| remember(line.unwrap()));
     child.kill().unwrap();
     // What it had still written before it died counts too, except for a torn last line.
     let rest: Vec<String> = output.map_while(Result::ok).collect();
@@ -90,7 +97,10 @@ fn check(folder: &Path, acknowledged: u64) -> u64 {
         let prefix = Prefix::table(table);
         let found: Result<Vec<_>, StoreError> = entries(store.as_ref(), &prefix).collect();
         let wanted: Result<Vec<_>, StoreError> = entries(&model, &prefix).collect();
-        assert!(found.unwrap() == wanted.unwrap(), "half a batch after {applied}");
+        assert!(
+            found.unwrap() == wanted.unwrap(),
+            "half a batch after {applied}"
+        );
     }
     applied
 }
