@@ -1,27 +1,13 @@
-//! What can go wrong for a client, with stable codes and what to do about it.
+//! What can go wrong for a client. Codes and what to do about them stand in
+//! [`outcry_protocol::codes`].
 
 use std::path::PathBuf;
 
 use alloy::primitives::{B256, U256};
+use outcry_protocol::codes::{self, Code, Coded};
+use outcry_protocol::order::OrderError;
 
 use crate::api::{BlobHash, ErrorBody};
-
-/// What kind of failure an [`Error`] is; the command line turns it into its exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// The request itself is wrong: a file, a value, a name.
-    Usage,
-    /// Nobody serves the bid.
-    NoMatch,
-    /// Not enough money, or a transaction that the chain refuses.
-    Payment,
-    /// A node, the chain or a peer could not be reached or answered wrongly.
-    Network,
-    /// The job was run and did not succeed, or its result is false.
-    Failed,
-    /// Time ran out.
-    TimedOut,
-}
 
 /// Everything that can go wrong for a client.
 #[derive(Debug, thiserror::Error)]
@@ -88,14 +74,22 @@ pub enum Error {
     NoKey(String),
 
     /// The program is refused.
-    #[error("the program is refused: {0}")]
-    Program(String),
+    #[error("the program is refused: {reason}")]
+    Program {
+        /// What is wrong with it.
+        reason: String,
+        /// Which kind of refusal.
+        code: &'static Code,
+    },
     /// Inputs that can't be made into an archive.
     #[error("the input is refused: {0}")]
     Input(String),
     /// A job or bid that the protocol refuses.
-    #[error("the order is refused: {0}")]
-    Order(String),
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// Bytes that are not a manifest.
+    #[error("the manifest is refused: {0}")]
+    Manifest(String),
     /// The program could not be run on this machine. Says nothing about the program.
     #[error("this machine could not run task {task}: {reason}")]
     Engine {
@@ -175,7 +169,12 @@ pub enum Error {
         what: &'static str,
         /// The contract's error.
         reason: String,
+        /// Which kind of refusal.
+        code: &'static Code,
     },
+    /// No withdrawal was asked for.
+    #[error("no withdrawal was asked for")]
+    NothingPending,
     /// The withdrawal delay has not passed.
     #[error("{amount} can be withdrawn at {at} (Unix seconds), the chain's clock shows {now}")]
     TooEarly {
@@ -243,136 +242,59 @@ pub enum Error {
     Signing(String),
 }
 
-impl Error {
-    /// Stable code: a letter for what it concerns and a number that never changes its meaning.
-    pub fn code(&self) -> &str {
+impl Coded for Error {
+    fn code(&self) -> &'static Code {
         match self {
-            Self::NetworkFile { .. } => "F-101",
-            Self::UnknownToken(_) => "F-102",
-            Self::Amount { .. } => "F-103",
-            Self::File { .. } => "F-104",
-            Self::TooLarge(_) => "F-105",
-            Self::SecretExposed { .. } => "K-101",
-            Self::NoSuchKey(_) => "K-102",
-            Self::KeyExists(_) => "K-103",
-            Self::KeyName(_) => "K-104",
-            Self::KeyFile { .. } => "K-105",
-            Self::WrongPassword(_) => "K-106",
-            Self::NoKey(_) => "K-107",
-            Self::Signing(_) => "K-108",
-            Self::Program(_) => "J-101",
-            Self::Input(_) => "J-102",
-            Self::Order(_) => "J-103",
-            Self::Engine { .. } => "J-104",
-            Self::JobEnded(_) => "J-105",
-            Self::TimedOut(_) => "J-106",
-            Self::NodeUnreachable { .. } => "N-101",
-            Self::NodeAnswer { .. } => "N-102",
-            Self::WrongNetwork { .. } => "N-103",
-            Self::Chain { .. } => "N-104",
-            Self::BlobMismatch { .. } => "N-105",
-            Self::BlobTooLong { .. } => "N-106",
-            Self::FalseDeal { .. } => "N-107",
-            Self::WalletBalance { .. } => "P-101",
-            Self::MarketBalance { .. } => "P-102",
-            Self::Reverted { .. } => "P-103",
-            Self::TooEarly { .. } => "P-104",
-            Self::NoPrice(_) => "M-101",
-            Self::NoMatch(_) => "M-102",
-            Self::FalseResult { .. } => "R-101",
-            Self::Refused { body, .. } => &body.code,
-        }
-    }
-
-    /// What to do about it.
-    pub fn help(&self) -> &str {
-        match self {
-            Self::NetworkFile { .. } => {
-                "give the network.toml of the network that you want to use; `outcry-testnet up --dir DIR` writes one for a local network"
-            }
-            Self::UnknownToken(_) => "name a token of the network file's [[tokens]] by symbol or address",
-            Self::Amount { .. } => "amounts are in units of the token, for example 1.25",
-            Self::File { .. } => "check the path and its permissions",
-            Self::TooLarge(_) => "choose a smaller amount",
-            Self::SecretExposed { .. } => "make it yours alone: chmod 600 FILE",
-            Self::NoSuchKey(_) => "`outcry keys list` shows the keys, `outcry keys new NAME` makes one",
-            Self::KeyExists(_) => "choose another name; keys are never overwritten",
-            Self::KeyName(_) => "use 1 to 64 letters, digits, `-` and `_`",
-            Self::KeyFile { .. } => {
-                "a key file is Web3 keystore v3 JSON, or 64 hexadecimal digits in a file of mode 0600"
-            }
-            Self::WrongPassword(_) => "try again; OUTCRY_PASSWORD or --password-file give it without asking",
-            Self::NoKey(_) => {
-                "make one with `outcry keys new NAME`, or name one with --key NAME, --key-file FILE or OUTCRY_ACCOUNT_KEY"
-            }
-            Self::Signing(_) => "check the key; nothing was sent",
-            Self::Program(_) => {
-                "programs are core WebAssembly with WASI preview 1, for example from `clang --target=wasm32-wasip1`"
-            }
-            Self::Input(_) => "files need plain relative names of at most 251 bytes; links and devices can't be sent",
-            Self::Order(_) => "change the value; protocol/SPEC.md gives the limits",
-            Self::Engine { .. } => "free memory or disk and try again; the claim stays open meanwhile",
-            Self::JobEnded(_) => "`outcry status ID` shows every deal, `outcry explain ID` what stood in the way",
-            Self::TimedOut(_) => "the job goes on: `outcry status ID` shows it, `outcry get ID` fetches its result",
-            Self::NodeUnreachable { .. } => "check that the node runs and that --api or the network file names it",
-            Self::NodeAnswer { .. } => "the address may belong to something else, or the node to another version",
-            Self::WrongNetwork { .. } => "use the network file of that network, or another node",
-            Self::Chain { .. } => "check the endpoint (rpc in the network file, --rpc) and try again",
-            Self::BlobMismatch { .. } | Self::BlobTooLong { .. } => {
-                "the bytes were discarded; try again, the node will ask another peer"
-            }
-            Self::FalseDeal { .. } => "do not accept; ask another node with --api",
-            Self::WalletBalance { .. } => "send tokens to the account, or choose a lower --max-price",
-            Self::MarketBalance { .. } => "`outcry deposit AMOUNT` moves tokens from the wallet to the market",
-            Self::Reverted { .. } => "nothing was changed; the reason names the rule",
-            Self::TooEarly { .. } => "run the command again after that time",
-            Self::NoPrice(_) => "give --max-price, or wait until somebody offers",
-            Self::NoMatch(_) => "`outcry explain ID` names the cheapest change that would match",
-            Self::FalseResult { .. } => {
-                "nothing was accepted: the claim can be challenged until its window ends; keep the output"
-            }
-            Self::Refused { body, .. } => &body.help,
-        }
-    }
-
-    /// What kind of failure it is.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::NetworkFile { .. }
-            | Self::UnknownToken(_)
-            | Self::Amount { .. }
-            | Self::File { .. }
-            | Self::TooLarge(_)
-            | Self::SecretExposed { .. }
-            | Self::NoSuchKey(_)
+            Self::NetworkFile { .. } | Self::File { .. } => &codes::CONFIG_FILE,
+            Self::UnknownToken(_) => &codes::CONFIG_ARGUMENT,
+            Self::Amount { .. } | Self::TooLarge(_) => &codes::FUNDS_AMOUNT,
+            Self::SecretExposed { .. } => &codes::CONFIG_SECRET,
+            Self::NoSuchKey(_)
             | Self::KeyExists(_)
             | Self::KeyName(_)
             | Self::KeyFile { .. }
             | Self::WrongPassword(_)
             | Self::NoKey(_)
-            | Self::Signing(_)
-            | Self::Program(_)
-            | Self::Input(_)
-            | Self::Order(_) => Kind::Usage,
-            Self::NoPrice(_) | Self::NoMatch(_) => Kind::NoMatch,
-            Self::WalletBalance { .. }
-            | Self::MarketBalance { .. }
-            | Self::Reverted { .. }
-            | Self::TooEarly { .. } => Kind::Payment,
-            Self::NodeUnreachable { .. }
-            | Self::NodeAnswer { .. }
-            | Self::WrongNetwork { .. }
-            | Self::Chain { .. }
-            | Self::BlobMismatch { .. }
-            | Self::BlobTooLong { .. }
-            | Self::FalseDeal { .. } => Kind::Network,
-            Self::FalseResult { .. } | Self::JobEnded(_) | Self::Engine { .. } => Kind::Failed,
-            Self::TimedOut(_) => Kind::TimedOut,
-            Self::Refused { status, body } => match body.code.as_bytes().first() {
-                Some(b'P') => Kind::Payment,
-                Some(b'M') => Kind::NoMatch,
-                _ if *status >= 500 => Kind::Network,
-                _ => Kind::Usage,
+            | Self::Signing(_) => &codes::CONFIG_KEYSTORE,
+            Self::Program { code, .. } | Self::Reverted { code, .. } => code,
+            Self::Input(_) => &codes::PROGRAM_ARCHIVE,
+            Self::Order(error) => error.code(),
+            Self::Manifest(_) => &codes::BLOB_MANIFEST,
+            Self::Engine { .. } => &codes::PROGRAM_ENGINE,
+            Self::NodeUnreachable { .. } => &codes::NET_UNREACHABLE,
+            Self::NodeAnswer { .. } => &codes::NET_MESSAGE,
+            Self::WrongNetwork { .. } => &codes::CHAIN_WRONG,
+            Self::Chain { .. } => &codes::CHAIN_UNREACHABLE,
+            Self::WalletBalance { .. } => &codes::FUNDS_WALLET,
+            Self::MarketBalance { .. } => &codes::FUNDS_INSUFFICIENT,
+            Self::NothingPending => &codes::FUNDS_NOTHING_PENDING,
+            Self::TooEarly { .. } => &codes::FUNDS_WITHDRAWAL_EARLY,
+            Self::NoPrice(_) => &codes::MATCH_EMPTY,
+            Self::NoMatch(_) => &codes::MATCH_TIMEOUT,
+            Self::BlobMismatch { .. } => &codes::BLOB_HASH,
+            Self::BlobTooLong { .. } => &codes::BLOB_SIZE,
+            Self::FalseDeal { .. } => &codes::DEAL_CLAIM,
+            Self::FalseResult { .. } => &codes::DEAL_RESULT,
+            Self::JobEnded(_) => &codes::DEAL_FAILED,
+            Self::TimedOut(_) => &codes::NET_TIMEOUT,
+            // A code that this version does not know yet still reaches the user: `body` has it.
+            Self::Refused { status, body } => codes::by_id(&body.code).unwrap_or(match status {
+                500.. => &codes::NET_NOT_READY,
+                _ => &codes::NET_REQUEST,
+            }),
+        }
+    }
+}
+
+impl Error {
+    /// Code, message and help as the API shows them; a node's refusal stays in its own words.
+    pub fn body(&self) -> ErrorBody {
+        match self {
+            Self::Refused { body, .. } => body.clone(),
+            other => ErrorBody {
+                code: other.code().id.to_owned(),
+                message: other.to_string(),
+                help: other.code().help.to_owned(),
             },
         }
     }

@@ -29,7 +29,7 @@ const PBKDF2_ROUNDS_MAX: u32 = 10_000_000;
 /// let keys = Keystore::open(folder.path());
 /// let address = keys.create("work", "a long password")?;
 /// assert_eq!(keys.load("work", "a long password")?.address(), address);
-/// assert_eq!(keys.load("work", "another").unwrap_err().code(), "K-106");
+/// assert!(keys.load("work", "another").is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]

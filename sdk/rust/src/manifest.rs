@@ -71,10 +71,10 @@ impl Manifest {
     /// Reads [`Manifest::to_bytes`] back and refuses every other form.
     ///
     /// # Errors
-    /// [`Error::Order`] if the bytes are not a manifest in its one form, or name no task or too
+    /// [`Error::Manifest`] if the bytes are not a manifest in its one form, or name no task or too
     /// many.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let wrong = |reason: String| Error::Order(format!("the manifest: {reason}"));
+        let wrong = Error::Manifest;
         let manifest: Self = serde_json::from_slice(bytes).map_err(|e| wrong(e.to_string()))?;
         if manifest.version != VERSION {
             return Err(wrong(format!("version {} is unknown", manifest.version)));
@@ -96,13 +96,13 @@ impl Manifest {
     /// `JobSpec.inputsRoot` over the tasks.
     ///
     /// # Errors
-    /// [`Error::Order`] if there are more tasks than a tree can hold.
+    /// [`Error::Manifest`] if there are more tasks than a tree can hold.
     pub fn inputs_root(&self) -> Result<B256, Error> {
         let leaves: Vec<B256> = (0u32..)
             .zip(&self.tasks)
             .map(|(index, task)| hash::task_leaf(index, task.blake3.into(), task.input_root, task.length))
             .collect();
-        hash::inputs_root(&leaves).map_err(|e| Error::Order(e.to_string()))
+        hash::inputs_root(&leaves).map_err(|e| Error::Manifest(e.to_string()))
     }
 }
 

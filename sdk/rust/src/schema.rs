@@ -200,14 +200,11 @@ pub(crate) struct DealSchema {
     opened_at: Amount,
     /// Last second at which a claim is valid.
     deadline: Amount,
-    /// Protocol fee in basis points.
-    fee_bps: u16,
     /// Salt of the bid.
     bid_salt: Amount,
-    /// Expiry of the bid.
-    bid_expiry: Amount,
-    /// Cancel counter of the bid.
-    bid_counter: Amount,
+    /// What the deal reserves, packed: memoryMib (32 bits, lowest), diskMib (32), egressMib (32),
+    /// gpuClass (16), gpuCount (16), region (8).
+    resources: Amount,
 }
 
 
