@@ -1,0 +1,50 @@
+//! Every bound on what a stranger's module may contain.
+//!
+//! Two kinds: what one step of the machine may touch (so that a step has a bounded proof), and what
+//! loading may cost (so that no module makes a node do unbounded work). Values are generous: the
+//! largest program measured, CPython 3.12 for WASI, uses less than a quarter of each.
+
+/// Bytes of a program and of the linked image: 64 MiB (CPython is 26 MB).
+pub const MODULE_BYTES: u64 = 64 << 20;
+/// Bytes of one function's body: 768 KiB. The native transforms grow a body at most ninefold, which
+/// keeps it below the 7,654,321 bytes that the native engine accepts.
+pub const FUNCTION_BYTES: u64 = 768 << 10;
+/// Function types of one module.
+pub const TYPES: u64 = 1 << 16;
+/// Functions of one module, imports included.
+pub const FUNCTIONS: u64 = 1 << 19;
+/// Parameters of a function or block: a call moves them in one step.
+pub const PARAMETERS: u64 = 128;
+/// Results of a function or block: a branch or return moves them in one step.
+pub const RESULTS: u64 = 128;
+/// Operands on the stack of one function at once. With locals and code it bounds a frame.
+pub const OPERANDS: u64 = 1 << 15;
+/// Declared locals and parameters of one function.
+pub const LOCALS: u64 = 1 << 15;
+/// Entries of one `br_table`, default included.
+pub const BR_TABLE_ENTRIES: u64 = 1 << 14;
+/// Nesting of blocks in one function.
+pub const BLOCK_DEPTH: u64 = 1 << 12;
+/// Memories of the image: the user's and the library's.
+pub const MEMORIES: u64 = 8;
+/// Tables of one module.
+pub const TABLES: u64 = 16;
+/// Entries of one table, now or after any `table.grow`.
+pub const TABLE_ENTRIES: u64 = 1 << 20;
+/// Globals of one module.
+pub const GLOBALS: u64 = 1 << 15;
+/// Data segments of one module.
+pub const DATA_SEGMENTS: u64 = 1 << 15;
+/// Element segments of one module.
+pub const ELEMENT_SEGMENTS: u64 = 1 << 13;
+/// Elements of one segment.
+pub const ELEMENTS: u64 = 1 << 20;
+/// Imports and exports of a program, each.
+pub const IMPORTS_AND_EXPORTS: u64 = 1 << 16;
+
+/// Largest slot limit of a job: 2^20 slots of 8 bytes. The native engine reserves its stack for it.
+pub const SLOT_LIMIT: u64 = 1 << 20;
+/// Largest cycle limit of a task: 2^44.
+pub const CYCLE_LIMIT: u64 = 1 << 44;
+/// Largest page limit: 65536 pages of 64 KiB, all memories of the image together.
+pub const PAGE_LIMIT: u64 = 1 << 16;

@@ -1,0 +1,62 @@
+//! What a run is given beside the image: the task header and the job's limits.
+
+use alloy_primitives::{B256, U256};
+
+/// Stream 0 of the host operation `read_input`: seven 32-byte big-endian words.
+///
+/// The words are those of the job's fields, so that the contract can check them against the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TaskHeader {
+    /// Version of the machine's rules.
+    pub machine_version: u32,
+    /// keccak256 of the ABI-encoded job.
+    pub job_hash: B256,
+    /// Index of this task in the job.
+    pub task: u32,
+    /// Number of tasks in the job.
+    pub task_count: u32,
+    /// Bytes of the task's input archive (stream 1).
+    pub archive_bytes: u64,
+    /// Most bytes of the output archive.
+    pub output_limit_bytes: u64,
+    /// Most 64 KiB pages, all memories of the image together.
+    pub page_limit: u32,
+}
+
+impl TaskHeader {
+    /// Bytes of the encoded header.
+    pub const BYTES: usize = 7 * 32;
+
+    /// The bytes that the program's library reads.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
+        let words = [
+            U256::from(self.machine_version).into(),
+            self.job_hash,
+            U256::from(self.task).into(),
+            U256::from(self.task_count).into(),
+            U256::from(self.archive_bytes).into(),
+            U256::from(self.output_limit_bytes).into(),
+            U256::from(self.page_limit).into(),
+        ];
+        let mut bytes = [0; Self::BYTES];
+        for (chunk, word) in bytes.chunks_exact_mut(32).zip(words) {
+            let word: B256 = word;
+            chunk.copy_from_slice(word.as_slice());
+        }
+        bytes
+    }
+}
+
+/// The limits of a job that end a run with a status of its own. They are part of the claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunLimits {
+    /// Most cycles, at most [`crate::limits::CYCLE_LIMIT`].
+    pub cycles: u64,
+    /// Most 64 KiB pages of all memories together, at most [`crate::limits::PAGE_LIMIT`].
+    pub pages: u32,
+    /// Most frame slots in use at once, at most [`crate::limits::SLOT_LIMIT`].
+    pub slots: u64,
+    /// Most bytes of the output archive.
+    pub output_bytes: u64,
+}
