@@ -1,4 +1,5 @@
 use alloy::primitives::Address;
+use outcry_protocol::codes::{self, Code, Coded};
 use outcry_store::StoreError;
 
 use crate::rpc::RpcError;
@@ -8,9 +9,7 @@ use crate::rpc::RpcError;
 #[non_exhaustive]
 pub enum ChainError {
     /// The endpoint serves another chain. Point the node at an endpoint of its own chain.
-    #[error(
-        "[C-001] the endpoint serves chain {actual}, this node is configured for chain {expected}"
-    )]
+    #[error("the endpoint serves chain {actual}, this node is configured for chain {expected}")]
     WrongChain {
         /// The configured chain id.
         expected: u64,
@@ -19,22 +18,22 @@ pub enum ChainError {
     },
 
     /// No code lies at a configured contract. Check the address and the chain.
-    #[error("[C-002] there is no contract at {0}; check the address and the network")]
+    #[error("there is no contract at {0}; check the address and the network")]
     NoContract(Address),
 
     /// The endpoint cannot be reached, refuses, or answers late. The caller tries again.
-    #[error("[C-003] {0}")]
+    #[error("{0}")]
     Rpc(#[from] RpcError),
 
     /// The chain changed between two questions. The caller asks again.
-    #[error("[C-004] the chain moved while it was being read")]
+    #[error("the chain moved while it was being read")]
     Moved,
 
     /// The chain forked below the oldest block that the node remembers: the data folder belongs
     /// to another chain with the same id, or the chain lost its finality. Start with an empty
     /// data folder.
     #[error(
-        "[C-005] none of the blocks applied since block {oldest} is on the chain any more; this data folder belongs to another chain"
+        "none of the blocks applied since block {oldest} is on the chain any more; this data folder belongs to another chain"
     )]
     ForkTooDeep {
         /// The oldest remembered block.
@@ -44,7 +43,7 @@ pub enum ChainError {
     /// A contract emitted an event that this build does not know. Install the build that belongs
     /// to the deployed contracts.
     #[error(
-        "[C-006] the contract {address} emitted an event that this build cannot decode (block {block}, log {log_index})"
+        "the contract {address} emitted an event that this build cannot decode (block {block}, log {log_index})"
     )]
     UnknownEvent {
         /// The emitting contract.
@@ -57,11 +56,11 @@ pub enum ChainError {
 
     /// A journal record cannot be read. The data folder was written by another build or is
     /// damaged.
-    #[error("[C-007] the journal record {0} is damaged")]
+    #[error("the journal record {0} is damaged")]
     Journal(String),
 
     /// Too many intents wait. Take in no more work until some are mined.
-    #[error("[C-008] {0} intents are waiting to be sent, the limit")]
+    #[error("{0} intents are waiting to be sent, the limit")]
     QueueFull(usize),
 
     /// The store failed, or somebody else changed a record first.
@@ -69,22 +68,23 @@ pub enum ChainError {
     Store(#[from] StoreError),
 }
 
-impl ChainError {
-    /// The stable code that stands in front of the message.
-    pub fn code(&self) -> &'static str {
+impl Coded for ChainError {
+    fn code(&self) -> &'static Code {
         match self {
-            Self::WrongChain { .. } => "C-001",
-            Self::NoContract(_) => "C-002",
-            Self::Rpc(_) => "C-003",
-            Self::Moved => "C-004",
-            Self::ForkTooDeep { .. } => "C-005",
-            Self::UnknownEvent { .. } => "C-006",
-            Self::Journal(_) => "C-007",
-            Self::QueueFull(_) => "C-008",
-            Self::Store(error) => error.code(),
+            Self::WrongChain { .. } | Self::ForkTooDeep { .. } => &codes::CHAIN_WRONG,
+            Self::NoContract(_) => &codes::CHAIN_NO_CODE,
+            Self::Rpc(RpcError::Refused { .. }) | Self::Moved | Self::UnknownEvent { .. } => {
+                &codes::CHAIN_ANSWER
+            }
+            Self::Rpc(_) => &codes::CHAIN_UNREACHABLE,
+            Self::Journal(_) => &codes::STORE_DAMAGED,
+            Self::QueueFull(_) => &codes::NET_BUSY,
+            Self::Store(error) => codes::by_id(error.code()).unwrap_or(&codes::INTERNAL),
         }
     }
+}
 
+impl ChainError {
     /// Whether asking again later can help without anybody doing anything.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Rpc(_) | Self::Moved)

@@ -377,7 +377,11 @@ impl<E: SolEventInterface + Clone> Follower<E> {
             return self.behind(head.block).await;
         }
         let next = self.cursor.number + 1;
-        let Some(first) = self.rpc.header(BlockNumberOrTag::Number(next)).await? else {
+        let first = if next == head.block.number {
+            head.clone()
+        } else if let Some(first) = self.rpc.header(BlockNumberOrTag::Number(next)).await? {
+            first
+        } else {
             // The endpoint's head ran ahead of its blocks.
             return Ok(None);
         };

@@ -16,6 +16,7 @@ mod error;
 mod fees;
 mod follower;
 mod intent;
+mod market;
 mod revert;
 mod rpc;
 mod sender;
@@ -28,6 +29,7 @@ pub use intent::{
     GasUse, Intent, IntentId, IntentKind, IntentReport, IntentStatus, MinedTransaction, Outcome,
     Urgency,
 };
+pub use market::{MarketFollower, market_refusal};
 pub use revert::{ErrorDecoder, Revert, decode_with};
 pub use rpc::{ANSWER_LIMIT, BlockRef, Rpc, RpcError};
 pub use sender::{Sender, SenderConfig, SenderHealth, SenderTask};

@@ -46,8 +46,17 @@ impl Revert {
         else {
             return None;
         };
-        // Geth and those who follow it answer a revert with code 3; others only say so.
-        (*code == 3 || message.to_lowercase().contains("revert"))
+        // Geth and those who follow it answer a revert with code 3; others only say so. Every other
+        // halt of the EVM is an answer too; all else, rate limits above all, is not.
+        let said = message.to_lowercase();
+        let halted = [
+            "revert",
+            "invalid opcode",
+            "out of gas",
+            "outofgas",
+            "evm error",
+        ];
+        (*code == 3 || halted.iter().any(|word| said.contains(word)))
             .then(|| Self::new(data.clone().unwrap_or_default(), message, decoder))
     }
 }

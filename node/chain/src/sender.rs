@@ -137,6 +137,8 @@ pub struct SenderTask {
     flights: BTreeMap<u64, Flight>,
     /// The head that was reviewed last; `None` until the first review of this process.
     reviewed: Option<B256>,
+    /// Above every nonce that this process saw settled: a lagging endpoint may count less.
+    nonce_floor: u64,
     /// A nonce that nobody fills, and the block at which that was first seen.
     gap: Option<(u64, u64)>,
 }
@@ -234,6 +236,7 @@ impl Sender {
             arrivals: 0,
             flights,
             reviewed: None,
+            nonce_floor: 0,
             gap: None,
         };
         Ok((Self { shared }, task, receiver))
@@ -435,10 +438,7 @@ impl SenderTask {
         let account = self.shared.account;
         let settled = self.config.finality.settled(&self.rpc, number).await?;
         let chain_nonce = self.rpc.nonce(account, BlockNumberOrTag::Latest).await?;
-        let settled_nonce = self
-            .rpc
-            .nonce(account, BlockNumberOrTag::Number(settled))
-            .await?;
+        let mut settled_nonce = None;
         let mut canonical = HashMap::from([(number, Some(head.block.hash))]);
         let nonces: Vec<u64> = self.flights.keys().copied().collect();
         for nonce in nonces {
@@ -455,10 +455,19 @@ impl SenderTask {
                 Some(transaction) => self.mined(nonce, transaction, number, settled).await?,
                 None => {
                     self.unmined(nonce).await;
-                    if nonce < settled_nonce {
-                        self.renounce(nonce).await?;
-                    } else if nonce >= chain_nonce {
+                    if nonce >= chain_nonce {
                         self.send_again(nonce, head).await?;
+                        continue;
+                    }
+                    let used = match settled_nonce {
+                        Some(count) => count,
+                        None => {
+                            let at = BlockNumberOrTag::Number(settled);
+                            *settled_nonce.insert(self.rpc.nonce(account, at).await?)
+                        }
+                    };
+                    if nonce < used {
+                        self.renounce(nonce).await?;
                     }
                 }
             }
@@ -522,6 +531,7 @@ impl SenderTask {
         batch.put(gas_key, encode(&(intent.kind, gas))?);
         self.finish(&intent, outcome, head, batch).await?;
         self.flights.remove(&nonce);
+        self.nonce_floor = self.nonce_floor.max(nonce + 1);
         Ok(())
     }
 
@@ -621,13 +631,20 @@ impl SenderTask {
     /// Fills a nonce that stands before ours and that nobody's transaction takes: after the time
     /// that any transaction is given, an empty transfer takes it.
     async fn heal_gap(&mut self, chain_nonce: u64, head: &Header) -> Result<(), ChainError> {
-        let blocked = !self.flights.contains_key(&chain_nonce)
-            && self
-                .flights
-                .keys()
-                .next_back()
-                .is_some_and(|last| *last > chain_nonce);
-        if !blocked {
+        let above = self
+            .flights
+            .keys()
+            .next_back()
+            .is_some_and(|last| *last > chain_nonce);
+        let blocked = above && !self.flights.contains_key(&chain_nonce);
+        // A transaction that was sent by hand may be waiting in the pool for just this nonce.
+        if !blocked
+            || self
+                .rpc
+                .nonce(self.shared.account, BlockNumberOrTag::Pending)
+                .await?
+                > chain_nonce
+        {
             self.gap = None;
             return Ok(());
         }
@@ -695,7 +712,7 @@ impl SenderTask {
         };
         let pending = self.rpc.nonce(account, BlockNumberOrTag::Pending).await?;
         let own = self.flights.keys().next_back().map_or(0, |last| last + 1);
-        let mut nonce = pending.max(own);
+        let mut nonce = pending.max(own).max(self.nonce_floor);
         let committed = self
             .flights
             .values()
@@ -724,7 +741,13 @@ impl SenderTask {
                 continue;
             };
             match result {
-                Err(error) => failure = failure.or(Some(error)),
+                Err(error) => {
+                    // To the back of the queue: an intent that an endpoint chokes on must not
+                    // keep the others waiting.
+                    self.dequeue(&entry);
+                    self.enqueue(entry.2, entry.0);
+                    failure = failure.or(Some(error));
+                }
                 Ok(Simulated::Over(outcome)) => {
                     self.finish(&intent, outcome, head.block.number, Batch::new())
                         .await?;

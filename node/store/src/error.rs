@@ -7,13 +7,11 @@ use crate::keys::Key;
 #[non_exhaustive]
 pub enum StoreError {
     /// Another process has the data folder open. Stop it, or name another folder.
-    #[error("[S-001] the data folder {} is in use by another process; stop it or choose another folder", .0.display())]
+    #[error("the data folder {} is in use by another process; stop it or choose another folder", .0.display())]
     Locked(PathBuf),
 
     /// A newer build wrote the store. Install that build again; the store is left as it is.
-    #[error(
-        "[S-002] the store has schema {found}, this build knows up to {known}; use the newer build"
-    )]
+    #[error("the store has schema {found}, this build knows up to {known}; use the newer build")]
     Newer {
         /// Version found in the store.
         found: u32,
@@ -23,21 +21,21 @@ pub enum StoreError {
 
     /// The disk failed or is full. Free space or replace it, then try again: acknowledged batches
     /// are kept, and the failed one is there wholly or not at all.
-    #[error("[S-003] the store cannot read or write: {0}")]
+    #[error("the store cannot read or write: {0}")]
     Io(#[source] std::io::Error),
 
     /// The file is not a store, or its content is damaged. Restore the folder from a backup, or
     /// start with an empty one and let the node catch up from the chain.
-    #[error("[S-004] the store is damaged: {0}")]
+    #[error("the store is damaged: {0}")]
     Damaged(String),
 
     /// A value is not what the batch expected, because somebody else wrote it first. Read again
     /// and decide anew; nothing was written.
-    #[error("[S-005] the value under {0} has changed since it was read")]
+    #[error("the value under {0} has changed since it was read")]
     Conflict(Key),
 
     /// A key, value or batch exceeds its limit. Nothing was written.
-    #[error("[S-006] {what} of {length} bytes exceeds the limit of {limit} bytes")]
+    #[error("{what} of {length} bytes exceeds the limit of {limit} bytes")]
     TooLarge {
         /// "key", "value" or "batch".
         what: &'static str,
@@ -49,15 +47,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The stable code that stands in front of the message.
+    /// The stable code of `outcry_protocol::codes`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Locked(_) => "S-001",
             Self::Newer { .. } => "S-002",
-            Self::Io(_) => "S-003",
-            Self::Damaged(_) => "S-004",
-            Self::Conflict(_) => "S-005",
-            Self::TooLarge { .. } => "S-006",
+            Self::Damaged(_) => "S-003",
+            Self::Io(_) => "S-004",
+            // Bugs of the caller, never the user's.
+            Self::Conflict(_) | Self::TooLarge { .. } => "Z-001",
         }
     }
 }
