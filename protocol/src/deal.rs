@@ -40,7 +40,8 @@ pub fn unpacked_resources(packed: U256) -> Option<(Resources, u8)> {
 }
 
 /// The terms of a deal that opens at `opened_at` (Unix seconds, the block's timestamp) over `count`
-/// tasks from `first_task`. Its id is [`Domain::deal_id`].
+/// tasks from `first_task`, all but `cell`, which is zero here and chosen by the market: the log of
+/// the opening has it. The id of the complete terms is [`Domain::deal_id`].
 ///
 /// # Errors
 /// [`MoneyError`] if an amount needs more than 128 bits.
@@ -49,6 +50,7 @@ pub fn terms(
     bid: &Bid,
     offer: &Offer,
     job: &JobSpec,
+    cell: u32,
     first_task: u32,
     count: u32,
     opened_at: u64,
@@ -63,6 +65,8 @@ pub fn terms(
         provider: offer.provider,
         token: bid.token,
         capacityId: offer.capacityId,
+        cell,
+        cell: 0,
         firstTask: first_task,
         taskCount: count,
         cycleLimit: job.cycleLimit,

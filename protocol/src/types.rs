@@ -186,6 +186,7 @@ json!(Deal {
     provider: Address,
     token: Address,
     capacityId: B256,
+    cell: u32,
     firstTask: u32,
     taskCount: u32,
     cycleLimit: u64,

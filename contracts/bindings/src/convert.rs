@@ -37,7 +37,7 @@ same_structure! {
         machineVersion, tip, expiry, salt, counter,
     }
     Deal {
-        bidHash, offerHash, jobHash, buyer, provider, token, capacityId, firstTask, taskCount,
+        bidHash, offerHash, jobHash, buyer, provider, token, capacityId, cell, firstTask, taskCount,
         cycleLimit, startFee, unitPrice, priceCap, escrow, collateral, buyerTip, providerTip,
         openedAt, deadline, bidSalt, resources,
     }

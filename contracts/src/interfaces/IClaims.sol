@@ -7,7 +7,7 @@ import {Claim, Deal} from "../types/Orders.sol";
 /// @title The provider says what the tasks came to
 interface IClaims {
     /// `tasks` as in the claim's calldata: 38 bytes per task.
-    event DealClaimed(bytes32 indexed dealId, bytes32 indexed claimHash, Claim claim, bytes tasks);
+    event DealClaimed(bytes32 indexed dealId, Claim claim, bytes tasks);
     event ClaimSkipped(uint256 indexed index, bytes32 indexed dealId, bytes4 reason);
 
     error NotProvider();

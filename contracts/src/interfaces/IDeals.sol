@@ -22,10 +22,8 @@ interface IDeals {
 
     /// The deal is unknown, claimed, failed or settled.
     error DealNotOpen();
-    /// The deal is unknown, unclaimed, failed or settled.
-    error DealNotClaimed();
-    /// The claim is not the one that was made.
-    error ClaimMismatch();
+    /// The deal holds no claim, or not this one: it is unknown, unclaimed, failed or settled.
+    error ClaimNotHeld();
     error AlreadyAccepted();
     /// A game about the claim is open.
     error ChallengeOpen();
@@ -33,8 +31,10 @@ interface IDeals {
     /// The job is not the one that the bid names.
     error JobMismatch();
 
-    /// @notice What the market stores about a deal.
-    function dealState(bytes32 dealId) external view returns (DealState memory);
+    /// @notice What the market stores about a deal; status None if it is settled or unknown. A claimed
+    /// deal is this one if the binding is that of the claim that you know: the cells of settled
+    /// deals are used again.
+    function dealState(Deal calldata deal) external view returns (DealState memory);
     /// @notice Deals that hold a slot of a provider's pool.
     function openSlots(address provider, bytes32 capacityId) external view returns (uint32);
     function hashDeal(Deal calldata deal) external view returns (bytes32);

@@ -6,19 +6,14 @@ import {Claim, Deal} from "../types/Orders.sol";
 
 /// @title A deal ends: paid, or failed by its deadline
 interface ISettling {
-    /// The price was released: `paid` by the buyer, of which `fee` went to the fee collector.
-    /// `resources` as in Deal.
+    /// The price was released: `paid` by the buyer; the fee is floor(paid * feeBps / 10000) of it.
+    /// `resources` as in Deal. `finalised`: the collateral was released too, nothing of the deal is
+    /// left.
     event DealPaid(
-        bytes32 indexed dealId,
-        address indexed buyer,
-        address indexed provider,
-        address token,
-        uint256 resources,
-        uint64 cycles,
-        uint128 paid,
-        uint128 fee
+        bytes32 indexed dealId, address token, uint256 resources, uint64 cycles, uint128 paid, bool finalised
     );
-    /// The collateral was released; nothing of the deal is left.
+    /// The collateral of a deal whose price had been accepted before was released; nothing of it is
+    /// left.
     event DealFinalised(bytes32 indexed dealId);
     event SettlementSkipped(uint256 indexed index, bytes32 indexed dealId, bytes4 reason);
 

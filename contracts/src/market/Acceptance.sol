@@ -16,6 +16,8 @@ library Acceptance {
     uint256 internal constant CYCLE_LIMIT_MAX = 1 << 44;
     /// Most 64 KiB pages: what a 32-bit address reaches.
     uint256 internal constant PAGE_LIMIT_MAX = 65_536;
+    /// Most frame slots.
+    uint256 internal constant SLOT_LIMIT_MAX = 1 << 26;
     /// Most bytes of one task's output: keeps the path of a demanded leaf below 30 nodes.
     uint256 internal constant OUTPUT_LIMIT_MAX = 1 << 36;
 
@@ -54,7 +56,7 @@ library Acceptance {
         uint256 cycleLimit = job.cycleLimit;
         if (
             cycleLimit == 0 || cycleLimit > CYCLE_LIMIT_MAX || job.pageLimit > PAGE_LIMIT_MAX
-                || job.outputLimit > OUTPUT_LIMIT_MAX
+                || job.slotLimit > SLOT_LIMIT_MAX || job.outputLimit > OUTPUT_LIMIT_MAX
         ) {
             return IOpening.JobOutOfRange.selector;
         }

@@ -70,24 +70,25 @@ abstract contract Accounts is Ledger, IAccounts {
 
     /// @inheritdoc IAccounts
     function requestWithdrawal(address token, uint256 amount) external nonReentrantView {
-        Pending storage pending = _pending[token][msg.sender];
-        uint256 available = _free[token][msg.sender] + pending.amount;
+        Account storage account = _accounts[token][msg.sender];
+        uint256 available = account.free + account.pending;
         if (amount > available) revert BalanceInsufficient();
-        uint64 readyAt = uint64(block.timestamp + WITHDRAWAL_DELAY_S);
-        _free[token][msg.sender] = available - amount;
-        // amount <= totalHeld < 2^128
-        pending.amount = uint192(amount);
-        pending.readyAt = amount == 0 ? 0 : readyAt;
-        emit WithdrawalRequested(msg.sender, token, amount, pending.readyAt);
+        uint64 readyAt = amount == 0 ? 0 : uint64(block.timestamp + WITHDRAWAL_DELAY_S);
+        account.free = available - amount;
+        // amount <= held < 2^128
+        account.pending = uint192(amount);
+        account.readyAt = readyAt;
+        emit WithdrawalRequested(msg.sender, token, amount, readyAt);
     }
 
     /// @inheritdoc IAccounts
     function withdraw(address token) external nonReentrant {
-        Pending memory pending = _pending[token][msg.sender];
-        uint256 amount = pending.amount;
+        Account storage account = _accounts[token][msg.sender];
+        uint256 amount = account.pending;
         if (amount == 0) revert NothingPending();
-        if (block.timestamp < pending.readyAt) revert WithdrawalTooEarly();
-        delete _pending[token][msg.sender];
+        if (block.timestamp < account.readyAt) revert WithdrawalTooEarly();
+        account.pending = 0;
+        account.readyAt = 0;
         _held[token] -= amount;
         emit Withdrawn(msg.sender, token, amount);
         if (token == NATIVE) {
@@ -102,7 +103,7 @@ abstract contract Accounts is Ledger, IAccounts {
 
     /// @inheritdoc IAccounts
     function balanceOf(address account, address token) external view returns (uint256) {
-        return _free[token][account];
+        return _balance(account, token);
     }
 
     /// @inheritdoc IAccounts
@@ -111,8 +112,8 @@ abstract contract Accounts is Ledger, IAccounts {
         view
         returns (uint256 amount, uint64 readyAt)
     {
-        Pending storage pending = _pending[token][account];
-        return (pending.amount, pending.readyAt);
+        Account storage entry = _accounts[token][account];
+        return (entry.pending, entry.readyAt);
     }
 
     /// @inheritdoc IAccounts

@@ -13,7 +13,7 @@ abstract contract Admission is Deals, IAdmission {
     /// @inheritdoc IAdmission
     function cancelAdmission(Deal calldata deal) external nonReentrantView {
         bytes32 dealId = hashDeal(deal);
-        Refusal.orRevert(_openDeal(dealId));
+        Refusal.orRevert(_openDeal(deal, dealId));
         bool byProvider = msg.sender == deal.provider;
         if (!byProvider && msg.sender != deal.buyer) revert NotParty();
         if (block.timestamp > deal.openedAt + ADMISSION_WINDOW_S) revert AdmissionOver();
@@ -23,8 +23,7 @@ abstract contract Admission is Deals, IAdmission {
         if (fee > deal.collateral) fee = deal.collateral;
         uint256 buyerFee = _bitsOf(deal.buyer, deal.bidSalt) & BURNED == 0 ? fee : 0;
 
-        _deals[dealId] = DealWords.FAILED;
-        _releaseSlot(deal);
+        _leaveSlot(deal, DealWords.failed(dealId, 0));
         _setBits(deal.buyer, deal.bidSalt, BURNED);
         if (byProvider) _bar(deal.bidHash, deal.provider);
         _credit(deal.buyer, deal.token, uint256(deal.escrow) + deal.buyerTip - buyerFee);

@@ -17,7 +17,7 @@ abstract contract Challenges is Demands, IChallenges {
         (bytes32 dealId, DealWord word) = _fromGame(deal, claim_);
         if (word.has(DealWords.CHALLENGED)) revert ChallengeAlreadyOpen();
         if (!_inChallengeWindow(word)) revert ChallengeWindowOver();
-        _deals[dealId] = word.with(DealWords.CHALLENGED);
+        _setWord(deal, word.with(DealWords.CHALLENGED));
         emit DealChallenged(dealId);
     }
 
@@ -30,10 +30,11 @@ abstract contract Challenges is Demands, IChallenges {
         if (!word.has(DealWords.CHALLENGED)) revert NoChallengeOpen();
         emit ChallengeResolved(dealId, stands);
         if (stands) {
-            _deals[dealId] = word.without(DealWords.CHALLENGED);
+            _setWord(deal, word.without(DealWords.CHALLENGED));
             return;
         }
         _dropDemand(deal, dealId);
+        _setWord(deal, DealWords.failed(dealId, 0));
         (uint256 paid, uint256 paidNative) = _pay(deal, payouts);
         _fail(deal, dealId, Failure.ClaimRefuted, word.has(DealWords.ACCEPTED), paid, paidNative, deal.buyer);
     }
@@ -42,7 +43,7 @@ abstract contract Challenges is Demands, IChallenges {
         if (msg.sender != GAME) revert NotGame();
         dealId = hashDeal(deal);
         bytes4 refusal;
-        (refusal, word) = _claimedDeal(dealId, claim_);
+        (refusal, word,) = _claimedDeal(deal, dealId, claim_);
         Refusal.orRevert(refusal);
     }
 

@@ -72,7 +72,7 @@ abstract contract Claims is Deals, IClaims {
         view
         returns (bytes4 refusal, Claim memory made, bytes32 claimHash)
     {
-        refusal = _openDeal(dealId);
+        refusal = _openDeal(deal, dealId);
         if (refusal != Refusal.NONE) return (refusal, made, claimHash);
         if (block.timestamp > deal.deadline) return (DeadlinePassed.selector, made, claimHash);
         if (tasks.length != deal.taskCount * TASK_BYTES) {
@@ -85,9 +85,8 @@ abstract contract Claims is Deals, IClaims {
     function _record(Deal calldata deal, bytes32 dealId, Claim memory made, bytes32 claimHash, bytes calldata tasks)
         private
     {
-        _deals[dealId] = DealWords.claimed(claimHash, block.timestamp);
-        _releaseSlot(deal);
-        emit DealClaimed(dealId, claimHash, made, tasks);
+        _leaveSlot(deal, DealWords.claimed(claimHash, block.timestamp));
+        emit DealClaimed(dealId, made, tasks);
     }
 
     /// @dev Halted-state hashes, their root, and the sums of cycles and prices. Bounds: a deal has at

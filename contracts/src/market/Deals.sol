@@ -10,15 +10,17 @@ import {Ledger} from "./Ledger.sol";
 import {OrderState} from "./OrderState.sol";
 import {Refusal} from "./Refusal.sol";
 
-/// @title Deals and slots
+/// @title Deals, and the pools of slots that they occupy
 /// @dev The life of a deal, as its word:
 ///
-///     None --open--> Open --claim--> Claimed --finalise--> None
-///                     |                 \--demandTimeout, lost game--> Failed
-///                     \--cancelAdmission, timeout--> Failed --reopen (all tasks)--> None
+///     vacant --open--> Open --claim--> Claimed --finalise--> vacant
+///                       |                 \--demandTimeout, lost game--> Failed
+///                       \--cancelAdmission, timeout--> Failed --reopen (all tasks)--> vacant
 ///
-/// A deal's id can not come again once its word is cleared: a range is handed out once, and a range
-/// that reopens does so in a later block than the one that its old deal names.
+/// A deal's word lies in a cell of its provider's pool. Cells are used again and again, so that a
+/// provider that has settled a deal does not pay for a fresh word for the next one.
+/// A deal's id can not come again: a range is handed out once, and a range that reopens does so in a
+/// later block than the one that its old deal names.
 abstract contract Deals is Ledger, OrderState, IDeals {
     struct Demand {
         /// keccak256(abi.encode(LeafIndex[])) of what is still demanded.
@@ -31,17 +33,25 @@ abstract contract Deals is Ledger, OrderState, IDeals {
         bool bondSpent;
     }
 
-    /// Marks a pool as used, so that its word never returns to zero: 17,100 gas less per deal.
-    uint256 private constant POOL_USED = 1 << 255;
+    struct Pool {
+        /// Deals that hold a slot: opened, neither claimed nor failed.
+        uint32 open;
+        /// Cells that were ever used; they are numbered from 1, so that the word never is zero again.
+        uint32 cells;
+        /// The first vacant cell, or zero.
+        uint32 vacant;
+    }
 
-    mapping(bytes32 dealId => DealWord) internal _deals;
-    /// Deals that hold a slot, by keccak256(provider, capacityId).
-    mapping(bytes32 pool => uint256) private _slots;
+    /// By keccak256(provider, capacityId).
+    mapping(bytes32 pool => Pool) private _pools;
+    mapping(bytes32 pool => mapping(uint256 cell => DealWord)) private _cells;
     mapping(bytes32 dealId => Demand) internal _demands;
 
     /// @inheritdoc IDeals
-    function dealState(bytes32 dealId) external view returns (DealState memory state) {
-        DealWord word = _deals[dealId];
+    function dealState(Deal calldata deal) external view returns (DealState memory state) {
+        DealWord word = _wordOf(deal);
+        bytes32 dealId = hashDeal(deal);
+        if (word.status() != DealStatus.Claimed && !word.isBound(word.status(), dealId)) return state;
         return DealState({
             status: word.status(),
             accepted: word.has(DealWords.ACCEPTED),
@@ -49,13 +59,13 @@ abstract contract Deals is Ledger, OrderState, IDeals {
             demanded: word.has(DealWords.DEMANDED),
             demandUsed: word.has(DealWords.DEMAND_USED),
             clock: uint64(word.clock()),
-            claim: word.claimBits()
+            binding: word.binding()
         });
     }
 
     /// @inheritdoc IDeals
     function openSlots(address provider, bytes32 capacityId) external view returns (uint32) {
-        return uint32(_slots[_pool(provider, capacityId)]);
+        return _pools[_poolKey(provider, capacityId)].open;
     }
 
     /// @inheritdoc IDeals
@@ -69,17 +79,20 @@ abstract contract Deals is Ledger, OrderState, IDeals {
         return Hashing.dealId(_domain(), deal);
     }
 
-    /// @dev The word of a deal that waits for its claim.
-    function _openDeal(bytes32 dealId) internal view returns (bytes4) {
-        return _deals[dealId].status() == DealStatus.Open ? Refusal.NONE : DealNotOpen.selector;
+    /// @dev Refuses a deal that does not wait for its claim.
+    function _openDeal(Deal calldata deal, bytes32 dealId) internal view returns (bytes4) {
+        return _wordOf(deal).isBound(DealStatus.Open, dealId) ? Refusal.NONE : DealNotOpen.selector;
     }
 
     /// @dev The word of a deal that holds this claim.
-    function _claimedDeal(bytes32 dealId, Claim calldata claim_) internal view returns (bytes4 refusal, DealWord word) {
-        word = _deals[dealId];
-        if (word.status() != DealStatus.Claimed) return (DealNotClaimed.selector, word);
-        bytes32 claimHash = Hashing.claim(dealId, claim_);
-        if (uint192(uint256(claimHash)) != word.claimBits()) return (ClaimMismatch.selector, word);
+    function _claimedDeal(Deal calldata deal, bytes32 dealId, Claim calldata claim_)
+        internal
+        view
+        returns (bytes4 refusal, DealWord word, bytes32 claimHash)
+    {
+        word = _wordOf(deal);
+        claimHash = Hashing.claim(dealId, claim_);
+        if (!word.isBound(DealStatus.Claimed, claimHash)) refusal = ClaimNotHeld.selector;
     }
 
     /// @dev Whether a claimed deal may still be challenged or its output demanded.
@@ -87,20 +100,51 @@ abstract contract Deals is Ledger, OrderState, IDeals {
         return block.timestamp <= word.clock() + CHALLENGE_WINDOW_S;
     }
 
-    function _slotFree(address provider, bytes32 capacityId, uint256 slots) internal view returns (bool) {
-        return uint32(_slots[_pool(provider, capacityId)]) < slots;
+    /// @dev Takes a slot and a cell for a deal, unless all slots are taken.
+    function _enter(Deal memory deal, uint256 slots) internal returns (bool free) {
+        bytes32 key = _poolKey(deal.provider, deal.capacityId);
+        Pool memory pool = _pools[key];
+        if (pool.open >= slots) return false;
+        ++pool.open;
+        if (pool.vacant == 0) {
+            deal.cell = ++pool.cells;
+        } else {
+            deal.cell = pool.vacant;
+            pool.vacant = uint32(_cells[key][deal.cell].next());
+        }
+        _pools[key] = pool;
+        return true;
     }
 
-    function _takeSlot(address provider, bytes32 capacityId) internal {
-        bytes32 pool = _pool(provider, capacityId);
-        _slots[pool] = (_slots[pool] | POOL_USED) + 1;
+    /// @dev Stores the word of a deal that has just entered.
+    function _store(Deal memory deal, DealWord word) internal {
+        _cells[_poolKey(deal.provider, deal.capacityId)][deal.cell] = word;
     }
 
-    function _releaseSlot(Deal calldata deal) internal {
-        --_slots[_pool(deal.provider, deal.capacityId)];
+    function _wordOf(Deal calldata deal) internal view returns (DealWord) {
+        return _cells[_poolKey(deal.provider, deal.capacityId)][deal.cell];
     }
 
-    /// @dev Ends a deal by the provider's fault: the escrow (unless the price was accepted) goes
+    function _setWord(Deal calldata deal, DealWord word) internal {
+        _cells[_poolKey(deal.provider, deal.capacityId)][deal.cell] = word;
+    }
+
+    /// @dev An open deal gives its slot back, and keeps its cell.
+    function _leaveSlot(Deal calldata deal, DealWord word) internal {
+        bytes32 key = _poolKey(deal.provider, deal.capacityId);
+        --_pools[key].open;
+        _cells[key][deal.cell] = word;
+    }
+
+    /// @dev Nothing of the deal is left: its cell is for the next one.
+    function _vacate(Deal calldata deal) internal {
+        bytes32 key = _poolKey(deal.provider, deal.capacityId);
+        Pool storage pool = _pools[key];
+        _cells[key][deal.cell] = DealWords.vacant(pool.vacant);
+        pool.vacant = deal.cell;
+    }
+
+    /// @dev Pays out a deal that failed by the provider's fault: the escrow (unless the price was accepted) goes
     /// back to the buyer, the given parts of the collateral and of its floor go to the buyer or
     /// have been paid out, the rest is burned. The bid's second tip goes to `tipTo`.
     function _fail(
@@ -112,7 +156,6 @@ abstract contract Deals is Ledger, OrderState, IDeals {
         uint256 paidOutNative,
         address tipTo
     ) internal {
-        _deals[dealId] = DealWords.FAILED;
         uint256 refunded;
         uint256 toBuyer;
         uint256 floorToBuyer;
@@ -134,7 +177,7 @@ abstract contract Deals is Ledger, OrderState, IDeals {
         );
     }
 
-    function _pool(address provider, bytes32 capacityId) private pure returns (bytes32 pool) {
+    function _poolKey(address provider, bytes32 capacityId) private pure returns (bytes32 pool) {
         assembly ("memory-safe") {
             mstore(0x00, provider)
             mstore(0x20, capacityId)

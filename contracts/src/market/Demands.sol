@@ -23,7 +23,7 @@ abstract contract Demands is Deals, IDemands {
         nonReentrantView
     {
         bytes32 dealId = hashDeal(deal);
-        (bytes4 refusal, DealWord word) = _claimedDeal(dealId, claim_);
+        (bytes4 refusal, DealWord word,) = _claimedDeal(deal, dealId, claim_);
         Refusal.orRevert(refusal);
         if (msg.sender != deal.buyer) revert NotBuyer();
         if (word.has(DealWords.DEMAND_USED)) revert DemandAlreadyMade();
@@ -38,7 +38,7 @@ abstract contract Demands is Deals, IDemands {
         if (_balance(deal.buyer, NATIVE) < DEMAND_BOND_WEI) revert IAccounts.BalanceInsufficient();
 
         _debit(deal.buyer, NATIVE, DEMAND_BOND_WEI);
-        _deals[dealId] = word.with(DealWords.DEMANDED | DealWords.DEMAND_USED);
+        _setWord(deal, word.with(DealWords.DEMANDED | DealWords.DEMAND_USED));
         uint64 deadline = uint64(block.timestamp + DEMAND_WINDOW_S);
         _demands[dealId] = Demand(keccak256(abi.encode(leaves)), deadline, uint8(depth), false);
         emit OutputDemanded(dealId, leaves, deadline);
@@ -50,7 +50,7 @@ abstract contract Demands is Deals, IDemands {
         nonReentrantView
     {
         bytes32 dealId = hashDeal(deal);
-        (DealWord word, Demand storage demand) = _answerable(dealId, claim_);
+        (DealWord word, Demand storage demand) = _answerable(deal, dealId, claim_);
         LeafIndex[] memory leaves = new LeafIndex[](answers.length);
         uint256 depth = demand.outputDepth;
         for (uint256 i = 0; i < answers.length; ++i) {
@@ -62,7 +62,7 @@ abstract contract Demands is Deals, IDemands {
             emit LeafRevealed(dealId, answer.opening.task, answer.leaf, answer.data);
         }
         if (keccak256(abi.encode(leaves)) != demand.commitment) revert LeavesMismatch();
-        _close(deal, dealId, word, demand);
+        _close(deal, dealId, word);
     }
 
     /// @inheritdoc IDemands
@@ -74,7 +74,7 @@ abstract contract Demands is Deals, IDemands {
         bytes calldata signature
     ) external nonReentrantView {
         bytes32 dealId = hashDeal(deal);
-        (DealWord word, Demand storage demand) = _answerable(dealId, claim_);
+        (DealWord word, Demand storage demand) = _answerable(deal, dealId, claim_);
         if (keccak256(abi.encode(leaves)) != demand.commitment) revert LeavesMismatch();
         _checkOpening(deal, claim_, opening);
         bytes32 digest = _digest(Hashing.receiptStruct(dealId, opening.task, opening.outputRoot));
@@ -87,20 +87,21 @@ abstract contract Demands is Deals, IDemands {
             _credit(deal.provider, NATIVE, DEMAND_BOND_WEI);
         }
         emit ReceiptShown(dealId, opening.task);
-        if (rest.length == 0) _close(deal, dealId, word, demand);
+        if (rest.length == 0) _close(deal, dealId, word);
         else demand.commitment = keccak256(abi.encode(rest));
     }
 
     /// @inheritdoc IDemands
     function demandTimeout(Deal calldata deal, Claim calldata claim_) external nonReentrantView {
         bytes32 dealId = hashDeal(deal);
-        (bytes4 refusal, DealWord word) = _claimedDeal(dealId, claim_);
+        (bytes4 refusal, DealWord word,) = _claimedDeal(deal, dealId, claim_);
         Refusal.orRevert(refusal);
         if (!word.has(DealWords.DEMANDED)) revert NoDemandOpen();
         // The game's verdict comes first: it may slash more, and its challengers wait for it.
         if (word.has(DealWords.CHALLENGED)) revert ChallengeOpen();
         if (block.timestamp <= _demands[dealId].deadline) revert DemandWindowOpen();
         _dropDemand(deal, dealId);
+        _setWord(deal, DealWords.failed(dealId, 0));
         _fail(deal, dealId, Failure.OutputWithheld, word.has(DealWords.ACCEPTED), 0, 0, msg.sender);
     }
 
@@ -114,19 +115,19 @@ abstract contract Demands is Deals, IDemands {
 
     /// @dev The demand is answered; the challenge window starts again, so that what was revealed can
     /// be checked.
-    function _close(Deal calldata deal, bytes32 dealId, DealWord word, Demand storage) private {
+    function _close(Deal calldata deal, bytes32 dealId, DealWord word) private {
         _dropDemand(deal, dealId);
-        _deals[dealId] = word.without(DealWords.DEMANDED).withClock(block.timestamp);
+        _setWord(deal, word.without(DealWords.DEMANDED).withClock(block.timestamp));
         emit DemandAnswered(dealId);
     }
 
-    function _answerable(bytes32 dealId, Claim calldata claim_)
+    function _answerable(Deal calldata deal, bytes32 dealId, Claim calldata claim_)
         private
         view
         returns (DealWord word, Demand storage demand)
     {
         bytes4 refusal;
-        (refusal, word) = _claimedDeal(dealId, claim_);
+        (refusal, word,) = _claimedDeal(deal, dealId, claim_);
         Refusal.orRevert(refusal);
         if (!word.has(DealWords.DEMANDED)) revert NoDemandOpen();
         demand = _demands[dealId];

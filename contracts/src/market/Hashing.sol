@@ -30,7 +30,7 @@ library Hashing {
     uint256 internal constant BID_BYTES = 27 * 32;
     uint256 internal constant OFFER_BYTES = 25 * 32;
     uint256 internal constant JOB_BYTES = 10 * 32;
-    uint256 internal constant DEAL_BYTES = 21 * 32;
+    uint256 internal constant DEAL_BYTES = 22 * 32;
     /// Where the nested resources stand in them.
     uint256 private constant BID_RESOURCES = 5 * 32;
     uint256 private constant OFFER_RESOURCES = 7 * 32;

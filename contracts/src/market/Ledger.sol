@@ -10,8 +10,11 @@ import {Deployment} from "./Deployment.sol";
 /// they call out; they hold the reentrancy guard, and everything else that changes state refuses to
 /// run while it is held.
 abstract contract Ledger is Deployment, ReentrancyGuardTransient {
-    struct Pending {
-        uint192 amount;
+    struct Account {
+        uint256 free;
+        /// Set aside for withdrawal.
+        uint192 pending;
+        /// When it may be withdrawn.
         uint64 readyAt;
     }
 
@@ -19,26 +22,25 @@ abstract contract Ledger is Deployment, ReentrancyGuardTransient {
     /// What is burned is credited here, because not every token can burn. Nobody has its key.
     address internal constant BURN = 0x000000000000000000000000000000000000dEaD;
 
-    mapping(address token => mapping(address account => uint256)) internal _free;
-    mapping(address token => mapping(address account => Pending)) internal _pending;
+    mapping(address token => mapping(address account => Account)) internal _accounts;
     mapping(address token => uint256) internal _held;
 
     /// @dev What an account may spend.
     function _balance(address account, address token) internal view returns (uint256) {
-        return _free[token][account];
+        return _accounts[token][account].free;
     }
 
     /// @dev No overflow: the sum of all balances is held < 2^128.
     function _credit(address account, address token, uint256 amount) internal {
         if (amount == 0) return;
         unchecked {
-            _free[token][account] += amount;
+            _accounts[token][account].free += amount;
         }
     }
 
     /// @dev The caller has checked the balance; the subtraction checks it again.
     function _debit(address account, address token, uint256 amount) internal {
         if (amount == 0) return;
-        _free[token][account] -= amount;
+        _accounts[token][account].free -= amount;
     }
 }

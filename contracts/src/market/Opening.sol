@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IOpening} from "../interfaces/IOpening.sol";
 import {DealStatus, OpenCall} from "../types/Calls.sol";
-import {Bid, Deal, Offer, Resources} from "../types/Orders.sol";
+import {Bid, Deal, JobSpec, Offer, Resources} from "../types/Orders.sol";
 import {Acceptance} from "./Acceptance.sol";
 import {DealWord, DealWords} from "./DealWord.sol";
 import {Deals} from "./Deals.sol";
@@ -32,9 +32,9 @@ abstract contract Opening is Deals, IOpening {
     /// @inheritdoc IOpening
     function reopen(OpenCall calldata call, Deal calldata failed) external nonReentrantView returns (bytes32 dealId) {
         bytes32 failedId = hashDeal(failed);
-        DealWord word = _deals[failedId];
+        DealWord word = _wordOf(failed);
         bytes32 bidHash = _bidHash(call.bid);
-        if (word.status() != DealStatus.Failed || failed.bidHash != bidHash) revert NotReopenable();
+        if (!word.isBound(DealStatus.Failed, failedId) || failed.bidHash != bidHash) revert NotReopenable();
         if (block.timestamp <= failed.openedAt) revert ReopenTooEarly();
         uint256 retaken = word.clock();
         uint256 left = failed.taskCount - retaken;
@@ -42,40 +42,46 @@ abstract contract Opening is Deals, IOpening {
 
         Deal memory deal;
         deal.firstTask = uint32(failed.firstTask + retaken);
-        Refusal.orRevert(_agree(call, bidHash, deal));
-        _deals[failedId] = call.count == left ? DealWords.NONE : word.withClock(retaken + call.count);
+        Refusal.orRevert(_agree(call, bidHash, _bitsOf(call.bid.buyer, call.bid.salt), deal));
+        if (call.count == left) _vacate(failed);
+        else _setWord(failed, DealWords.failed(failedId, retaken + call.count));
         dealId = _start(deal);
         emit DealReopened(failedId, dealId);
     }
 
     function _open(OpenCall calldata call) private returns (bytes4 refusal, bytes32 dealId, bytes32 bidHash) {
-        bidHash = _bidHash(call.bid);
+        Bid calldata bid = call.bid;
+        bidHash = _bidHash(bid);
+        uint256 bits = _bitsOf(bid.buyer, bid.salt);
         uint256 first;
-        (refusal, first) = _nextTask(call.bid, bidHash, call.count);
+        (refusal, first) = _nextTask(bid, bidHash, bits, call.count);
         if (refusal != Refusal.NONE) return (refusal, 0, bidHash);
         Deal memory deal;
         deal.firstTask = uint32(first);
-        refusal = _agree(call, bidHash, deal);
+        refusal = _agree(call, bidHash, bits, deal);
         if (refusal != Refusal.NONE) return (refusal, 0, bidHash);
-        _takeTasks(call.bid, bidHash, first, call.count);
-        if (first == 0) emit JobPosted(deal.jobHash, bidHash, call.job);
+        _takeTasks(bid, bidHash, first, call.count);
+        if (first == 0) _post(call.job, deal.jobHash, bidHash);
         dealId = _start(deal);
     }
 
-    /// @dev Refuses a match, or completes the deal's terms. Changes nothing but the transaction's
-    /// memory of checked signatures.
-    function _agree(OpenCall calldata call, bytes32 bidHash, Deal memory deal) private returns (bytes4 refusal) {
+    /// @dev Refuses a match, or completes the deal's terms, takes a slot and locks the money.
+    function _agree(OpenCall calldata call, bytes32 bidHash, uint256 bits, Deal memory deal)
+        private
+        returns (bytes4 refusal)
+    {
         Bid calldata bid = call.bid;
         Offer calldata offer = call.offer;
         refusal = Acceptance.agree(bid, offer, call.job, call.count, deal);
         if (refusal != Refusal.NONE) return refusal;
         if (Hashing.job(call.job) != bid.jobHash) return JobMismatch.selector;
         _fill(bid, offer, bidHash, deal);
-        refusal = _affordable(deal, offer.slots);
+        if (_isBarred(bidHash, bits, deal.provider)) return ProviderBarred.selector;
+        refusal = _bidLive(bid, bidHash, bits, call.bidSignature);
         if (refusal != Refusal.NONE) return refusal;
-        if (_isBarred(bid, bidHash, deal.provider)) return ProviderBarred.selector;
-        refusal = _bidLive(bid, bidHash, call.bidSignature);
-        if (refusal == Refusal.NONE) refusal = _offerLive(offer, deal.offerHash, call.offerSignature);
+        refusal = _offerLive(offer, deal.offerHash, call.offerSignature);
+        if (refusal != Refusal.NONE) return refusal;
+        return _lock(deal, offer.slots);
     }
 
     /// @dev The terms that are copied from the orders.
@@ -99,36 +105,60 @@ abstract contract Opening is Deals, IOpening {
             | uint256(reserved.egressMib) << 64 | uint256(offer.region) << 128;
     }
 
-    /// @dev Whether a slot is free and both sides can lock what the deal locks.
-    function _affordable(Deal memory deal, uint256 slots) private view returns (bytes4) {
-        if (!_slotFree(deal.provider, deal.capacityId, slots)) return NoFreeSlot.selector;
+    /// @dev Refuses, changing nothing, or takes a slot and what both sides lock.
+    function _lock(Deal memory deal, uint256 slots) private returns (bytes4) {
         unchecked {
-            // Three addends below 2^129.
-            if (_balance(deal.buyer, deal.token) < uint256(deal.escrow) + 2 * uint256(deal.buyerTip)) {
-                return BuyerBalanceInsufficient.selector;
-            }
-            uint256 locked = deal.token == NATIVE ? COLLATERAL_FLOOR_WEI : 0;
-            if (_balance(deal.provider, deal.token) < deal.collateral + locked) {
+            Account storage buyer = _accounts[deal.token][deal.buyer];
+            Account storage provider = _accounts[deal.token][deal.provider];
+            Account storage floor = _accounts[NATIVE][deal.provider];
+            // Sums of numbers below 2^130.
+            uint256 reserve = uint256(deal.escrow) + 2 * uint256(deal.buyerTip);
+            uint256 buyerFree = buyer.free;
+            if (buyerFree < reserve) return BuyerBalanceInsufficient.selector;
+            uint256 collateral = deal.collateral;
+            uint256 providerFree = provider.free;
+            if (deal.token == NATIVE) {
+                if (providerFree < collateral + COLLATERAL_FLOOR_WEI) return ProviderFloorInsufficient.selector;
+            } else if (providerFree < collateral) {
                 return ProviderBalanceInsufficient.selector;
             }
-        }
-        if (COLLATERAL_FLOOR_WEI != 0 && _balance(deal.provider, NATIVE) < COLLATERAL_FLOOR_WEI) {
-            return ProviderFloorInsufficient.selector;
+            uint256 floorFree = floor.free;
+            if (floorFree < COLLATERAL_FLOOR_WEI) return ProviderFloorInsufficient.selector;
+            if (!_enter(deal, slots)) return NoFreeSlot.selector;
+            buyer.free = buyerFree - reserve;
+            if (deal.token == NATIVE) {
+                provider.free = providerFree - collateral - COLLATERAL_FLOOR_WEI;
+            } else {
+                if (collateral != 0) provider.free = providerFree - collateral;
+                if (COLLATERAL_FLOOR_WEI != 0) floor.free = floorFree - COLLATERAL_FLOOR_WEI;
+            }
         }
         return Refusal.NONE;
     }
 
-    /// @dev Takes the slot, locks the money, pays the sender its tip, and stores the deal.
+    /// @dev Stores and logs the deal, and pays the sender its tip.
     function _start(Deal memory deal) private returns (bytes32 dealId) {
         dealId = Hashing.dealIdOf(_domain(), deal);
-        _deals[dealId] = DealWords.OPEN;
-        _takeSlot(deal.provider, deal.capacityId);
-        unchecked {
-            _debit(deal.buyer, deal.token, uint256(deal.escrow) + 2 * uint256(deal.buyerTip));
-        }
-        _debit(deal.provider, deal.token, deal.collateral);
-        _debit(deal.provider, NATIVE, COLLATERAL_FLOOR_WEI);
+        _store(deal, DealWords.opened(dealId));
         _credit(msg.sender, deal.token, deal.buyerTip);
-        emit DealOpened(dealId, deal.buyer, deal.provider, deal);
+        // emit DealOpened(dealId, deal.buyer, deal.provider, deal): the structure lies in memory as
+        // its ABI encoding.
+        bytes32 topic = DealOpened.selector;
+        uint256 length = Hashing.DEAL_BYTES;
+        (address buyer, address provider) = (deal.buyer, deal.provider);
+        assembly ("memory-safe") {
+            log4(deal, length, topic, dealId, buyer, provider)
+        }
+    }
+
+    /// @dev emit JobPosted(jobHash, bidHash, job): the structure lies in calldata as its ABI encoding.
+    function _post(JobSpec calldata job, bytes32 jobHash, bytes32 bidHash) private {
+        bytes32 topic = JobPosted.selector;
+        uint256 length = Hashing.JOB_BYTES;
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, job, length)
+            log3(free, length, topic, jobHash, bidHash)
+        }
     }
 }

@@ -33,9 +33,9 @@ abstract contract OrderState is Domain {
     }
 
     /// @dev Whether a bid may still open deals: signed, not expired, not cancelled.
-    function _bidLive(Bid calldata bid, bytes32 bidHash, bytes calldata signature) internal returns (bytes4) {
+    function _bidLive(Bid calldata bid, bytes32 bidHash, uint256 bits, bytes calldata signature) internal returns (bytes4) {
         if (block.timestamp > bid.expiry) return IOpening.BidExpired.selector;
-        if (_counter[bid.buyer] != bid.counter || _bitsOf(bid.buyer, bid.salt) & CANCELLED != 0) {
+        if (_counter[bid.buyer] != bid.counter || bits & CANCELLED != 0) {
             return IOpening.BidCancelled.selector;
         }
         return _orderSigned(bid.buyer, bidHash, signature) ? Refusal.NONE : IOpening.BidSignatureInvalid.selector;
@@ -51,12 +51,11 @@ abstract contract OrderState is Domain {
     }
 
     /// @dev The first of the next `count` tasks of a bid, unless they are taken.
-    function _nextTask(Bid calldata bid, bytes32 bidHash, uint256 count)
+    function _nextTask(Bid calldata bid, bytes32 bidHash, uint256 bits, uint256 count)
         internal
         view
         returns (bytes4 refusal, uint256 first)
     {
-        uint256 bits = _bitsOf(bid.buyer, bid.salt);
         if (bits & TAKEN != 0) return (IOpening.BidTaken.selector, 0);
         if (bits & PARTLY != 0) {
             first = _taken[bidHash];
@@ -78,8 +77,8 @@ abstract contract OrderState is Domain {
 
     /// @dev Whether the provider cancelled a deal of this bid. Only a bid that has burned its fee can
     /// have barred anybody, which saves the look-up.
-    function _isBarred(Bid calldata bid, bytes32 bidHash, address provider) internal view returns (bool) {
-        return _bitsOf(bid.buyer, bid.salt) & BURNED != 0 && _barred[bidHash][provider];
+    function _isBarred(bytes32 bidHash, uint256 bits, address provider) internal view returns (bool) {
+        return bits & BURNED != 0 && _barred[bidHash][provider];
     }
 
     function _bar(bytes32 bidHash, address provider) internal {

@@ -42,9 +42,9 @@ abstract contract Settling is Deals, ISettling {
     /// @inheritdoc ISettling
     function timeout(Deal calldata deal) external nonReentrantView {
         bytes32 dealId = hashDeal(deal);
-        Refusal.orRevert(_openDeal(dealId));
+        Refusal.orRevert(_openDeal(deal, dealId));
         if (block.timestamp <= deal.deadline) revert DeadlineNotPassed();
-        _releaseSlot(deal);
+        _leaveSlot(deal, DealWords.failed(dealId, 0));
         _fail(deal, dealId, Failure.Timeout, false, 0, 0, msg.sender);
     }
 
@@ -52,43 +52,42 @@ abstract contract Settling is Deals, ISettling {
         private
         returns (bytes4)
     {
-        (bytes4 refusal, DealWord word) = _claimedDeal(dealId, claim_);
+        (bytes4 refusal, DealWord word, bytes32 claimHash) = _claimedDeal(deal, dealId, claim_);
         if (refusal != Refusal.NONE) return refusal;
         if (word.has(DealWords.ACCEPTED)) return AlreadyAccepted.selector;
-        bytes32 digest = _digest(Hashing.acceptStruct(dealId, Hashing.claim(dealId, claim_)));
+        bytes32 digest = _digest(Hashing.acceptStruct(dealId, claimHash));
         if (!Signatures.isValid(deal.buyer, digest, signature)) return AcceptSignatureInvalid.selector;
-        _deals[dealId] = word.with(DealWords.ACCEPTED);
-        _payProvider(deal, _releasePrice(deal, dealId, claim_));
+        _setWord(deal, word.with(DealWords.ACCEPTED));
+        _payProvider(deal, _releasePrice(deal, claim_));
+        emit DealPaid(dealId, deal.token, deal.resources, claim_.cycles, claim_.price, false);
         return Refusal.NONE;
     }
 
     function _finalise(Deal calldata deal, bytes32 dealId, Claim calldata claim_) private returns (bytes4) {
-        (bytes4 refusal, DealWord word) = _claimedDeal(dealId, claim_);
+        (bytes4 refusal, DealWord word,) = _claimedDeal(deal, dealId, claim_);
         if (refusal != Refusal.NONE) return refusal;
         if (word.has(DealWords.CHALLENGED)) return ChallengeOpen.selector;
         if (word.has(DealWords.DEMANDED)) return DemandOpen.selector;
         if (_inChallengeWindow(word)) return ChallengeWindowOpen.selector;
-        _deals[dealId] = DealWords.NONE;
-        uint256 proceeds = word.has(DealWords.ACCEPTED) ? 0 : _releasePrice(deal, dealId, claim_);
-        _payProvider(deal, proceeds + deal.collateral);
+        _vacate(deal);
         _credit(deal.provider, NATIVE, COLLATERAL_FLOOR_WEI);
-        emit DealFinalised(dealId);
+        if (word.has(DealWords.ACCEPTED)) {
+            _payProvider(deal, deal.collateral);
+            emit DealFinalised(dealId);
+        } else {
+            _payProvider(deal, _releasePrice(deal, claim_) + deal.collateral);
+            emit DealPaid(dealId, deal.token, deal.resources, claim_.cycles, claim_.price, true);
+        }
         return Refusal.NONE;
     }
 
     /// @dev Gives the buyer what the price leaves of its reserve, and the fee to its collector;
     /// returns the provider's proceeds.
-    function _releasePrice(Deal calldata deal, bytes32 dealId, Claim calldata claim_)
-        private
-        returns (uint256 proceeds)
-    {
+    function _releasePrice(Deal calldata deal, Claim calldata claim_) private returns (uint256 proceeds) {
         uint256 price = claim_.price;
         uint256 fee = Money.share(price, FEE_BPS);
         _credit(deal.buyer, deal.token, uint256(deal.escrow) - price + deal.buyerTip);
         _credit(FEE_COLLECTOR, deal.token, fee);
-        emit DealPaid(
-            dealId, deal.buyer, deal.provider, deal.token, deal.resources, claim_.cycles, uint128(price), uint128(fee)
-        );
         return price - fee;
     }
 

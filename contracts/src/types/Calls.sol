@@ -96,7 +96,7 @@ struct Payout {
     uint128 native;
 }
 
-/// Where a deal stands. A settled deal is cleared and reads None; its events remain.
+/// Where a deal stands. A settled deal reads None; its events remain.
 enum DealStatus {
     None,
     Open,
@@ -128,6 +128,6 @@ struct DealState {
     /// Claimed: the second at which the challenge window began.
     /// Failed: how many tasks of the range have been taken over by later deals.
     uint64 clock;
-    /// The low 192 bits of the claim hash.
-    uint192 claim;
+    /// The low 192 bits of the deal's id or, once claimed, of the claim hash.
+    uint192 binding;
 }

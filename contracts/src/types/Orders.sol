@@ -127,6 +127,8 @@ struct Deal {
     address provider;
     address token;
     bytes32 capacityId;
+    /// Which cell of the pool holds the deal's word; chosen by the market.
+    uint32 cell;
     /// The range of tasks.
     uint32 firstTask;
     uint32 taskCount;

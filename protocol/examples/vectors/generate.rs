@@ -164,16 +164,20 @@ pub fn offer() -> Offer {
 }
 
 pub fn deal(count: u32) -> Deal {
-    deal::terms(
+    let terms = deal::terms(
         &domain(),
         &bid(),
         &offer(),
         &job(),
+        3,
         40,
         count,
         1_899_990_000,
-    )
-    .unwrap()
+    );
+    Deal {
+        cell: 3,
+        ..terms.unwrap()
+    }
 }
 
 fn largest_job() -> JobSpec {
