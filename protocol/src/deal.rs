@@ -40,8 +40,8 @@ pub fn unpacked_resources(packed: U256) -> Option<(Resources, u8)> {
 }
 
 /// The terms of a deal that opens at `opened_at` (Unix seconds, the block's timestamp) over `count`
-/// tasks from `first_task`, all but `cell`, which is zero here and chosen by the market: the log of
-/// the opening has it. The id of the complete terms is [`Domain::deal_id`].
+/// tasks from `first_task`. `cell` and `first_task` are chosen by the market: the log of the opening
+/// has them. The deal's id is [`Domain::deal_id`].
 ///
 /// # Errors
 /// [`MoneyError`] if an amount needs more than 128 bits.
@@ -66,7 +66,6 @@ pub fn terms(
         token: bid.token,
         capacityId: offer.capacityId,
         cell,
-        cell: 0,
         firstTask: first_task,
         taskCount: count,
         cycleLimit: job.cycleLimit,

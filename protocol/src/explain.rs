@@ -154,6 +154,19 @@ impl Change {
         }
     }
 
+    /// Whether the offer fits the bid once it is changed.
+    fn suffices(&self, bid: &Bid, job: &JobSpec, offer: &Offer) -> bool {
+        let (mut bid, mut job) = (bid.clone(), job.clone());
+        self.apply(&mut bid, &mut job);
+        let beside = |rejection| matches!(rejection, Rejection::SelfDeal);
+        let mut others = 0;
+        judge(&bid, &job, offer, |rejection| {
+            others += usize::from(!beside(rejection));
+            true
+        });
+        others == 0
+    }
+
     /// The bid (and job) after the change. A real one must be signed anew.
     pub fn apply(&self, bid: &mut Bid, job: &mut JobSpec) {
         match *self {
@@ -246,12 +259,13 @@ pub fn explain(book: &Book, bid: &Bid, job: &JobSpec) -> Explanation {
                 let tally = &mut tallies[rejection.constraint() as usize];
                 tally.alone += 1;
                 if let Some(change) = Change::lifting(&rejection) {
-                    let candidate = (change.extent(), *offer_hash, change);
-                    let better = tally
-                        .change
-                        .is_none_or(|best| (candidate.0, candidate.1) < (best.0, best.1));
-                    if better {
-                        tally.change = Some(candidate);
+                    let (extent, best) = (change.extent(), tally.change);
+                    // Raising the cap, for one, also raises the collateral: hold the offer against
+                    // the changed bid.
+                    if best.is_none_or(|best| (extent, *offer_hash) < (best.0, best.1))
+                        && change.suffices(bid, job, &signed.offer)
+                    {
+                        tally.change = Some((extent, *offer_hash, change));
                     }
                 }
             }

@@ -16,7 +16,7 @@ use crate::book::{Book, OpenRange};
 use crate::codes::{self, Code, Coded};
 use crate::fit::{Fit, judge, marginal_score, pool};
 use crate::hash::bid_rank;
-use crate::limits::{CYCLES_PER_UNIT_PRICE, MATCHES_PER_BID_MAX};
+use crate::limits::MATCHES_PER_BID_MAX;
 use crate::money;
 use crate::types::{Bid, JobSpec, Offer};
 
@@ -151,6 +151,10 @@ pub(crate) struct Engine<'a> {
     purses: BTreeMap<(Address, Address), usize>,
     free: Vec<u128>,
 }
+
+/// The bound on what is still to come is worked out at every so many offers: letting more in than
+/// needed changes nothing but the time.
+const BOUND_EVERY: usize = 32;
 
 /// One step of the search: give the slots of a seat that have `nth - 1` tasks one more.
 type Step = Reverse<(U256, u32, B256, usize)>;
@@ -293,9 +297,10 @@ impl<'a> Engine<'a> {
         while want > 0 {
             // Let in every offer that could still beat the best step.
             while cursor < class.seats.len()
-                && steps
-                    .peek()
-                    .is_none_or(|Reverse((score, ..))| class.score_min(self, bid, cursor) <= *score)
+                && (cursor % BOUND_EVERY != 0
+                    || steps.peek().is_none_or(|Reverse((score, ..))| {
+                        class.score_min(self, bid, cursor) <= *score
+                    }))
             {
                 let seat = class.seats[cursor];
                 cursor += 1;
@@ -451,8 +456,7 @@ impl Class {
     /// No offer from position `from` on has a better first score.
     fn score_min(&self, engine: &Engine<'_>, bid: &Bid, from: usize) -> U256 {
         let price = engine.seats[self.seats[from]].offer.cyclePrice;
-        let work = (U256::from(bid.cyclesExpected) * U256::from(price))
-            .div_ceil(U256::from(CYCLES_PER_UNIT_PRICE));
+        let work = money::work_price(bid.cyclesExpected, price);
         let cost = U256::from(self.fee_min[from]).saturating_add(work);
         let seconds = money::seconds(bid.cyclesExpected, self.speed_max[from]).unwrap_or(u64::MAX);
         cost.saturating_add(U256::from(bid.valueOfTime).saturating_mul(U256::from(seconds)))

@@ -29,7 +29,21 @@ fn narrow(value: U256, error: MoneyError) -> Result<u128, MoneyError> {
 /// # Errors
 /// [`MoneyError::UnitPrice`] if the sum needs more than 128 bits.
 pub fn unit_price(offer: &Offer, reserved: &Resources) -> Result<u128, MoneyError> {
+    // The usual case, some ten times faster: everything fits 128 bits.
+    let narrow_sum = || {
+        let term = |price: u128, amount: u32| price.checked_mul(amount.into());
+        offer
+            .cyclePrice
+            .checked_add(term(offer.memoryPrice, reserved.memoryMib)?)?
+            .checked_add(term(offer.diskPrice, reserved.diskMib)?)?
+            .checked_add(term(offer.gpuPrice, reserved.gpuCount.into())?)?
+            .checked_add(term(offer.egressPrice, reserved.egressMib)?)
+    };
+    if let Some(sum) = narrow_sum() {
+        return Ok(sum);
+    }
     let term = |price: u128, amount: u32| U256::from(price) * U256::from(amount);
+    |price: u128, amount: u32| U256::from(price) * U256::from(amount);
     // Five terms of at most 160 bits each: no overflow in 256.
     let sum = U256::from(offer.cyclePrice)
         + term(offer.memoryPrice, reserved.memoryMib)
@@ -37,6 +51,17 @@ pub fn unit_price(offer: &Offer, reserved: &Resources) -> Result<u128, MoneyErro
         + term(offer.gpuPrice, reserved.gpuCount.into())
         + term(offer.egressPrice, reserved.egressMib);
     narrow(sum, MoneyError::UnitPrice)
+}
+
+/// `ceil(cycles * unitPrice / 10^18)`, base units.
+#[must_use]
+pub fn work_price(cycles: u64, unit_price: u128) -> U256 {
+    // The usual case, some ten times faster: the product fits 128 bits.
+    match unit_price.checked_mul(cycles.into()) {
+        Some(product) => U256::from(product.div_ceil(CYCLES_PER_UNIT_PRICE)),
+        None => (U256::from(cycles) * U256::from(unit_price))
+            .div_ceil(U256::from(CYCLES_PER_UNIT_PRICE)),
+    }
 }
 
 /// What the price of a task depends on besides its cycles.
@@ -77,8 +102,7 @@ impl Tariff {
     /// 2^128 + 2^132, hence 256 bits.
     #[must_use]
     pub fn uncapped(&self, cycles: u64) -> U256 {
-        let work = U256::from(cycles) * U256::from(self.unit_price);
-        U256::from(self.start_fee) + work.div_ceil(U256::from(CYCLES_PER_UNIT_PRICE))
+        U256::from(self.start_fee) + work_price(cycles, self.unit_price)
     }
 
     /// Price of one task: [`Tariff::uncapped`], never above the cap.

@@ -164,7 +164,7 @@ pub fn offer() -> Offer {
 }
 
 pub fn deal(count: u32) -> Deal {
-    let terms = deal::terms(
+    deal::terms(
         &domain(),
         &bid(),
         &offer(),
@@ -173,11 +173,8 @@ pub fn deal(count: u32) -> Deal {
         40,
         count,
         1_899_990_000,
-    );
-    Deal {
-        cell: 3,
-        ..terms.unwrap()
-    }
+    )
+    .unwrap()
 }
 
 fn largest_job() -> JobSpec {
