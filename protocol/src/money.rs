@@ -29,8 +29,8 @@ fn narrow(value: U256, error: MoneyError) -> Result<u128, MoneyError> {
 /// # Errors
 /// [`MoneyError::UnitPrice`] if the sum needs more than 128 bits.
 pub fn unit_price(offer: &Offer, reserved: &Resources) -> Result<u128, MoneyError> {
-    // The usual case, some ten times faster: everything fits 128 bits.
-    let narrow_sum = || {
+    // No term is negative, so the sum fits 128 bits only if every part of it does.
+    let sum = || {
         let term = |price: u128, amount: u32| price.checked_mul(amount.into());
         offer
             .cyclePrice
@@ -39,18 +39,7 @@ pub fn unit_price(offer: &Offer, reserved: &Resources) -> Result<u128, MoneyErro
             .checked_add(term(offer.gpuPrice, reserved.gpuCount.into())?)?
             .checked_add(term(offer.egressPrice, reserved.egressMib)?)
     };
-    if let Some(sum) = narrow_sum() {
-        return Ok(sum);
-    }
-    let term = |price: u128, amount: u32| U256::from(price) * U256::from(amount);
-    |price: u128, amount: u32| U256::from(price) * U256::from(amount);
-    // Five terms of at most 160 bits each: no overflow in 256.
-    let sum = U256::from(offer.cyclePrice)
-        + term(offer.memoryPrice, reserved.memoryMib)
-        + term(offer.diskPrice, reserved.diskMib)
-        + term(offer.gpuPrice, reserved.gpuCount.into())
-        + term(offer.egressPrice, reserved.egressMib);
-    narrow(sum, MoneyError::UnitPrice)
+    sum().ok_or(MoneyError::UnitPrice)
 }
 
 /// `ceil(cycles * unitPrice / 10^18)`, base units.
