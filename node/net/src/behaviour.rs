@@ -6,11 +6,11 @@ use libp2p::allow_block_list::{self, BlockedPeers};
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{StreamProtocol, kad::store::MemoryStore};
 use libp2p::{
     Swarm, SwarmBuilder, autonat, dcutr, identify, identity, kad, memory_connection_limits, noise,
     ping, relay, tcp, yamux,
 };
-use libp2p::{StreamProtocol, kad::store::MemoryStore};
 use libp2p_gossipsub::IdentTopic;
 use prometheus_client::registry::Registry;
 

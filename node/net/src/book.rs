@@ -269,11 +269,7 @@ async fn send(
 }
 
 /// The ids of `theirs` that are not ours.
-fn missing(
-    theirs: &[u8],
-    bitmap: &[u8; BUCKETS / 8],
-    ours: &Ids,
-) -> Result<Vec<B256>, NetError> {
+fn missing(theirs: &[u8], bitmap: &[u8; BUCKETS / 8], ours: &Ids) -> Result<Vec<B256>, NetError> {
     let (theirs, []) = theirs.as_chunks::<32>() else {
         return Err(NetError::Protocol("its book's ids are cut short"));
     };
@@ -308,7 +304,11 @@ fn split_orders(answer: &Bytes, asked: usize) -> Result<Vec<Bytes>, NetError> {
             orders.push(order);
         }
     }
-    if rest.is_empty() { Ok(orders) } else { Err(CUT) }
+    if rest.is_empty() {
+        Ok(orders)
+    } else {
+        Err(CUT)
+    }
 }
 
 #[cfg(test)]
@@ -352,7 +352,11 @@ mod tests {
         let digests = answer_one(&their_ids, theirs, &[ASK_DIGESTS]).unwrap();
         let mut bitmap = [0; 32];
         let mut differing = 0;
-        for (bucket, (a, b)) in digests.chunks(32).zip(our_ids.digests().chunks(32)).enumerate() {
+        for (bucket, (a, b)) in digests
+            .chunks(32)
+            .zip(our_ids.digests().chunks(32))
+            .enumerate()
+        {
             if a != b {
                 bitmap[bucket / 8] |= 1 << (bucket % 8);
                 differing += 1;
@@ -419,6 +423,9 @@ mod tests {
         assert!(missing(&[low, low].concat(), &all, &ours).is_err());
         assert!(missing(&low[..31], &all, &ours).is_err());
         assert!(missing(&low, &[0; 32], &ours).is_err());
-        assert_eq!(missing(&[low, high].concat(), &all, &ours).unwrap().len(), 2);
+        assert_eq!(
+            missing(&[low, high].concat(), &all, &ours).unwrap().len(),
+            2
+        );
     }
 }

@@ -237,7 +237,15 @@ impl DealResponse {
                     results
                         .into_iter()
                         .map(
-                            |(task, status, exit_code, cycles, output_root, output_length, blake3)| {
+                            |(
+                                task,
+                                status,
+                                exit_code,
+                                cycles,
+                                output_root,
+                                output_length,
+                                blake3,
+                            )| {
                                 TaskResult {
                                     task,
                                     status,

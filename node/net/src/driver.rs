@@ -455,7 +455,8 @@ impl Driver {
     fn standing(&mut self, peer: PeerId) -> &mut Standing {
         if self.standings.len() >= STANDINGS_MAX && !self.standings.contains_key(&peer) {
             let connected = &self.peers;
-            self.standings.retain(|peer, _| connected.contains_key(peer));
+            self.standings
+                .retain(|peer, _| connected.contains_key(peer));
         }
         let limits = &self.limits;
         self.standings.entry(peer).or_insert_with(|| Standing {
@@ -468,13 +469,18 @@ impl Driver {
         let standing = self.standing(peer);
         standing.blame = (standing.blame + points).min(blame::MAX);
         let score = -standing.blame;
-        self.swarm
-            .behaviour_mut()
-            .gossip
-            .set_application_score(&peer, score);
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        gossip.set_application_score(&peer, score);
+        // At once: gossipsub no longer listens to it, so waiting would only let it recover.
+        if gossip
+            .peer_score(&peer)
+            .is_some_and(|score| score < BAN_THRESHOLD)
+        {
+            self.ban(peer);
+        }
     }
 
-    /// Cuts off peers whose score is beyond repair.
+    /// Cuts off peers whose score is beyond repair, and lets those back whose time has come.
     fn ban_the_worst(&mut self, now: Instant) {
         let gossip = &self.swarm.behaviour().gossip;
         let worst: Vec<_> = self
@@ -488,17 +494,24 @@ impl Driver {
             .copied()
             .collect();
         for peer in worst {
-            tracing::info!(%peer, "peer banned for its score");
-            self.metrics.peers_banned.inc();
-            if self.banned.len() >= BANNED_MAX {
-                self.pardon_first();
-            }
-            self.banned.push_back((now + BANNED_FOR, peer));
-            self.swarm.behaviour_mut().set_blocked(peer, true);
+            self.ban(peer);
         }
         while self.banned.front().is_some_and(|(until, _)| *until <= now) {
             self.pardon_first();
         }
+    }
+
+    fn ban(&mut self, peer: PeerId) {
+        if self.banned.iter().any(|(_, banned)| *banned == peer) {
+            return;
+        }
+        tracing::info!(%peer, "peer banned for its score");
+        self.metrics.peers_banned.inc();
+        if self.banned.len() >= BANNED_MAX {
+            self.pardon_first();
+        }
+        self.banned.push_back((Instant::now() + BANNED_FOR, peer));
+        self.swarm.behaviour_mut().set_blocked(peer, true);
     }
 
     fn pardon_first(&mut self) {
@@ -512,6 +525,7 @@ impl Driver {
     fn on_tick(&mut self) {
         let now = Instant::now();
         self.forget_unjudged(now);
+        self.ban_the_worst(now);
 
         let gossip = &mut self.swarm.behaviour_mut().gossip;
         for (peer, standing) in &mut self.standings {
@@ -523,7 +537,6 @@ impl Driver {
                 gossip.set_application_score(peer, -standing.blame);
             }
         }
-        self.ban_the_worst(now);
 
         let overdue: Vec<_> = self
             .connecting

@@ -65,9 +65,7 @@ impl FromStr for PeerKey {
 }
 
 /// The libp2p form of a node's identity.
-pub(crate) fn keypair(
-    identity: &ed25519_dalek::SigningKey,
-) -> Result<identity::Keypair, NetError> {
+pub(crate) fn keypair(identity: &ed25519_dalek::SigningKey) -> Result<identity::Keypair, NetError> {
     identity::Keypair::ed25519_from_bytes(identity.to_bytes()).map_err(|_| NetError::PeerKey)
 }
 

@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use libp2p_gossipsub::{
-    IdentTopic, PeerScoreParams, PeerScoreThresholds, TopicScoreParams, score_parameter_decay_with_base,
+    IdentTopic, PeerScoreParams, PeerScoreThresholds, TopicScoreParams,
+    score_parameter_decay_with_base,
 };
 
 /// Most praise for being in the mesh (P1), reached after an hour.

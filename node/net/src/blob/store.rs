@@ -257,7 +257,13 @@ impl BlobStore {
         }
         file.flush().await?;
         let file = file.into_std().await;
-        blocking(move || reservation.store.clone().seal(temporary, file, length, reservation)).await
+        blocking(move || {
+            reservation
+                .store
+                .clone()
+                .seal(temporary, file, length, reservation)
+        })
+        .await
     }
 
     /// As [`BlobStore::put`], of bytes in memory.
@@ -471,7 +477,8 @@ impl Shared {
     }
 
     fn outboard_path(&self, hash: &blake3::Hash) -> PathBuf {
-        self.blobs.join(format!("{}{OUTBOARD_SUFFIX}", hash.to_hex()))
+        self.blobs
+            .join(format!("{}{OUTBOARD_SUFFIX}", hash.to_hex()))
     }
 
     /// Content first: an outboard alone is removed at the next start, content alone is a blob.
@@ -932,9 +939,10 @@ mod tests {
         let store = open(directory.path(), u64::MAX).await;
         let (mut sender, receiver) = tokio::io::duplex(64);
         let mut put = Box::pin(store.put(receiver, u64::MAX));
+        let part = content(10_000, 0);
         tokio::select! {
             _ = &mut put => unreachable!("the content has not ended"),
-            written = sender.write_all(&content(10_000, 0)) => written.unwrap(),
+            written = sender.write_all(&part) => written.unwrap(),
         }
         assert!(store.usage().bytes > 0);
         drop(put);
@@ -1015,7 +1023,12 @@ mod tests {
         assert!(!blobs.join(format!("{orphan}.obao")).exists());
         assert_eq!(fs::read(&outboard).unwrap(), tree, "made again");
         assert_eq!(
-            store.get(&id.hash).unwrap().unwrap().read_all(100_000).unwrap(),
+            store
+                .get(&id.hash)
+                .unwrap()
+                .unwrap()
+                .read_all(100_000)
+                .unwrap(),
             whole
         );
     }

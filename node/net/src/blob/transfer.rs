@@ -199,7 +199,11 @@ impl Blobs {
         if self.store.contains(&hash) {
             return Ok(None);
         }
-        let permit = self.fetches.acquire().await.map_err(|_| NetError::Stopped)?;
+        let permit = self
+            .fetches
+            .acquire()
+            .await
+            .map_err(|_| NetError::Stopped)?;
         Ok(Some(Fetch {
             blobs: self.clone(),
             hash,
@@ -287,7 +291,11 @@ impl Fetch<'_> {
             Some(partial) if partial.id() == id => partial,
             // One of two peers lies about the length. The tree's shape depends on it, so begin
             // anew and let the hashes decide.
-            Some(_) => return Err(AttemptError::Disagreement("it is wrong about a blob's length")),
+            Some(_) => {
+                return Err(AttemptError::Disagreement(
+                    "it is wrong about a blob's length",
+                ));
+            }
             None => self.blobs.store.begin(id).map_err(NetError::from)?,
         };
         if length == 0 {
@@ -315,9 +323,9 @@ impl Fetch<'_> {
             (partial, outcome)
         });
         let pumped = pump(&mut stream, sender, idle_timeout).await;
-        let (partial, verified) = verifying.await.map_err(|error| {
-            AttemptError::Failed(NetError::Stream(io::Error::other(error)))
-        })?;
+        let (partial, verified) = verifying
+            .await
+            .map_err(|error| AttemptError::Failed(NetError::Stream(io::Error::other(error))))?;
         match verified {
             Ok(()) => {
                 let finished = tokio::task::spawn_blocking(move || partial.finish()).await;
@@ -364,7 +372,12 @@ async fn pump(
     let mut buffer = vec![0; PIECE_BYTES];
     loop {
         let read = within(idle_timeout, stream.read(&mut buffer)).await?;
-        if read == 0 || pieces.send(Bytes::copy_from_slice(&buffer[..read])).await.is_err() {
+        if read == 0
+            || pieces
+                .send(Bytes::copy_from_slice(&buffer[..read]))
+                .await
+                .is_err()
+        {
             return Ok(());
         }
     }

@@ -1,0 +1,228 @@
+//! Orders travel to everyone, once they were found valid, and not faster than allowed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod node;
+
+use libp2p_gossipsub as gossipsub;
+use node::{Node, config, order, soon};
+use outcry_net::{NetError, NetworkConfig, NetworkEvent, NetworkLimits, Verdict};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_order_reaches_five_nodes_in_few_copies() {
+    let mut first = Node::start(1, config()).await;
+    let mut others = Vec::new();
+    for seed in 2..=5 {
+        others.push(Node::join(seed, &first, config()).await);
+    }
+    first.joined_by(4).await;
+    for other in &mut others {
+        other.joined_by(4).await;
+    }
+
+    let wanted = order(1);
+    first.publish(&wanted).await;
+    for other in &mut others {
+        let received = other.accept().await;
+        assert_eq!(received.bytes, wanted);
+        assert_eq!(received.shard, 0);
+    }
+    // Each node passes the order on before it answers the next command.
+    let mut copies = 0.0;
+    for node in others.iter().chain([&first]) {
+        node.net.peers().await.unwrap();
+        copies += node.metric("gossip_topic_msg_sent_counts_total", "");
+    }
+    // Four deliveries are needed; without any suppression each of the four would send to the
+    // three that did not send it the order: 4 + 4 * 3.
+    assert!((4.0..=16.0).contains(&copies), "{copies} copies");
+    for other in &others {
+        assert_eq!(other.metric("orders_total", "accepted"), 1.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invalid_order_is_not_passed_on_and_costs_its_sender_score() {
+    let mut middle = Node::start(1, config()).await;
+    // Both ends have room for one connection only: what passes between them passes the middle.
+    let one_peer = || NetworkConfig {
+        limits: NetworkLimits {
+            connections_max: 1,
+            ..NetworkLimits::default()
+        },
+        ..config()
+    };
+    let mut sender = Node::join(2, &middle, one_peer()).await;
+    let mut receiver = Node::join(3, &middle, one_peer()).await;
+    middle.joined_by(2).await;
+    sender.joined_by(1).await;
+    receiver.joined_by(1).await;
+
+    let (invalid, valid) = (order(1), order(2));
+    sender.publish(&invalid).await;
+    let rejected = middle.order().await;
+    assert_eq!(rejected.bytes, invalid);
+    assert!(
+        middle
+            .net
+            .report(rejected.id, Verdict::Reject)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !middle
+            .net
+            .report(rejected.id, Verdict::Accept)
+            .await
+            .unwrap(),
+        "a verdict stands"
+    );
+    sender.publish(&valid).await;
+    assert_eq!(middle.accept().await.bytes, valid);
+
+    // The first order that comes through is the valid one.
+    assert_eq!(receiver.accept().await.bytes, valid);
+    assert!(middle.score_of(sender.key()).await.unwrap() < 0.0);
+    assert!(middle.score_of(receiver.key()).await.unwrap() >= 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ignored_order_is_not_passed_on_and_costs_nothing() {
+    let mut receiver = Node::start(1, config()).await;
+    let mut sender = Node::join(2, &receiver, config()).await;
+    receiver.joined_by(1).await;
+    sender.joined_by(1).await;
+    sender.publish(&order(1)).await;
+    let ignored = receiver.order().await;
+    receiver
+        .net
+        .report(ignored.id, Verdict::Ignore)
+        .await
+        .unwrap();
+    assert!(receiver.score_of(sender.key()).await.unwrap() >= 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flooding_peer_is_limited_and_at_last_cut_off() {
+    let limited = NetworkConfig {
+        limits: NetworkLimits {
+            orders_per_peer_per_s: 1,
+            orders_per_peer_burst: 10,
+            ..NetworkLimits::default()
+        },
+        ..config()
+    };
+    let mut victim = Node::start(1, limited).await;
+    let mut flooder = Node::join(2, &victim, config()).await;
+    victim.joined_by(1).await;
+    flooder.joined_by(1).await;
+
+    let started = tokio::time::Instant::now();
+    for seed in 0..400 {
+        match flooder.net.publish(0, order(seed)).await {
+            Ok(_) => {}
+            // Its own queue is full, or it was cut off already.
+            Err(NetError::Overloaded | NetError::NoPeers) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let mut orders = 0;
+    soon(async {
+        loop {
+            match victim.events.recv().await.unwrap() {
+                NetworkEvent::Order(_) => orders += 1,
+                NetworkEvent::PeerLeft(peer) if peer == flooder.key() => return,
+                _ => {}
+            }
+        }
+    })
+    .await;
+    let allowed = 10.0 + started.elapsed().as_secs_f64();
+    assert!(
+        f64::from(orders) <= allowed,
+        "{orders} orders, {allowed} allowed"
+    );
+    assert!(victim.metric("orders_total", "limited") >= 150.0);
+    assert_eq!(victim.metric("peers_banned_total", ""), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_sent_is_refused_with_its_reason() {
+    let node = Node::start(1, config()).await;
+    let alone = node.net.publish(0, order(1)).await;
+    assert!(matches!(alone, Err(NetError::NoPeers)));
+    let too_long = node.net.publish(0, vec![0; 2049].into()).await;
+    assert!(matches!(
+        too_long,
+        Err(NetError::TooLong {
+            length: 2049,
+            limit: 2048
+        })
+    ));
+    let elsewhere = node.net.publish(7, order(1)).await;
+    assert!(matches!(elsewhere, Err(NetError::UnknownShard(7))));
+    node.net.stop().await;
+    let stopped = node.net.publish(0, order(1)).await;
+    assert!(matches!(stopped, Err(NetError::Stopped)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_oversize_message_of_a_foreign_implementation_is_refused_and_costs_score() {
+    use futures::StreamExt;
+    use libp2p::swarm::SwarmEvent;
+
+    let mut node = Node::start(1, config()).await;
+    // Gossipsub without our limits.
+    let gossip = gossipsub::Behaviour::<gossipsub::IdentityTransform>::new(
+        gossipsub::MessageAuthenticity::Anonymous,
+        gossipsub::ConfigBuilder::default()
+            .validation_mode(gossipsub::ValidationMode::Anonymous)
+            .message_id_fn(|message| blake3::hash(&message.data).as_bytes().to_vec().into())
+            .build()
+            .unwrap(),
+    )
+    .unwrap();
+    let mut swarm = libp2p::SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_tcp(
+            libp2p::tcp::Config::default(),
+            libp2p::noise::Config::new,
+            libp2p::yamux::Config::default,
+        )
+        .unwrap()
+        .with_behaviour(|_| gossip)
+        .unwrap()
+        .build();
+    let topic = gossipsub::IdentTopic::new(format!(
+        "/outcry/1/{}/{:#x}/0",
+        node::CHAIN_ID,
+        node::MARKET
+    ));
+    swarm.behaviour_mut().subscribe(&topic).unwrap();
+    let foreigner = outcry_net::PeerKey::from_peer_id(swarm.local_peer_id()).unwrap();
+    swarm.dial(node.address()).unwrap();
+    soon(async {
+        loop {
+            if let SwarmEvent::Behaviour(gossipsub::Event::Subscribed { .. }) =
+                swarm.select_next_some().await
+            {
+                return;
+            }
+        }
+    })
+    .await;
+    node.joined_by(1).await;
+
+    let gossip = swarm.behaviour_mut();
+    gossip.publish(topic.hash(), vec![1; 4096]).unwrap();
+    gossip.publish(topic.hash(), vec![2; 700]).unwrap();
+    let swimming = tokio::spawn(async move {
+        loop {
+            swarm.select_next_some().await;
+        }
+    });
+    // What follows the oversize message arrives; the oversize one does not.
+    assert_eq!(node.order().await.bytes, vec![2; 700]);
+    assert!(node.score_of(foreigner).await.unwrap() < 0.0);
+    swimming.abort();
+}
