@@ -293,13 +293,28 @@ impl<E: SolEventInterface + Clone> Follower<E> {
     /// [`outcry_store::StoreError::Conflict`] when somebody else wrote one of the keys meanwhile:
     /// compute the effects again. The update stays unacknowledged after any error.
     pub async fn acknowledge(&mut self, effects: Batch) -> Result<(), ChainError> {
+        self.acknowledge_with(effects, Batch::new()).await
+    }
+
+    /// As [`Follower::acknowledge`], with `lasting` writes in the same step that stay when a fork
+    /// takes the blocks back: a log of what was seen, an intent to act on it. Their keys may be
+    /// written by others.
+    ///
+    /// # Errors
+    /// As [`Follower::acknowledge`].
+    pub async fn acknowledge_with(
+        &mut self,
+        effects: Batch,
+        lasting: Batch,
+    ) -> Result<(), ChainError> {
         let Some(update) = &self.pending else {
             return Ok(());
         };
-        let (block, batch, kept) = match update {
+        let (block, mut batch, kept) = match update {
             ChainUpdate::Blocks(blocks) => self.advance(blocks.last, effects)?,
             ChainUpdate::Rollback { to } => self.undo(*to, effects)?,
         };
+        batch.extend(lasting);
         apply(&self.store, batch).await?;
         self.cursor = block;
         self.checkpoints = kept;

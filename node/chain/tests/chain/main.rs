@@ -5,3 +5,4 @@ mod anvil;
 mod proxy;
 mod reading;
 mod sending;
+mod storm;

@@ -23,6 +23,8 @@ type Update = ChainUpdate<ProbeEvents>;
 
 /// More updates than any test produces.
 const UPDATES_MAX: usize = 200;
+/// Blocks within which a subscription over loopback stands.
+const BLOCKS_MAX: usize = 500;
 
 fn config(anvil: &Anvil) -> FollowerConfig {
     FollowerConfig {
@@ -44,7 +46,7 @@ fn sum(store: &dyn Store) -> U256 {
 }
 
 /// One record per event, and a sum that each event changes.
-fn effects(store: &dyn Store, update: &Update) -> Batch {
+pub(crate) fn effects(store: &dyn Store, update: &Update) -> Batch {
     let mut batch = Batch::new();
     let ChainUpdate::Blocks(blocks) = update else {
         return batch;
@@ -61,7 +63,10 @@ fn effects(store: &dyn Store, update: &Update) -> Batch {
 }
 
 /// Takes every update up to the head; returns the rollbacks' targets.
-async fn catch_up(follower: &mut Follower<ProbeEvents>, store: &MemoryStore) -> Vec<u64> {
+pub(crate) async fn catch_up(
+    follower: &mut Follower<ProbeEvents>,
+    store: &MemoryStore,
+) -> Vec<u64> {
     let mut rollbacks = Vec::new();
     for _ in 0..UPDATES_MAX {
         let Some(update) = follower.poll().await.unwrap() else {
@@ -76,7 +81,7 @@ async fn catch_up(follower: &mut Follower<ProbeEvents>, store: &MemoryStore) -> 
 }
 
 /// The store holds exactly the events that the chain has now.
-async fn assert_mirrors(store: &MemoryStore, anvil: &Anvil) {
+pub(crate) async fn assert_mirrors(store: &MemoryStore, anvil: &Anvil) {
     let filter = Filter::new().address(anvil.probe).from_block(0);
     let logs = anvil.provider.get_logs(&filter).await.unwrap();
     let wanted: Vec<_> = logs
@@ -261,6 +266,27 @@ async fn a_fork_takes_back_what_it_took_back_and_nothing_else() {
     let mut follower = open(anvil.rpc(), &store, &anvil).await;
     assert_eq!(catch_up(&mut follower, &store).await.len(), 1);
     assert_mirrors(&store, &anvil).await;
+}
+
+#[tokio::test]
+async fn lasting_writes_come_with_their_block_and_stay_when_it_goes() {
+    let anvil = Anvil::start().await;
+    let store = MemoryStore::new();
+    let mut follower = open(anvil.rpc(), &store, &anvil).await;
+    anvil.note(11).await;
+    anvil.mine(1).await;
+    let update = follower.poll().await.unwrap().unwrap();
+    let seen = keys::singleton("seen");
+    let mut lasting = Batch::new();
+    lasting.put(seen.clone(), *b"11");
+    follower
+        .acknowledge_with(effects(&store, &update), lasting)
+        .await
+        .unwrap();
+    anvil.reorg(1).await;
+    assert_eq!(catch_up(&mut follower, &store).await.len(), 1);
+    assert_eq!(sum(&store), U256::ZERO);
+    assert_eq!(store.get(&seen).unwrap().unwrap(), b"11");
 }
 
 #[tokio::test]
@@ -539,4 +565,38 @@ async fn next_returns_when_it_is_woken_or_a_block_comes() {
         panic!("no fork happened")
     };
     assert_eq!(blocks.last.number, anvil.head().await);
+}
+
+#[tokio::test]
+async fn a_pushed_head_wakes_the_reader() {
+    let anvil = Anvil::start().await;
+    let rpc = Rpc::connect(&anvil.url.replace("http://", "ws://"))
+        .await
+        .unwrap();
+    let wake = Arc::new(tokio::sync::Notify::new());
+    let subscription = tokio::spawn({
+        let wake = Arc::clone(&wake);
+        async move { rpc.wake_on_heads(wake).await }
+    });
+    // Blocks that come before the subscription stands wake nobody.
+    let woken = async {
+        for _ in 0..BLOCKS_MAX {
+            anvil.mine(1).await;
+            if tokio::time::timeout(Duration::from_millis(20), wake.notified())
+                .await
+                .is_ok()
+            {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(woken.await);
+    subscription.abort();
+}
+
+#[tokio::test]
+async fn a_connection_that_cannot_push_is_no_error() {
+    let anvil = Anvil::start().await;
+    anvil.rpc().wake_on_heads(Arc::default()).await;
 }
