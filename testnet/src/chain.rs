@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 
@@ -30,8 +30,8 @@ pub fn anvil_path() -> anyhow::Result<PathBuf> {
     })
 }
 
-/// Starts Anvil with one block each `block_time_s` seconds (0: a block per transaction) and
-/// returns it with its HTTP endpoint. Pins the hardfork and switches the per-transaction gas
+/// Starts Anvil with a block per transaction and its clock `early_s` seconds behind, and returns
+/// it with its HTTP endpoint. Pins the hardfork and switches the per-transaction gas
 /// cap on: Anvil's default accepts what a real chain refuses.
 ///
 /// # Errors
@@ -40,23 +40,21 @@ pub fn start(
     dir: &Path,
     port: u16,
     chain_id: u64,
-    block_time_s: u64,
+    early_s: u64,
     lifetime: Lifetime,
 ) -> anyhow::Result<(Process, String)> {
     let log = dir.join("anvil.log");
-    let mut command = vec![
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let command = vec![
         anvil_path()?.display().to_string(),
         "--host=127.0.0.1".into(),
         format!("--port={port}"),
         format!("--chain-id={chain_id}"),
         "--hardfork=osaka".into(),
         "--enable-tx-gas-limit".into(),
-        "--accounts=10".into(),
         "--slots-in-an-epoch=1".into(),
+        format!("--timestamp={}", now.saturating_sub(early_s)),
     ];
-    if block_time_s > 0 {
-        command.push(format!("--block-time={block_time_s}"));
-    }
     let process = Process::start("anvil", &command, &log, lifetime)?;
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {

@@ -1,1 +1,126 @@
-fn main() {}
+//! `outcry-testnet`: a local network in one command, the demo, and the market's benchmarks.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, ensure};
+use clap::{Parser, Subcommand};
+use outcry_testnet::network::{Plan, Testnet};
+use outcry_testnet::process::Lifetime;
+use outcry_testnet::{demo, deployment};
+
+/// A local Outcry network of real processes, on loopback.
+#[derive(Debug, Parser)]
+#[command(name = "outcry-testnet", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start a network; `outcry --network DIR/network.toml …` then works
+    Up {
+        /// Provider nodes, from cheap and slow to dear and fast
+        #[arg(long, default_value_t = 3)]
+        providers: usize,
+        /// Verifier nodes
+        #[arg(long, default_value_t = 1)]
+        verifiers: usize,
+        /// Slots of each provider
+        #[arg(long, default_value_t = 1)]
+        slots: u32,
+        /// Seconds between blocks
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
+        block_time: u64,
+        /// Folder of the network
+        #[arg(long)]
+        dir: PathBuf,
+        /// Return once it is up and leave it running until `down`
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Stop the network in a folder
+    Down {
+        /// Folder of the network
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Run the demo
+    Demo {
+        /// Folder for the network, the results and summary.json; replaced
+        #[arg(long, default_value = "target/demo")]
+        dir: PathBuf,
+    },
+    /// Run a command beside a network, with OUTCRY_NETWORK set
+    With {
+        /// The command
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let run = || -> anyhow::Result<ExitCode> {
+        tokio::runtime::Runtime::new()?.block_on(run(Cli::parse().verb))
+    };
+    run().unwrap_or_else(|error| {
+        eprintln!("outcry-testnet: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Up { providers, verifiers, slots, block_time, dir, detach } => {
+            let plan = Plan {
+                dir,
+                providers,
+                verifiers,
+                slots,
+                block_time_s: block_time,
+                windows: deployment::LOCAL,
+                lifetime: if detach { Lifetime::Detached } else { Lifetime::Tied },
+            };
+            let testnet = Testnet::up(&plan, &|line| eprintln!("{line}")).await?;
+            println!("{}", testnet.network_toml().display());
+            eprintln!("try: outcry --network {} market book", testnet.network_toml().display());
+            if !detach {
+                eprintln!("running until Ctrl-C");
+                tokio::signal::ctrl_c().await?;
+                testnet.down();
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Down { dir } => {
+            Testnet::load(&dir)?.down();
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Demo { dir } => {
+            Ok(if demo::run(&dir).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Verb::With { command } => with(&command).await,
+    }
+}
+
+async fn with(command: &[String]) -> anyhow::Result<ExitCode> {
+    let dir = tempfile::tempdir()?;
+    let plan = Plan {
+        dir: dir.path().join("network"),
+        providers: 2,
+        verifiers: 0,
+        slots: 1,
+        block_time_s: 1,
+        windows: deployment::LOCAL,
+        lifetime: Lifetime::Tied,
+    };
+    let testnet = Testnet::up(&plan, &|line| eprintln!("{line}")).await?;
+    let (program, args) = command.split_first().context("no command")?;
+    let status =
+        Command::new(program).args(args).env("OUTCRY_NETWORK", testnet.network_toml()).status();
+    testnet.down();
+    let status = status.with_context(|| format!("{program} can't be started"))?;
+    ensure!(status.success(), "{program} ended with {status}");
+    Ok(ExitCode::SUCCESS)
+}

@@ -6,6 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 
+/// Most columns or rows of a picture.
+const SIDE_MAX: usize = 1 << 14;
+
 /// An 8-bit RGB picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
@@ -17,69 +20,74 @@ pub struct Picture {
     pub rgb: Vec<u8>,
 }
 
-impl Picture {
-    /// Reads a binary PPM (`P6`, 8 bits a channel).
+/// A part of a picture, and where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tile {
+    /// First column.
+    pub left: usize,
+    /// First row.
+    pub top: usize,
+    /// Size of the whole picture, columns and rows.
+    pub whole: (usize, usize),
+    /// The pixels.
+    pub picture: Picture,
+}
+
+impl Tile {
+    /// Reads a binary PPM (`P6`, 8 bits a channel) whose second line is
+    /// `# tile LEFT TOP of WIDTH HEIGHT`.
     ///
     /// # Errors
     /// Says what is wrong with the file.
     pub fn from_ppm(bytes: &[u8]) -> anyhow::Result<Self> {
-        let mut rest = bytes;
-        let mut word = || -> anyhow::Result<&str> {
-            let start = rest
-                .iter()
-                .position(|byte| !byte.is_ascii_whitespace())
-                .context("the picture's header ends early")?;
-            let tail = rest.get(start..).unwrap_or_default();
-            let end = tail
-                .iter()
-                .position(u8::is_ascii_whitespace)
-                .context("the picture's header ends early")?;
-            let (word, after) = tail.split_at(end);
-            rest = after;
-            Ok(std::str::from_utf8(word)?)
+        let mut parts = bytes.splitn(5, |byte| *byte == b'\n');
+        let mut line = || -> anyhow::Result<&str> {
+            Ok(std::str::from_utf8(parts.next().context("the picture's header ends early")?)?)
         };
-        ensure!(word()? == "P6", "not a binary PPM");
-        let width: usize = word()?.parse()?;
-        let height: usize = word()?.parse()?;
-        ensure!(word()? == "255", "not 8 bits a channel");
-        ensure!(width <= 1 << 14 && height <= 1 << 14, "{width} x {height} is too large");
-        let rgb = rest.get(1..).unwrap_or_default().to_vec();
-        ensure!(
-            rgb.len() == width * height * 3,
-            "{} bytes for {width} x {height} pixels",
-            rgb.len()
-        );
-        Ok(Self { width, height, rgb })
+        ensure!(line()? == "P6", "not a binary PPM");
+        let place = line()?.strip_prefix("# tile ").context("the tile does not say where it belongs")?;
+        let (corner, whole) = place.split_once(" of ").context("the tile does not say of what it is one")?;
+        let (left, top) = pair(corner)?;
+        let whole = pair(whole)?;
+        let (width, height) = pair(line()?)?;
+        ensure!(line()? == "255", "not 8 bits a channel");
+        let rgb = parts.next().unwrap_or_default().to_vec();
+        ensure!(rgb.len() == width * height * 3, "{} bytes for {width} x {height} pixels", rgb.len());
+        ensure!(left + width <= whole.0 && top + height <= whole.1, "the tile lies outside the picture");
+        Ok(Self { left, top, whole, picture: Picture { width, height, rgb } })
     }
+}
 
-    /// Puts equally large tiles into a grid of `columns`, row by row.
+fn pair(text: &str) -> anyhow::Result<(usize, usize)> {
+    let (first, second) = text.split_once(' ').context("two numbers are wanted")?;
+    let (first, second): (usize, usize) = (first.parse()?, second.parse()?);
+    ensure!(first <= SIDE_MAX && second <= SIDE_MAX, "{first} x {second} is too large");
+    Ok((first, second))
+}
+
+impl Picture {
+    /// Puts tiles into the picture of which they all say they are a part.
     ///
     /// # Errors
-    /// No tile, an incomplete last row, or tiles of different sizes.
-    pub fn assemble(tiles: &[Self], columns: usize) -> anyhow::Result<Self> {
-        let first = tiles.first().context("no tile")?;
-        ensure!(
-            columns > 0 && tiles.len().is_multiple_of(columns),
-            "{} tiles don't fill rows of {columns}",
-            tiles.len()
-        );
-        let width = first.width * columns;
-        let height = first.height * (tiles.len() / columns);
-        let mut rgb = Vec::with_capacity(width * height * 3);
-        for row_of_tiles in tiles.chunks(columns) {
-            for y in 0..first.height {
-                for tile in row_of_tiles {
-                    ensure!(
-                        (tile.width, tile.height) == (first.width, first.height),
-                        "the tiles differ in size"
-                    );
-                    let stride = tile.width * 3;
-                    rgb.extend_from_slice(
-                        tile.rgb.get(y * stride..(y + 1) * stride).context("a short tile")?,
-                    );
+    /// No tile, tiles of different pictures, or a pixel that no tile or more than one covers.
+    pub fn assemble(tiles: &[Tile]) -> anyhow::Result<Self> {
+        let (width, height) = tiles.first().context("no tile")?.whole;
+        let mut rgb = vec![0; width * height * 3];
+        let mut covered = vec![false; width * height];
+        for tile in tiles {
+            ensure!(tile.whole == (width, height), "the tiles belong to different pictures");
+            let columns = tile.picture.width;
+            for (y, row) in tile.picture.rgb.chunks_exact(columns * 3).enumerate() {
+                let start = (tile.top + y) * width + tile.left;
+                rgb[start * 3..(start + columns) * 3].copy_from_slice(row);
+                for pixel in &mut covered[start..start + columns] {
+                    ensure!(!*pixel, "two tiles cover the same pixel");
+                    *pixel = true;
                 }
             }
         }
+        let missing = covered.iter().filter(|covered| !**covered).count();
+        ensure!(missing == 0, "{missing} pixels are missing");
         Ok(Self { width, height, rgb })
     }
 
@@ -103,23 +111,35 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    #[test]
-    fn four_tiles_become_one_picture_row_by_row() {
-        let tiles: Vec<Picture> = (0..4u8)
-            .map(|shade| {
-                let mut ppm = b"P6\n1 1\n255\n".to_vec();
-                ppm.extend([shade; 3]);
-                Picture::from_ppm(&ppm).unwrap()
-            })
-            .collect();
-        let picture = Picture::assemble(&tiles, 2).unwrap();
-        assert_eq!((picture.width, picture.height), (2, 2));
-        assert_eq!(picture.rgb, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]);
+    fn tile(left: u8, top: u8, shade: u8) -> Vec<u8> {
+        let mut ppm = format!("P6\n# tile {left} {top} of 2 2\n1 1\n255\n").into_bytes();
+        ppm.extend([shade; 3]);
+        ppm
     }
 
     #[test]
-    fn a_short_picture_is_refused() {
-        assert!(Picture::from_ppm(b"P6\n2 1\n255\nabc").is_err());
-        assert!(Picture::from_ppm(b"P6\n2").is_err());
+    fn tiles_in_any_order_become_one_picture() {
+        let tiles: Vec<Tile> = [(1, 1, 10), (0, 0, 1), (1, 0, 2), (0, 1, 3)]
+            .map(|(left, top, shade)| Tile::from_ppm(&tile(left, top, shade)).unwrap())
+            .to_vec();
+        let picture = Picture::assemble(&tiles).unwrap();
+        assert_eq!((picture.width, picture.height), (2, 2));
+        assert_eq!(picture.rgb, [1, 1, 1, 2, 2, 2, 3, 3, 3, 10, 10, 10]);
+    }
+
+    #[test]
+    fn a_missing_or_a_doubled_tile_is_noticed() {
+        let one = Tile::from_ppm(&tile(0, 0, 1)).unwrap();
+        assert!(Picture::assemble(std::slice::from_ref(&one)).is_err());
+        assert!(Picture::assemble(&[one.clone(), one]).is_err());
+    }
+
+    #[test]
+    fn a_damaged_tile_is_refused() {
+        let whole = tile(0, 0, 1);
+        for length in 0..whole.len() {
+            assert!(Tile::from_ppm(&whole[..length]).is_err());
+        }
+        assert!(Tile::from_ppm(&tile(2, 0, 1)).is_err());
     }
 }

@@ -1,0 +1,76 @@
+//! Whether money was made or lost: the sum of each token over all accounts, in wallets and in the
+//! market's ledger.
+
+use alloy::primitives::{Address, U256};
+use alloy::providers::Provider;
+use outcry_contracts::{Market, TestToken};
+use serde::Serialize;
+
+use crate::network::Testnet;
+
+/// The locked ledger account that stands for burned money.
+pub const BURN: Address = alloy::primitives::address!("000000000000000000000000000000000000dEaD");
+
+/// The books of one network at one block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Books {
+    /// Payment token in all wallets, the market's own included.
+    pub token_in_wallets: U256,
+    /// Payment token that exists.
+    pub token_supply: U256,
+    /// Payment token that the market holds.
+    pub token_in_market: U256,
+    /// What the market's ledger says it owes: free and pending balances and burned money.
+    pub token_in_ledger: U256,
+    /// Coin that the market holds, in wei.
+    pub coin_in_market: U256,
+    /// What its ledger says it owes, in wei.
+    pub coin_in_ledger: U256,
+}
+
+impl Books {
+    /// Reads the books. Escrows and collateral of deals that have not ended are in
+    /// `…_in_market` but not in `…_in_ledger`.
+    ///
+    /// # Errors
+    /// The chain does not answer.
+    pub async fn read(provider: &impl Provider, testnet: &Testnet) -> anyhow::Result<Self> {
+        let token = TestToken::new(testnet.payment_token, provider);
+        let market = Market::new(testnet.market, provider);
+        let mut accounts: Vec<Address> = testnet.accounts.values().copied().collect();
+        accounts.push(BURN);
+        let token_in_market = token.balanceOf(testnet.market).call().await?;
+        let mut token_in_wallets = token_in_market;
+        let mut ledger = [U256::ZERO; 2];
+        for account in accounts {
+            token_in_wallets += token.balanceOf(account).call().await?;
+            for (sum, of) in ledger.iter_mut().zip([testnet.payment_token, Address::ZERO]) {
+                *sum += market.balanceOf(account, of).call().await?;
+                *sum += market.pendingWithdrawal(account, of).call().await?.amount;
+            }
+        }
+        let [token_in_ledger, coin_in_ledger] = ledger;
+        Ok(Self {
+            token_in_wallets,
+            token_supply: token.totalSupply().call().await?,
+            token_in_market,
+            token_in_ledger,
+            coin_in_market: provider.get_balance(testnet.market).await?,
+            coin_in_ledger,
+        })
+    }
+
+    /// Whether every token's sum is what it was in `before`.
+    #[must_use]
+    pub fn conserves(&self, before: &Self) -> bool {
+        self.token_supply == before.token_supply
+            && self.token_in_wallets == self.token_supply
+            && before.token_in_wallets == before.token_supply
+    }
+
+    /// Whether no deal holds anything: what the market has is what its ledger says.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.token_in_market == self.token_in_ledger && self.coin_in_market == self.coin_in_ledger
+    }
+}

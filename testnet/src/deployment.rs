@@ -1,0 +1,144 @@
+//! Contracts and funded accounts on a fresh development chain.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use alloy::network::EthereumWallet;
+use alloy::primitives::{Address, U256};
+use alloy::providers::{Provider, ProviderBuilder};
+use alloy::signers::local::PrivateKeySigner;
+use anyhow::{Context as _, ensure};
+use outcry_contracts::{DeployParameters, Market, TestToken, TestTokenParameters, deploy as deploy_contracts};
+
+use crate::network::{COIN_GRANT, FLOOR_GRANT, TOKEN_DECIMALS, TOKEN_GRANT, TOKEN_SYMBOL};
+
+/// Seconds by which the chain's clock starts early, so that the blocks of the set-up, each a second
+/// later than the one before, do not push it past the real one.
+pub const HEAD_START_S: u64 = 600;
+
+/// What a local network's contracts use for their windows, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Windows {
+    /// In which either side may cancel a deal.
+    pub admission_s: u32,
+    /// In which a claim may be challenged.
+    pub challenge_s: u32,
+    /// In which a demand for output must be answered.
+    pub demand_s: u32,
+    /// Between asking for tokens back and having them.
+    pub withdrawal_s: u32,
+}
+
+/// Long enough to fetch and re-execute small jobs, short enough to watch.
+pub const LOCAL: Windows = Windows { admission_s: 60, challenge_s: 30, demand_s: 20, withdrawal_s: 30 };
+
+/// Part of the escrow that both sides burn when a deal is cancelled in the admission window.
+const ADMISSION_FEE_BPS: u16 = 50;
+/// Three games at 1.2M gas and one interpreter run, at 1 gwei, rounded up.
+const COLLATERAL_FLOOR_WEI: u128 = 5_000_000_000_000_000;
+/// Reveals of 64 leaves at about 30k gas each, at 1 gwei.
+const DEMAND_BOND_WEI: u128 = 2_000_000_000_000_000;
+
+/// Where everything lies.
+#[derive(Debug, Clone)]
+pub struct Deployed {
+    /// Account that deployed; holds the protocol token's supply.
+    pub deployer: Address,
+    /// The market.
+    pub market: Address,
+    /// The stake.
+    pub stake: Address,
+    /// The protocol's own token.
+    pub protocol_token: Address,
+    /// The payment token.
+    pub payment_token: Address,
+}
+
+/// Deploys the contracts, funds every account, deposits for the buyer and the providers, and then
+/// sets the chain's clock right. The chain must mine a block per transaction.
+///
+/// # Errors
+/// A transaction fails, or the chain does not answer.
+pub async fn deploy(
+    rpc: &str,
+    windows: &Windows,
+    accounts: &BTreeMap<String, PrivateKeySigner>,
+) -> anyhow::Result<Deployed> {
+    let deployer = PrivateKeySigner::random();
+    let chain = ProviderBuilder::new().connect_http(rpc.parse()?);
+    for address in accounts.values().chain([&deployer]).map(PrivateKeySigner::address) {
+        let () = chain.raw_request("anvil_setBalance".into(), (address, U256::from(COIN_GRANT))).await?;
+    }
+    let sender = connect(rpc, &deployer)?;
+    let deployed = deploy_contracts(
+        sender.clone(),
+        &DeployParameters {
+            game: Address::ZERO,
+            token_holder: deployer.address(),
+            fee_collector: deployer.address(),
+            admission_window_s: windows.admission_s,
+            challenge_window_s: windows.challenge_s,
+            demand_window_s: windows.demand_s,
+            withdrawal_delay_s: windows.withdrawal_s,
+            unbonding_delay_s: windows.challenge_s.saturating_mul(2),
+            collateral_floor_wei: COLLATERAL_FLOOR_WEI,
+            demand_bond_wei: DEMAND_BOND_WEI,
+            admission_fee_bps: ADMISSION_FEE_BPS,
+            fee_bps: 0,
+            test_token: Some(TestTokenParameters {
+                name: "Test Dollar".to_owned(),
+                symbol: TOKEN_SYMBOL.to_owned(),
+                decimals: TOKEN_DECIMALS,
+            }),
+        },
+    )
+    .await?;
+    let payment_token = deployed.test_token.context("no payment token was deployed")?;
+    let token = TestToken::new(payment_token, &sender);
+    for (name, signer) in accounts {
+        mined(token.mint(signer.address(), U256::from(2 * TOKEN_GRANT)).send().await?).await?;
+        let own = connect(rpc, signer)?;
+        let market = Market::new(deployed.market, &own);
+        let is_provider = name.starts_with("provider");
+        if is_provider {
+            mined(market.depositNative().value(U256::from(FLOOR_GRANT)).send().await?).await?;
+        }
+        if is_provider || name == "buyer" {
+            let amount = U256::from(TOKEN_GRANT);
+            mined(TestToken::new(payment_token, &own).approve(deployed.market, amount).send().await?).await?;
+            mined(market.deposit(payment_token, amount).send().await?).await?;
+        }
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let _: serde_json::Value = chain.raw_request("evm_setTime".into(), (now,)).await?;
+    Ok(Deployed {
+        deployer: deployer.address(),
+        market: deployed.market,
+        stake: deployed.stake,
+        protocol_token: deployed.token,
+        payment_token,
+    })
+}
+
+/// Switches from a block per transaction to a block each `block_time_s` seconds.
+///
+/// # Errors
+/// The chain does not answer.
+pub async fn mine_each(rpc: &str, block_time_s: u64) -> anyhow::Result<()> {
+    let chain = ProviderBuilder::new().connect_http(rpc.parse()?);
+    let _: serde_json::Value =
+        chain.raw_request("evm_setIntervalMining".into(), (block_time_s,)).await?;
+    Ok(())
+}
+
+fn connect(rpc: &str, signer: &PrivateKeySigner) -> anyhow::Result<impl Provider + Clone + use<>> {
+    Ok(ProviderBuilder::new().wallet(EthereumWallet::from(signer.clone())).connect_http(rpc.parse()?))
+}
+
+async fn mined(
+    pending: alloy::providers::PendingTransactionBuilder<alloy::network::Ethereum>,
+) -> anyhow::Result<()> {
+    let receipt = pending.get_receipt().await?;
+    ensure!(receipt.status(), "transaction {} reverted", receipt.transaction_hash);
+    Ok(())
+}

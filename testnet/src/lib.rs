@@ -1,0 +1,16 @@
+//! A local Outcry network of real processes: for the demo, for hands-on use, for end-to-end tests
+//! and for the market's benchmarks.
+//!
+//! Serves no stage of a job itself: it starts the chain and the nodes that do, and looks at what
+//! they did through the interfaces that users have. No product code lives here.
+
+pub mod chain;
+pub mod conservation;
+pub mod demo;
+pub mod deployment;
+pub mod gas;
+pub mod network;
+pub mod oracle;
+pub mod picture;
+pub mod process;
+pub mod summary;
