@@ -162,8 +162,9 @@ fn check(bytes: &[u8]) -> Result<(), LoadError> {
     parser.set_features(FEATURES);
     for payload in parser.parse_all(bytes) {
         let payload = payload?;
+        let valid = validator.payload(&payload)?;
         check_section(&payload)?;
-        if let ValidPayload::Func(function, body) = validator.payload(&payload)? {
+        if let ValidPayload::Func(function, body) = valid {
             let range = body.range();
             at_most("bytes of a function", range.len() as u64, limits::FUNCTION_BYTES, range.start)?;
             let mut function = function.into_validator(allocations);

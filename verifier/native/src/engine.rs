@@ -62,6 +62,8 @@ impl Engine {
             .wasm_bulk_memory(true)
             .wasm_extended_const(true)
             .max_wasm_stack(STACK_BYTES)
+            // Unused, but it must not be smaller.
+            .async_stack_size(STACK_BYTES)
             .wasm_backtrace_max_frames(None)
             .generate_address_map(false);
         Ok(Self { wasmtime: wasmtime::Engine::new(&config)? })

@@ -4,9 +4,12 @@ use outcry_native::{CompiledImage, Engine, Halted, Task};
 use outcry_verifier::task::{RunLimits, TaskHeader};
 use outcry_verifier::{Image, LoadError, link_with_library};
 
+/// The input archive of all tests.
+pub(crate) const INPUT: &[u8] = b"input archive";
+
 /// A library whose `outcry_exit` writes the first 256 bytes of the user's memory as output. Its
 /// `fd_write` writes `len` bytes from `ptr` and answers 0; `random_get` reads the archive.
-pub const LIBRARY: &str = r#"(module
+pub(crate) const LIBRARY: &str = r#"(module
   (import "outcry" "read_input" (func $read (param i32 i64 i32 i32) (result i32)))
   (import "outcry" "append_output" (func $append (param i32 i32)))
   (import "outcry" "exit" (func $exit (param i32)))
@@ -33,26 +36,32 @@ pub const LIBRARY: &str = r#"(module
     (call $copy_to_user (local.get $ptr) (i32.const 1024) (local.get $count))
     (i32.const 0)))"#;
 
-pub fn link(program: &str) -> Result<Image, LoadError> {
+pub(crate) fn link(program: &str) -> Result<Image, LoadError> {
     link_bytes(&wat::parse_str(program).unwrap())
 }
 
-pub fn link_bytes(program: &[u8]) -> Result<Image, LoadError> {
+pub(crate) fn link_bytes(program: &[u8]) -> Result<Image, LoadError> {
     link_with_library(program, &wat::parse_str(LIBRARY).unwrap())
 }
 
-pub const LIMITS: RunLimits = RunLimits { cycles: 100_000_000, pages: 64, slots: 1 << 18, output_bytes: 4096 };
+/// The same with a library that writes the whole first page.
+pub(crate) fn link_observed(program: &[u8]) -> Result<Image, LoadError> {
+    let library = LIBRARY.replace("(i32.const 256)", "(i32.const 65536)").replace("\"memory\") 1)", "\"memory\") 3)");
+    link_with_library(program, &wat::parse_str(library).unwrap())
+}
 
-pub fn engine() -> &'static Engine {
+pub(crate) const LIMITS: RunLimits = RunLimits { cycles: 100_000_000, pages: 64, slots: 1 << 18, output_bytes: 4096 };
+
+pub(crate) fn engine() -> &'static Engine {
     static ENGINE: std::sync::OnceLock<Engine> = std::sync::OnceLock::new();
     ENGINE.get_or_init(|| Engine::new().unwrap())
 }
 
-pub fn compile(program: &str) -> CompiledImage {
+pub(crate) fn compile(program: &str) -> CompiledImage {
     engine().compile(&link(program).unwrap()).unwrap()
 }
 
-pub fn task(limits: RunLimits) -> Task {
+pub(crate) fn task(limits: RunLimits) -> Task {
     let header = TaskHeader {
         machine_version: 1,
         job_hash: Default::default(),
@@ -66,8 +75,8 @@ pub fn task(limits: RunLimits) -> Task {
 }
 
 /// Runs a program in both variants, which must agree.
-pub fn run(compiled: &CompiledImage, limits: RunLimits) -> (Halted, Vec<u8>) {
-    let input: &[u8] = b"input archive";
+pub(crate) fn run(compiled: &CompiledImage, limits: RunLimits) -> (Halted, Vec<u8>) {
+    let input = INPUT;
     let fast = compiled.run(&task(limits), input, Vec::new()).unwrap();
     let exact = compiled.run_exact(&task(limits), input, Vec::new()).unwrap();
     assert_eq!(fast, exact, "the variants disagree at {limits:?}");

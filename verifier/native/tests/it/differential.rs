@@ -1,0 +1,186 @@
+//! Generated programs: both variants against the reference, also just below every end.
+
+use arbitrary::Unstructured;
+use outcry_native::Engine;
+use outcry_verifier::task::RunLimits;
+use outcry_verifier::{Image, LoadError};
+
+use crate::reference::{self, Outcome, Reference};
+use crate::support::{self, INPUT, link_observed, task};
+
+/// Bytes that depend on nothing but the seed (xorshift64*).
+fn random_bytes(seed: u64, count: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    };
+    (0..count.div_ceil(8)).flat_map(|_| next().to_le_bytes()).collect()
+}
+
+/// A program with `_start` that uses accepted features only; `None` if this seed gives none.
+pub(crate) fn generate(seed: u64) -> Option<Vec<u8>> {
+    let bytes = random_bytes(seed, 4096);
+    let mut choices = Unstructured::new(&bytes);
+    let available = r#"(module
+      (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
+      (import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32) (result i32))))"#;
+    let config = wasm_smith::Config {
+        exports: Some(wat::parse_str(r#"(module (func (export "_start")))"#).unwrap()),
+        available_imports: seed.is_multiple_of(3).then(|| wat::parse_str(available).unwrap()),
+        max_imports: if seed.is_multiple_of(3) { 3 } else { 0 },
+        allow_start_export: seed.is_multiple_of(2),
+        disallow_traps: seed % 4 != 0,
+        reference_types_enabled: seed.is_multiple_of(5),
+        exceptions_enabled: false,
+        gc_enabled: false,
+        memory64_enabled: false,
+        relaxed_simd_enabled: false,
+        simd_enabled: false,
+        tail_call_enabled: false,
+        threads_enabled: false,
+        max_memories: 2,
+        min_memories: 1,
+        max_memory32_bytes: 20 << 16,
+        max_table_elements: 100,
+        max_tables: 3,
+        max_tags: 0,
+        min_funcs: 2,
+        max_funcs: 12,
+        max_instructions: 10 + (seed % 11 * 20) as usize,
+        max_data_segments: 4,
+        max_element_segments: 6,
+        ..wasm_smith::Config::default()
+    };
+    let mut module = wasm_smith::Module::new(config, &mut choices).ok()?;
+    if seed % 7 < 3 {
+        // Otherwise most programs run out of cycles or slots.
+        module.ensure_termination(500).ok()?;
+    }
+    Some(module.to_bytes())
+}
+
+/// Compares both variants with the reference without limits that matter, and at limits around what
+/// the program needs. Returns the outcome without limits.
+pub(crate) fn compare(image: &Image, native: &Engine, reference: &wasmtime::Engine) -> Outcome {
+    let compiled = native.compile(image).unwrap();
+    let reference = Reference::new(reference, image);
+    let check = |limits: RunLimits| {
+        let expected = reference.run(limits);
+        for exact in [false, true] {
+            let (halted, output) = if exact {
+                compiled.run_exact(&task(limits), INPUT, Vec::new()).unwrap()
+            } else {
+                compiled.run(&task(limits), INPUT, Vec::new()).unwrap()
+            };
+            let got = Outcome {
+                status: halted.outcome.status,
+                exit_code: halted.outcome.exit_code,
+                cycles: halted.cycles,
+                output,
+            };
+            assert_eq!(got, expected, "exact variant: {exact}, {limits:?}");
+        }
+        expected
+    };
+    let limits = RunLimits { cycles: 300_000, slots: 4096, pages: 40, output_bytes: 1 << 17 };
+    let full = check(limits);
+    let mut below = vec![full.cycles.saturating_sub(1), full.cycles, full.cycles / 2, full.cycles / 3];
+    below.extend((2..10).map(|step| full.cycles.saturating_sub(step * step)));
+    for cycles in below {
+        check(RunLimits { cycles, ..limits });
+    }
+    for slots in [0, 20, 50, 100, 300] {
+        check(RunLimits { slots, ..limits });
+    }
+    check(RunLimits { pages: 4, output_bytes: 70_000, ..limits });
+    full
+}
+
+/// Compares so many seeds; returns how many programs ended in each status.
+pub(crate) fn compare_seeds(seeds: std::ops::Range<u64>) -> [u64; 5] {
+    let (native, reference) = (Engine::new().unwrap(), reference::engine());
+    let mut ends = [0; 5];
+    for seed in seeds {
+        let Some(program) = generate(seed) else { continue };
+        let image = match link_observed(&program) {
+            Ok(image) => image,
+            // `externref`, segments out of bounds and the like: refused by name, as they should be.
+            Err(LoadError::Feature { .. } | LoadError::SegmentOutOfBounds { .. } | LoadError::NoEntry { .. }) => continue,
+            Err(error) => panic!("seed {seed}: {error}"),
+        };
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| compare(&image, &native, &reference)));
+        let outcome = outcome.unwrap_or_else(|_| panic!("seed {seed} differs"));
+        ends[usize::from(outcome.status.number())] += 1;
+    }
+    ends
+}
+
+#[test]
+fn generated_programs_end_alike_in_both_variants_and_the_reference() {
+    let ends = compare_seeds(0..300);
+    // The generator gives enough programs of each kind for the test to mean something.
+    assert!(ends[..4].iter().all(|programs| *programs >= 10), "programs by status: {ends:?}");
+}
+
+/// Values whose bits differ between processors unless NaNs are made canonical.
+const NANS: &str = r#"
+  (func $bad (result f64) (f64.div (f64.const 0) (f64.const 0)))
+  (func $bad32 (result f32) (f32.sub (f32.const inf) (f32.const inf)))
+  (func $signalling (result f64) (f64.reinterpret_i64 (i64.const 0x7ff4000000000001)))
+  (func $signalling32 (result f32) (f32.reinterpret_i32 (i32.const 0xffa00001)))"#;
+
+#[test]
+fn nan_bits_are_canonical_wherever_they_can_be_observed() {
+    let observers = [
+        // Stores of results of every kind of arithmetic.
+        "(f64.store (i32.const 0) (f64.add (call $signalling) (f64.const 1)))",
+        "(f64.store (i32.const 0) (f64.sqrt (f64.const -1)))",
+        "(f64.store (i32.const 0) (f64.min (call $signalling) (f64.const 1)))",
+        "(f64.store (i32.const 0) (f64.ceil (call $signalling)))",
+        "(f64.store (i32.const 0) (f64.promote_f32 (call $signalling32)))",
+        "(f32.store (i32.const 0) (f32.demote_f64 (call $signalling)))",
+        "(f32.store (i32.const 0) (f32.mul (call $signalling32) (f32.const 2)))",
+        // Not arithmetic: the bits stay.
+        "(f64.store (i32.const 0) (call $signalling))",
+        "(f64.store (i32.const 0) (f64.neg (call $signalling)))",
+        "(f32.store (i32.const 0) (f32.abs (call $signalling32)))",
+        "(f64.store (i32.const 0) (f64.copysign (call $signalling) (f64.const -1)))",
+        // Signs of arithmetic results.
+        "(f64.store (i32.const 0) (f64.neg (f64.div (f64.const 0) (f64.const 0))))",
+        "(f64.store (i32.const 0) (f64.copysign (f64.const 1) (f64.sqrt (f64.const -1))))",
+        "(f64.store (i32.const 0) (f64.copysign (f64.sqrt (f64.const -1)) (f64.const -1)))",
+        "(i64.store (i32.const 0) (i64.reinterpret_f64 (f64.abs (f64.sub (f64.const inf) (f64.const inf)))))",
+        // Through locals, tees, selects, blocks, loops, ifs, branches, globals, calls.
+        "(local.set $x (f64.sqrt (f64.const -1))) (f64.store (i32.const 0) (local.get $x))",
+        "(f64.store (i32.const 0) (local.tee $x (f64.sqrt (f64.const -1)))) (f64.store (i32.const 8) (local.get $x))",
+        "(local.set $x (f64.sqrt (f64.const -1))) (local.set $y (local.get $x)) (f64.store (i32.const 0) (f64.neg (local.get $y)))",
+        "(f64.store (i32.const 0) (select (f64.sqrt (f64.const -1)) (f64.const 1) (i32.const 1)))",
+        "(f64.store (i32.const 0) (block $b (result f64) (br $b (f64.sqrt (f64.const -1)))))",
+        "(f64.store (i32.const 0) (block $b (result f64) (drop (br_if $b (f64.sqrt (f64.const -1)) (i32.const 1))) (f64.const 1)))",
+        "(f64.store (i32.const 0) (if (result f64) (i32.const 1) (then (f64.sqrt (f64.const -1))) (else (f64.const 1))))",
+        "(f64.sqrt (f64.const -1)) (if (param f64) (result f64) (i32.const 0) (then (drop) (f64.const 1))) (global.set $g) (f64.store (i32.const 0) (global.get $g))",
+        "(f64.sqrt (f64.const -1)) (loop (param f64) (result f64)) (local.set $x) (f64.store (i32.const 0) (local.get $x))",
+        "(f64.store (i32.const 0) (block $b (result f64) (br_table $b $b (f64.sqrt (f64.const -1)) (i32.const 0))))",
+        "(call $observe (f64.sqrt (f64.const -1)))",
+        "(f64.store (i32.const 0) (call $bad)) (f32.store (i32.const 8) (call $bad32))",
+        "(call_indirect (param f64) (f64.sqrt (f64.const -1)) (i32.const 0))",
+        "(local.set $x (f64.const 1)) (loop $l (local.set $x (f64.sub (f64.mul (local.get $x) (f64.const 1e200)) (f64.const inf)))
+           (local.set $i (i32.add (local.get $i) (i32.const 1))) (br_if $l (i32.lt_u (local.get $i) (i32.const 5))))
+         (f64.store (i32.const 0) (f64.mul (local.get $x) (f64.const 0)))",
+    ];
+    let (native, reference) = (Engine::new().unwrap(), reference::engine());
+    for observer in observers {
+        let program = format!(
+            r#"(module (memory 1) (global $g (mut f64) (f64.const 0)) (table 1 1 funcref) (elem (i32.const 0) $observe)
+              {NANS}
+              (func $observe (param f64) (f64.store (i32.const 16) (local.get 0)))
+              (func (export "_start") (local $x f64) (local $y f64) (local $i i32) {observer}))"#
+        );
+        let outcome = compare(&support::link(&program).unwrap(), &native, &reference);
+        assert!(outcome.output.iter().any(|byte| *byte != 0), "{observer} observes nothing");
+    }
+}
