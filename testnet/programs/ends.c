@@ -21,7 +21,7 @@ int main(int argc, char **argv) {
         for (;;) zero = 0;
     if (!strcmp(how, "hog")) { // all the memory there is, then an orderly end
         size_t taken = 0;
-        for (char *block; (block = malloc(1 << 20)); taken++) memset(block, 1, 1 << 20);
+        for (char *volatile block; (block = malloc(1 << 20)); taken++) memset(block, 1, 1 << 20);
         printf("no more memory\n");
         return taken > 0 ? 3 : 4;
     }
