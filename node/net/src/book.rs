@@ -206,10 +206,11 @@ pub(crate) async fn sync(
     idle_timeout: Duration,
     metrics: &Metrics,
 ) -> Result<BookSync, NetError> {
-    let (status, mut stream) = streams.ask(peer, &PROTOCOL, &[ASK_DIGESTS]).await?;
-    if status != Status::Ok {
+    let mut answer = streams.ask(peer, &PROTOCOL, &[ASK_DIGESTS]).await?;
+    if answer.status != Status::Ok {
         return Err(NetError::Protocol("it refused to send its book"));
     }
+    let stream = &mut answer.stream;
     let mut outcome = BookSync::default();
     let mut read = async |stream: &mut PeerStream, length_max| {
         let frame = within(idle_timeout, read_frame(stream, length_max)).await?;
@@ -217,7 +218,7 @@ pub(crate) async fn sync(
         Ok::<_, NetError>(frame)
     };
 
-    let theirs = read(&mut stream, DIGESTS_BYTES).await?;
+    let theirs = read(stream, DIGESTS_BYTES).await?;
     if theirs.len() != DIGESTS_BYTES {
         return Err(NetError::Protocol("its book's digests are cut short"));
     }
@@ -234,14 +235,14 @@ pub(crate) async fn sync(
     if differing > 0 {
         let mut request = vec![ASK_IDS];
         request.extend_from_slice(&bitmap);
-        send(&mut stream, &request, idle_timeout).await?;
-        let theirs = read(&mut stream, IDS_MAX * 32).await?;
+        send(stream, &request, idle_timeout).await?;
+        let theirs = read(stream, IDS_MAX * 32).await?;
         let missing = missing(&theirs, &bitmap, &ours)?;
         for wanted in missing.chunks(ORDERS_PER_REQUEST) {
             let mut request = vec![ASK_ORDERS];
             request.extend(wanted.iter().flat_map(|id| id.0));
-            send(&mut stream, &request, idle_timeout).await?;
-            let answer = Bytes::from(read(&mut stream, ORDERS_BYTES_MAX).await?);
+            send(stream, &request, idle_timeout).await?;
+            let answer = Bytes::from(read(stream, ORDERS_BYTES_MAX).await?);
             for order in split_orders(&answer, wanted.len())? {
                 received += 1;
                 metrics.snapshot_orders_received.inc();

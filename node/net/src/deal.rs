@@ -349,11 +349,11 @@ pub(crate) async fn request(
 ) -> Result<DealResponse, NetError> {
     let request = request.encode()?;
     within(timeout, async {
-        let (status, mut stream) = streams.ask(peer, &PROTOCOL, &request).await?;
-        if status != Status::Ok {
+        let mut answer = streams.ask(peer, &PROTOCOL, &request).await?;
+        if answer.status != Status::Ok {
             return Err(NetError::Protocol("it did not understand a deal request"));
         }
-        let response = read_frame(&mut stream, RESPONSE_BYTES_MAX).await?;
+        let response = read_frame(&mut answer.stream, RESPONSE_BYTES_MAX).await?;
         DealResponse::decode(&response).ok_or(NetError::Protocol("malformed deal response"))
     })
     .await

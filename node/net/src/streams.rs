@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -27,11 +27,25 @@ pub(crate) type PeerStream = Compat<Stream>;
 const ATTEMPTS: u32 = 5;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// Streams of one protocol that this node opens to one peer at once; further requests wait. Half
+/// of what a peer serves by default, so that requests queue here instead of being refused there.
+const OUTGOING_MAX: usize = 4;
+
 /// Opens and accepts streams.
 #[derive(Clone)]
 pub(crate) struct Streams {
     control: libp2p_stream::Control,
     idle_timeout: Duration,
+    turns: Arc<Mutex<Turns>>,
+}
+
+type Turns = HashMap<(PeerId, StreamProtocol), Weak<Semaphore>>;
+
+/// An answered request. The stream is the protocol's; the next request may go when this is dropped.
+pub(crate) struct Answer {
+    pub(crate) status: Status,
+    pub(crate) stream: PeerStream,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl Streams {
@@ -39,17 +53,18 @@ impl Streams {
         Self {
             control,
             idle_timeout,
+            turns: Arc::default(),
         }
     }
 
-    /// Sends the first frame of a request and reads the status of the answer; the rest of the
-    /// stream is the protocol's.
+    /// Sends the first frame of a request and reads the status of the answer.
     pub(crate) async fn ask(
         &self,
         peer: PeerId,
         protocol: &StreamProtocol,
         request: &[u8],
-    ) -> Result<(Status, PeerStream), NetError> {
+    ) -> Result<Answer, NetError> {
+        let turn = self.turn(peer, protocol).await?;
         let mut pause = RETRY_PAUSE;
         for attempt in 1.. {
             match self.ask_once(peer, protocol, request).await {
@@ -57,10 +72,40 @@ impl Streams {
                     tokio::time::sleep(pause.mul_f64(rand::rng().random_range(0.5..1.5))).await;
                     pause *= 2;
                 }
-                outcome => return outcome,
+                outcome => {
+                    return outcome.map(|(status, stream)| Answer {
+                        status,
+                        stream,
+                        _turn: turn,
+                    });
+                }
             }
         }
         Err(NetError::Busy)
+    }
+
+    async fn turn(
+        &self,
+        peer: PeerId,
+        protocol: &StreamProtocol,
+    ) -> Result<OwnedSemaphorePermit, NetError> {
+        let semaphore = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, semaphore| semaphore.strong_count() > 0);
+            let key = (peer, protocol.clone());
+            match turns.get(&key).and_then(Weak::upgrade) {
+                Some(semaphore) => semaphore,
+                None => {
+                    let semaphore = Arc::new(Semaphore::new(OUTGOING_MAX));
+                    turns.insert(key, Arc::downgrade(&semaphore));
+                    semaphore
+                }
+            }
+        };
+        semaphore
+            .acquire_owned()
+            .await
+            .map_err(|_| NetError::Stopped)
     }
 
     async fn ask_once(

@@ -332,3 +332,89 @@ async fn an_oversize_or_malformed_frame_never_reaches_the_handler() {
     }
     assert!(node.deals.0.lock().unwrap().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_requests_to_one_peer_queue_instead_of_being_refused() {
+    let server = Node::start(1, config()).await;
+    let client = Node::join(2, &server, config()).await;
+    let mut ids = Vec::new();
+    for seed in 0..60 {
+        let content = content(20_000, seed);
+        ids.push(server.net.blobs().put_bytes(&content).await.unwrap());
+    }
+    let request = |task| DealRequest::Receipt {
+        deal: B256::ZERO,
+        task,
+        output_root: B256::ZERO,
+        signature: Bytes::from_static(&[1; 65]),
+    };
+    let deals = futures::future::join_all((0..100).map(|task| {
+        let net = &client.net;
+        let peer = server.key();
+        async move { net.deal(peer, request(task)).await }
+    }));
+    let peers = [server.key()];
+    let blobs = futures::future::join_all(
+        ids.iter()
+            .map(|id| client.net.fetch(id.hash, &peers, u64::MAX, None)),
+    );
+    let (deals, blobs) = soon(futures::future::join(deals, blobs)).await;
+    for answer in deals {
+        assert_eq!(answer.unwrap(), DealResponse::Acknowledged);
+    }
+    for (id, fetched) in ids.iter().zip(blobs) {
+        assert_eq!(fetched.unwrap(), *id);
+    }
+    assert_eq!(server.deals.0.lock().unwrap().len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blob_wanted_many_times_at_once_is_sent_once() {
+    const LENGTH: usize = 1_000_000;
+    let server = Node::start(1, config()).await;
+    let client = Node::join(2, &server, config()).await;
+    let id = server
+        .net
+        .blobs()
+        .put_bytes(&content(LENGTH, 1))
+        .await
+        .unwrap();
+    let peers = [server.key()];
+    let fetches = (0..10).map(|_| client.net.fetch(id.hash, &peers, u64::MAX, None));
+    for fetched in soon(futures::future::join_all(fetches)).await {
+        assert_eq!(fetched.unwrap(), id);
+    }
+    let received = client.metric("blob_received_bytes_total", "");
+    assert_eq!(received as usize, LENGTH);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blob_damaged_on_disk_is_not_served_and_forgotten() {
+    let server = Node::start(1, config()).await;
+    let client = Node::join(2, &server, config()).await;
+    let id = server
+        .net
+        .blobs()
+        .put_bytes(&content(100_000, 1))
+        .await
+        .unwrap();
+    let path = server
+        .net
+        .blobs()
+        .get(&id.hash)
+        .unwrap()
+        .unwrap()
+        .path()
+        .to_owned();
+    let mut damaged = std::fs::read(&path).unwrap();
+    damaged[50_000] ^= 1;
+    std::fs::write(&path, damaged).unwrap();
+    let fetched = soon(client.net.fetch(id.hash, &[server.key()], u64::MAX, None)).await;
+    assert!(fetched.is_err());
+    assert!(!client.net.blobs().contains(&id.hash));
+    assert!(!server.net.blobs().contains(&id.hash));
+    assert!(
+        client.net.peers().await.unwrap()[0].score >= 0.0,
+        "it sent nothing wrong"
+    );
+}

@@ -6,7 +6,7 @@
 //! blobs/HASH        content; it exists if and only if the blob is in the store
 //! blobs/HASH.obao   its BLAKE3 tree (bao outboard, pre-order, 16 KiB groups) if it has over 16 KiB
 //! incoming/         unfinished files; emptied at start
-//! pins/HOLDER       32-byte hashes that HOLDER pinned
+//! pins/HOLDER       32-byte hashes that HOLDER pinned, appended
 //! ```
 //!
 //! A file enters `blobs/` by rename, after its hash was computed from what was written and both
@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,14 +25,16 @@ use alloy_primitives::B256;
 use bao_tree::io::outboard::PreOrderOutboard;
 use bao_tree::io::sync::{CreateOutboard, OutboardMut, WriteAt};
 use bao_tree::{BaoTree, BlockSize, TreeNode};
+use bytes::Bytes;
+use futures::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 /// Chunk groups of 2^4 chunks of 1 KiB: what one verification step covers.
 pub(crate) const BLOCK: BlockSize = BlockSize::from_chunk_log(4);
 /// Bytes of a chunk group.
 pub(crate) const GROUP_BYTES: u64 = 16 * 1024;
-/// Bytes that `put` reads and writes at once.
-const PUT_BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes read and written at once.
+const PIECE_BYTES: usize = 256 * 1024;
 /// Most blobs that one holder may pin: a job's programs, inputs and outputs are some thousands.
 const PINS_PER_HOLDER_MAX: usize = 1 << 21;
 const OUTBOARD_SUFFIX: &str = ".obao";
@@ -171,6 +173,19 @@ impl Index {
         Some(entry.length)
     }
 
+    /// How many hashes a holder has pinned, and which of `hashes` it has not.
+    fn new_pins(&self, hashes: &[blake3::Hash], holder: &B256) -> (usize, Vec<blake3::Hash>) {
+        let held = self.holders.get(holder);
+        let mut new: Vec<_> = hashes
+            .iter()
+            .filter(|hash| held.is_none_or(|held| !held.contains(*hash)))
+            .copied()
+            .collect();
+        new.sort_unstable_by_key(|hash| *hash.as_bytes());
+        new.dedup();
+        (held.map_or(0, HashSet::len), new)
+    }
+
     fn pin(&mut self, hash: blake3::Hash, holder: B256) {
         if self.holders.entry(holder).or_default().insert(hash) {
             *self.pinned.entry(hash).or_default() += 1;
@@ -241,7 +256,7 @@ impl BlobStore {
         let mut reservation = self.reserve(0)?;
         let temporary = self.temporary();
         let mut file = tokio::fs::File::create_new(&temporary.path).await?;
-        let mut buffer = vec![0; PUT_BUFFER_BYTES];
+        let mut buffer = vec![0; PIECE_BYTES];
         let mut length = 0;
         loop {
             let read = reader.read(&mut buffer).await?;
@@ -324,29 +339,27 @@ impl BlobStore {
         let hashes = hashes.to_vec();
         blocking(move || {
             let _writing = ignore_poison(shared.pin_file.lock());
-            let mut all = shared
-                .lock()
-                .holders
-                .get(&holder)
-                .cloned()
-                .unwrap_or_default();
-            let known = all.len();
-            all.extend(&hashes);
-            if all.len() == known {
+            let (known, new) = shared.lock().new_pins(&hashes, &holder);
+            if new.is_empty() {
                 return Ok(());
             }
-            if all.len() > PINS_PER_HOLDER_MAX {
+            if known + new.len() > PINS_PER_HOLDER_MAX {
                 return Err(BlobError::TooManyPins);
             }
-            let temporary = Temporary::new(&shared);
-            let mut file = File::create_new(&temporary.path)?;
-            let content: Vec<u8> = all.iter().flat_map(|hash| *hash.as_bytes()).collect();
-            file.write_all(&content)?;
+            // Behind the last whole hash: what a crash tore off is overwritten.
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(shared.pins.join(hex::encode(holder)))?;
+            let content: Vec<u8> = new.iter().flat_map(|hash| *hash.as_bytes()).collect();
+            file.write_all_at(&content, known as u64 * 32)?;
             file.sync_all()?;
-            temporary.persist(&shared.pins.join(hex::encode(holder)))?;
-            sync_directory(&shared.pins)?;
+            if known == 0 {
+                sync_directory(&shared.pins)?;
+            }
             let mut index = shared.lock();
-            for hash in hashes {
+            for hash in new {
                 index.pin(hash, holder);
             }
             Ok(())
@@ -362,6 +375,9 @@ impl BlobStore {
         let shared = self.shared.clone();
         blocking(move || {
             let _writing = ignore_poison(shared.pin_file.lock());
+            if !shared.lock().holders.contains_key(&holder) {
+                return Ok(());
+            }
             remove_if_present(&shared.pins.join(hex::encode(holder)))?;
             sync_directory(&shared.pins)?;
             shared.lock().unpin(&holder);
@@ -396,12 +412,17 @@ impl BlobStore {
     pub(crate) fn begin(&self, id: BlobId) -> Result<PartialBlob, BlobError> {
         let reservation = self.reserve(id.length)?;
         let content = self.temporary();
-        let outboard = self.temporary();
         let file = create_read_write(&content.path)?;
-        let tree = PreOrderOutboard {
-            root: id.hash,
-            tree: BaoTree::new(id.length, BLOCK),
-            data: create_read_write(&outboard.path)?,
+        let tree = if id.length > GROUP_BYTES {
+            let temporary = self.temporary();
+            let tree = PreOrderOutboard {
+                root: id.hash,
+                tree: BaoTree::new(id.length, BLOCK),
+                data: create_read_write(&temporary.path)?,
+            };
+            Some((tree, temporary))
+        } else {
+            None
         };
         Ok(PartialBlob {
             id,
@@ -409,7 +430,6 @@ impl BlobStore {
             file,
             content,
             tree,
-            outboard,
             reservation,
         })
     }
@@ -436,8 +456,13 @@ impl BlobStore {
         reservation: Reservation,
     ) -> Result<BlobId, BlobError> {
         file.sync_all()?;
-        let outboard = self.temporary();
-        let hash = write_outboard(&content.path, &outboard.path, length)?;
+        let (hash, outboard) = if length > GROUP_BYTES {
+            let outboard = self.temporary();
+            let hash = write_outboard(&content.path, &outboard.path, length)?;
+            (hash, Some(outboard))
+        } else {
+            (blake3::hash(&fs::read(&content.path)?), None)
+        };
         let id = BlobId { hash, length };
         self.admit(id, content, outboard, reservation)?;
         Ok(id)
@@ -448,7 +473,7 @@ impl BlobStore {
         &self,
         id: BlobId,
         content: Temporary,
-        outboard: Temporary,
+        outboard: Option<Temporary>,
         reservation: Reservation,
     ) -> Result<(), BlobError> {
         let shared = &self.shared;
@@ -456,7 +481,7 @@ impl BlobStore {
         if index.touch(&id.hash).is_some() {
             return Ok(());
         }
-        if id.length > GROUP_BYTES {
+        if let Some(outboard) = outboard {
             outboard.persist(&shared.outboard_path(&id.hash))?;
         }
         content.persist(&shared.path(&id.hash))?;
@@ -590,8 +615,8 @@ pub(crate) struct PartialBlob {
     verified: u64,
     file: File,
     content: Temporary,
-    tree: PreOrderOutboard<File>,
-    outboard: Temporary,
+    /// `None` for a blob of one group, which has no tree.
+    tree: Option<(PreOrderOutboard<File>, Temporary)>,
     reservation: Reservation,
 }
 
@@ -611,7 +636,10 @@ impl PartialBlob {
         node: TreeNode,
         pair: &(blake3::Hash, blake3::Hash),
     ) -> io::Result<()> {
-        self.tree.save(node, pair)
+        match &mut self.tree {
+            Some((tree, _)) => tree.save(node, pair),
+            None => Ok(()),
+        }
     }
 
     /// Keeps a verified group. Groups come in order and without gaps.
@@ -633,9 +661,15 @@ impl PartialBlob {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
         self.file.sync_all()?;
-        self.tree.data.sync_all()?;
+        let outboard = match self.tree {
+            Some((tree, temporary)) => {
+                tree.data.sync_all()?;
+                Some(temporary)
+            }
+            None => None,
+        };
         let store = self.reservation.store.clone();
-        store.admit(self.id, self.content, self.outboard, self.reservation)?;
+        store.admit(self.id, self.content, outboard, self.reservation)?;
         Ok(self.id)
     }
 }
@@ -686,13 +720,23 @@ impl BlobReader {
         Ok(content)
     }
 
-    /// A reader from the start, for streaming.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn stream(&self) -> io::Result<impl AsyncRead + Send + Unpin + 'static> {
-        // A file of its own: clones of a descriptor share one position.
-        Ok(tokio::fs::File::from_std(File::open(&self.path)?))
+    /// The content from `offset` on, in pieces of up to 256 KiB.
+    pub fn stream(&self, offset: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+        let blob = self.clone();
+        futures::stream::try_unfold(offset, move |offset| {
+            let blob = blob.clone();
+            async move {
+                let read = tokio::task::spawn_blocking(move || {
+                    let mut piece = vec![0; PIECE_BYTES];
+                    let read = blob.read_at(offset, &mut piece)?;
+                    piece.truncate(read);
+                    Ok::<_, io::Error>(Bytes::from(piece))
+                });
+                let piece = read.await.map_err(io::Error::other)??;
+                let next = offset + piece.len() as u64;
+                Ok((!piece.is_empty()).then_some((piece, next)))
+            }
+        })
     }
 
     pub(crate) fn content(&self) -> Positioned {
@@ -780,10 +824,10 @@ impl Drop for Temporary {
     }
 }
 
-/// Computes the tree of a file, writes it beside (if there is more than one group), syncs it, and
-/// returns the root: the hash of the content.
+/// Computes the tree of a file, writes it beside, syncs it, and returns the root: the hash of the
+/// content.
 fn write_outboard(content: &Path, outboard: &Path, length: u64) -> io::Result<blake3::Hash> {
-    let reader = BufReader::with_capacity(PUT_BUFFER_BYTES, File::open(content)?);
+    let reader = BufReader::with_capacity(PIECE_BYTES, File::open(content)?);
     let mut tree = PreOrderOutboard {
         root: blake3::hash(&[]),
         tree: BaoTree::new(length, BLOCK),
@@ -863,6 +907,7 @@ async fn blocking<T: Send + 'static>(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use futures::TryStreamExt;
 
     async fn open(directory: &Path, capacity_bytes: u64) -> BlobStore {
         BlobStore::open(BlobStoreConfig {
@@ -911,14 +956,8 @@ mod tests {
             let offset = content.len().saturating_sub(50);
             let read = reader.read_at(offset as u64, &mut tail).unwrap();
             assert_eq!(&tail[..read], &content[offset..]);
-            let mut streamed = Vec::new();
-            reader
-                .stream()
-                .unwrap()
-                .read_to_end(&mut streamed)
-                .await
-                .unwrap();
-            assert_eq!(streamed, content);
+            let pieces: Vec<Bytes> = reader.stream(7).try_collect().await.unwrap();
+            assert_eq!(pieces.concat(), &content[content.len().min(7)..]);
         }
         assert_eq!(incoming(directory.path()), 0);
     }

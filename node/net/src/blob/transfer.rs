@@ -266,8 +266,8 @@ impl Fetch<'_> {
         let idle_timeout = self.blobs.idle_timeout;
         let offset = self.partial.as_ref().map_or(0, PartialBlob::verified);
         let request = encode_request(&hash, offset);
-        let (status, mut stream) = self.blobs.streams.ask(peer, &PROTOCOL, &request).await?;
-        match status {
+        let mut answer = self.blobs.streams.ask(peer, &PROTOCOL, &request).await?;
+        match answer.status {
             Status::Ok => {}
             Status::NotFound => return Err(NetError::BlobNotFound(hash).into()),
             Status::BadRequest => {
@@ -277,7 +277,7 @@ impl Fetch<'_> {
                 return Err(AttemptError::Disagreement("it refused the range of a blob"));
             }
         }
-        let length = within(idle_timeout, stream.read_u64()).await?;
+        let length = within(idle_timeout, answer.stream.read_u64()).await?;
         if length > length_max {
             return Err(NetError::BlobTooLong {
                 hash,
@@ -322,7 +322,7 @@ impl Fetch<'_> {
             );
             (partial, outcome)
         });
-        let pumped = pump(&mut stream, sender, idle_timeout).await;
+        let pumped = pump(&mut answer.stream, sender, idle_timeout).await;
         let (partial, verified) = verifying
             .await
             .map_err(|error| AttemptError::Failed(NetError::Stream(io::Error::other(error))))?;
