@@ -514,6 +514,32 @@ async fn a_replica_that_lacks_the_logs_of_a_block_is_caught_by_the_header() {
 }
 
 #[tokio::test]
+async fn logs_of_another_fork_than_the_headers_are_not_believed() {
+    let anvil = Anvil::start().await;
+    anvil.note(11).await;
+    anvil.mine(1).await;
+    let filter = json!({"address": anvil.probe, "fromBlock": "0x0"});
+    let mut logs: Value = anvil
+        .provider
+        .raw_request("eth_getLogs".into(), [filter])
+        .await
+        .unwrap();
+    logs[0]["blockHash"] = json!(B256::repeat_byte(9));
+    let proxy = Proxy::before(&anvil.url).await;
+    proxy.judge(move |method, _| match method {
+        "eth_getLogs" => Verdict::Answer(logs.clone()),
+        _ => Verdict::Pass,
+    });
+    let store = MemoryStore::new();
+    let mut follower = open(proxy.rpc(Duration::from_secs(10)).await, &store, &anvil).await;
+    let error = follower.poll().await.unwrap_err();
+    assert!(matches!(error, ChainError::Moved), "{error}");
+    proxy.pass();
+    catch_up(&mut follower, &store).await;
+    assert_mirrors(&store, &anvil).await;
+}
+
+#[tokio::test]
 async fn a_node_on_the_wrong_chain_or_without_its_contract_is_told_so() {
     let anvil = Anvil::start().await;
     let rpc = anvil.rpc();
