@@ -23,8 +23,9 @@ pub struct HostError {
     pub message: String,
     /// What to do about it.
     pub help: String,
-    /// Whether the caller's configuration is at fault (exit code 2) rather than the world (5).
-    pub is_usage: bool,
+    /// Exit code of the process: 2 if the configuration is at fault, 5 if the world is, 1 for the
+    /// rest; see `outcry_protocol::codes::Exit`.
+    pub exit: u8,
 }
 
 /// The daemon, as far as the command line knows it. The `outcry` binary supplies it.
@@ -45,4 +46,17 @@ pub trait Host {
 
     /// A configuration that shows every key with its meaning and default.
     fn example_config(&self) -> &'static str;
+}
+
+impl HostError {
+    /// An error with a code of the registry.
+    pub fn of(error: &dyn outcry_protocol::codes::Coded) -> Self {
+        let code = error.code();
+        Self {
+            code: code.id.to_owned(),
+            message: error.to_string(),
+            help: code.help.to_owned(),
+            exit: code.exit as u8,
+        }
+    }
 }

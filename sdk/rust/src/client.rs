@@ -250,7 +250,7 @@ impl Client {
     /// [`Error::NoKey`], [`Error::Signing`], and those of [`Node::submit_bid`].
     pub async fn submit(&self, job: &Job, bid: &Bid, mut on: impl FnMut(Progress)) -> Result<B256, Error> {
         let id = self.bid_hash(bid);
-        let signature = self.sign(id)?;
+        let signature = self.sign_bid(bid)?;
         let blobs = job.blobs();
         let of = blobs.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         let mut bytes = 0;
@@ -408,8 +408,7 @@ impl Client {
     /// # Errors
     /// [`Error::NoKey`], [`Error::Signing`], and those of [`Node::accept`].
     pub async fn accept(&self, checked: &CheckedDeal) -> Result<(), Error> {
-        let accept = Accept { dealId: checked.deal, claimHash: checked.claim_hash };
-        let signature = self.sign(self.domain.accept_digest(&accept))?;
+        let signature = self.sign_accept(checked.deal, checked.claim_hash)?;
         self.node.accept(checked.deal, signature).await.map(drop)
     }
 
@@ -418,9 +417,9 @@ impl Client {
     /// # Errors
     /// [`Error::NoKey`], [`Error::Signing`], and those of [`Node::receipt`].
     pub async fn give_receipt(&self, output: &TaskOutput) -> Result<(), Error> {
-        let receipt = Receipt { dealId: output.deal, task: output.task, outputRoot: output.outcome.output_root };
-        let signature = self.sign(self.domain.receipt_digest(&receipt))?;
-        let body = SubmitReceipt { task: output.task, output_root: receipt.outputRoot, signature };
+        let output_root = output.outcome.output_root;
+        let signature = self.sign_receipt(output.deal, output.task, output_root)?;
+        let body = SubmitReceipt { task: output.task, output_root, signature };
         self.node.receipt(output.deal, &body).await.map(drop)
     }
 
@@ -460,7 +459,31 @@ impl Client {
         Ok((bid, job))
     }
 
-    /// Signs a digest.
+    /// The buyer's signature over a bid.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`], [`Error::Signing`].
+    pub fn sign_bid(&self, bid: &Bid) -> Result<Bytes, Error> {
+        self.sign(self.bid_hash(bid))
+    }
+
+    /// The buyer's signature by which a price is released. [`Client::accept`] gives it only to deals
+    /// that were checked.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`], [`Error::Signing`].
+    pub fn sign_accept(&self, deal: B256, claim_hash: B256) -> Result<Bytes, Error> {
+        self.sign(self.domain.accept_digest(&Accept { dealId: deal, claimHash: claim_hash }))
+    }
+
+    /// The buyer's signature by which it confirms that it holds a task's output.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`], [`Error::Signing`].
+    pub fn sign_receipt(&self, deal: B256, task: u32, output_root: B256) -> Result<Bytes, Error> {
+        self.sign(self.domain.receipt_digest(&Receipt { dealId: deal, task, outputRoot: output_root }))
+    }
+
     fn sign(&self, digest: B256) -> Result<Bytes, Error> {
         let signature = self.signer()?.sign_hash_sync(&digest).map_err(|e| Error::Signing(e.to_string()))?;
         Ok(signature.as_bytes().to_vec().into())

@@ -53,6 +53,14 @@ impl Engine {
         Ok(Self { native, cache: cache.map(Path::to_path_buf), compiled: Mutex::default() })
     }
 
+    /// Compiles the job's program, so that [`Engine::run`] starts at once.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub fn prepare(&self, job: &Job) -> Result<(), Error> {
+        self.compiled(job.image()).map(drop).map_err(|reason| Error::Engine { task: 0, reason })
+    }
+
     /// Runs one task to its end. Blocks, for as long as the program takes.
     ///
     /// # Errors

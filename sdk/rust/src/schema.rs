@@ -200,6 +200,8 @@ pub(crate) struct DealSchema {
     opened_at: Amount,
     /// Last second at which a claim is valid.
     deadline: Amount,
+    /// Which cell of the pool holds the deal's word.
+    cell: u32,
     /// Salt of the bid.
     bid_salt: Amount,
     /// What the deal reserves, packed: memoryMib (32 bits, lowest), diskMib (32), egressMib (32),
@@ -238,4 +240,48 @@ pub(crate) enum StatusSchema {
     OutOfFrameSlots,
     /// Its output would have exceeded the limit.
     OutputLimitExceeded,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use outcry_protocol::types;
+    use serde_json::Value;
+    use utoipa::PartialSchema;
+
+    /// Names of fields, each with whether JSON holds it as a number, a string or an object.
+    fn told(schema: &impl serde::Serialize) -> BTreeMap<String, &'static str> {
+        let schema = serde_json::to_value(schema).unwrap();
+        let kind = |property: &Value| match property["type"].as_str() {
+            Some("integer") => "number",
+            Some("string") => "string",
+            _ if property["$ref"].as_str().unwrap().ends_with("/Amount") => "string",
+            _ => "object",
+        };
+        schema["properties"].as_object().unwrap().iter().map(|(name, p)| (name.clone(), kind(p))).collect()
+    }
+
+    fn real(value: &impl serde::Serialize) -> BTreeMap<String, &'static str> {
+        let kind = |value: &Value| match value {
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            _ => "object",
+        };
+        let value = serde_json::to_value(value).unwrap();
+        value.as_object().unwrap().iter().map(|(name, value)| (name.clone(), kind(value))).collect()
+    }
+
+    #[test]
+    fn the_schemas_tell_what_the_structures_serialise_to() {
+        assert_eq!(told(&super::JobSpecSchema::schema()), real(&types::JobSpec::default()));
+        assert_eq!(told(&super::BidSchema::schema()), real(&types::Bid::default()));
+        assert_eq!(told(&super::OfferSchema::schema()), real(&types::Offer::default()));
+        assert_eq!(told(&super::DealSchema::schema()), real(&types::Deal::default()));
+        assert_eq!(told(&super::ResourcesSchema::schema()), real(&types::Resources::default()));
+        let schema = serde_json::to_value(super::StatusSchema::schema()).unwrap();
+        let real = serde_json::to_value(outcry_protocol::status::Status::ALL).unwrap();
+        assert_eq!(schema["enum"], real);
+    }
 }

@@ -1,0 +1,103 @@
+//! Progress of a job on stderr: a moving line where somebody watches, plain lines elsewhere.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use outcry_sdk::Progress;
+use outcry_sdk::api::{JobEvent, JobEventKind, TokenInfo};
+use outcry_sdk::units;
+
+use crate::console::{Console, short};
+
+/// Shows what [`outcry_sdk::Client::run`] tells.
+pub(crate) struct Watch<'a, 'b> {
+    console: &'a mut Console<'b>,
+    token: TokenInfo,
+    quiet: bool,
+    bar: Option<ProgressBar>,
+    last: String,
+}
+
+impl<'a, 'b> Watch<'a, 'b> {
+    pub(crate) fn new(console: &'a mut Console<'b>, token: TokenInfo, quiet: bool) -> Self {
+        let bar = (console.interactive && !quiet).then(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.set_style(ProgressStyle::default_spinner());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { console, token, quiet, bar, last: String::new() }
+    }
+
+    pub(crate) fn say(&mut self, text: &str) {
+        // The same line again tells nothing.
+        if self.quiet || text == self.last {
+            return;
+        }
+        self.last = text.to_owned();
+        match &self.bar {
+            Some(bar) => bar.set_message(text.to_owned()),
+            None => self.console.note(text),
+        }
+    }
+
+    pub(crate) fn progress(&mut self, progress: &Progress) {
+        match progress {
+            Progress::Uploaded { bytes, of } => {
+                let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+                self.say(&format!("stored {:.1} of {:.1} MiB on the node", mib(*bytes), mib(*of)));
+            }
+            Progress::Submitted { id } => self.keep(&format!("job {id}")),
+            Progress::Event(event) => {
+                let text = describe(event, &self.token);
+                self.say(&text);
+            }
+            Progress::Checking { deal, task } => self.say(&format!("checking task {task} of deal {}", short(deal))),
+            Progress::Accepted { deal } => self.say(&format!("accepted deal {}", short(deal))),
+        }
+    }
+
+    /// A line that stays on the screen.
+    pub(crate) fn keep(&mut self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.console.note(text)),
+            None => self.console.note(text),
+        }
+    }
+}
+
+impl Drop for Watch<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// An event in words.
+pub(crate) fn describe(event: &JobEvent, token: &TokenInfo) -> String {
+    let what = match &event.event {
+        JobEventKind::Submitted {} => "the bid is on the market".to_owned(),
+        JobEventKind::Matched { offer_hash, tasks } => format!("{tasks} tasks matched with offer {}", short(offer_hash)),
+        JobEventKind::DealOpened { deal_id, provider, first_task, task_count, .. } => format!(
+            "deal {} opened: {provider} runs tasks {first_task} to {}",
+            short(deal_id),
+            first_task + task_count.saturating_sub(1)
+        ),
+        JobEventKind::Progress { deal_id, tasks_done, .. } => format!("deal {}: {tasks_done} tasks done", short(deal_id)),
+        JobEventKind::DealClaimed { deal_id, cycles, price, .. } => {
+            format!("deal {} claimed: {cycles} cycles for {}", short(deal_id), units::show(*price, token))
+        }
+        JobEventKind::DealAccepted { deal_id, paid } => format!("deal {} paid: {}", short(deal_id), units::show(*paid, token)),
+        JobEventKind::DealSettled { deal_id, .. } => format!("deal {} settled", short(deal_id)),
+        JobEventKind::DealFailed { deal_id, state, refunded } => {
+            format!("deal {} {state}: {} came back", short(deal_id), units::show(*refunded, token))
+        }
+        JobEventKind::Challenged { deal_id } => format!("deal {} is disputed", short(deal_id)),
+        JobEventKind::Ended {} => "the job has ended".to_owned(),
+    };
+    format!("{:<11} {what}", event.state)
+}

@@ -1,0 +1,10 @@
+//! What each verb does.
+
+pub(crate) mod account;
+pub(crate) mod config;
+pub(crate) mod job;
+pub(crate) mod keys;
+pub(crate) mod machine;
+pub(crate) mod market;
+pub(crate) mod node;
+pub(crate) mod provider;

@@ -1,0 +1,322 @@
+//! The command line as a user meets it: what goes to stdout, what to stderr, and the exit code.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use outcry_cli::{Console, Host, HostError, Start, run_on};
+use serde_json::Value;
+
+/// A daemon that only remembers how it was started.
+#[derive(Default)]
+struct FakeDaemon {
+    roles: &'static str,
+    started: std::sync::Mutex<Option<Start>>,
+}
+
+impl Host for FakeDaemon {
+    fn start(&self, start: Start) -> Result<(), HostError> {
+        *self.started.lock().unwrap() = Some(start);
+        Ok(())
+    }
+
+    fn effective_config(&self, start: Start) -> Result<String, HostError> {
+        if start.settings.iter().any(|(key, _)| key == "nonsense") {
+            let code = "C-001".to_owned();
+            return Err(HostError { code, message: "unknown key `nonsense`".into(), help: "see the example".into(), exit: 2 });
+        }
+        Ok(format!("roles = [{}]\n", self.roles))
+    }
+
+    fn example_config(&self) -> &'static str {
+        "roles = [\"gateway\"]\n"
+    }
+}
+
+struct Outcome {
+    exit: u8,
+    stdout: String,
+    stderr: String,
+}
+
+impl Outcome {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
+fn outcry_with(daemon: &FakeDaemon, args: &[&str]) -> Outcome {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let mut console = Console { stdout: &mut stdout, stderr: &mut stderr, interactive: false, colour: false };
+    let args = ["outcry"].iter().chain(args).map(Into::into);
+    let exit = run_on(args, daemon, &mut console);
+    Outcome { exit, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap() }
+}
+
+fn outcry(args: &[&str]) -> Outcome {
+    outcry_with(&FakeDaemon::default(), args)
+}
+
+fn program(name: &str) -> String {
+    format!("{}/../../testnet/programs/{name}.wasm", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder with a configuration, so that nothing of the developer's own takes part.
+struct Home {
+    folder: tempfile::TempDir,
+}
+
+impl Home {
+    fn new(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("config.toml"), config).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn outcry(&self, args: &[&str]) -> Outcome {
+        let config = self.path("config.toml");
+        let mut all = vec!["--config", config.to_str().unwrap()];
+        all.extend(args);
+        outcry(&all)
+    }
+
+    fn network(&self) -> PathBuf {
+        let path = self.path("network.toml");
+        // Port 1 of loopback: nobody listens there.
+        let text = r#"
+            chain_id = 31337
+            rpc = "http://127.0.0.1:1"
+            api = "http://127.0.0.1:1"
+            market = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
+            stake = "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512"
+            token = "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0"
+            key_file = "buyer.key"
+            [[tokens]]
+            symbol = "tUSD"
+            address = "0xCf7Ed3AccA5a467e9e704C703E8D87F640F1fB5b"
+            decimals = 6
+        "#;
+        std::fs::write(&path, text).unwrap();
+        private_file(&self.path("buyer.key"), &"11".repeat(32));
+        path
+    }
+}
+
+fn private_file(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn the_checked_in_reference_is_what_the_parser_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/outcry.md");
+    let written = std::fs::read_to_string(path).unwrap();
+    assert!(written == outcry_cli::reference(), "run `cargo run --release -p outcry-cli --example reference`");
+}
+
+#[test]
+fn help_is_a_result_and_a_wrong_command_line_is_an_error() {
+    let help = outcry(&["--help"]);
+    assert_eq!((help.exit, help.stderr.as_str()), (0, ""));
+    assert!(help.stdout.contains("Usage: outcry"));
+    let wrong = outcry(&["rum", "x"]);
+    assert_eq!((wrong.exit, wrong.stdout.as_str()), (2, ""));
+    insta::assert_snapshot!(wrong.stderr, @r"
+    error: unrecognized subcommand 'rum'
+
+      tip: a similar subcommand exists: 'run'
+
+    Usage: outcry [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn an_error_has_a_code_says_what_to_do_and_leaves_stdout_empty() {
+    let home = Home::new("");
+    let missing = home.outcry(&["--network", "/nowhere/network.toml", "market", "book"]);
+    assert_eq!((missing.exit, missing.stdout.as_str()), (2, ""));
+    insta::assert_snapshot!(missing.stderr, @r"
+    error: [C-004] the network file /nowhere/network.toml can't be used: No such file or directory (os error 2)
+      help: Check the path and its permissions.
+    ");
+    let json = home.outcry(&["--network", "/nowhere/network.toml", "--output", "json", "market", "book"]);
+    let error: Value = serde_json::from_str(&json.stderr).unwrap();
+    assert_eq!(error["error"]["code"], "C-004");
+    assert_eq!(json.stdout, "");
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_a_failure_of_the_network() {
+    let home = Home::new("");
+    let network = home.network();
+    for verb in [&["node", "status"][..], &["market", "prices"], &["ls", "--all"], &["provider", "status"]] {
+        let mut args = vec!["--network", network.to_str().unwrap()];
+        args.extend(verb);
+        let outcome = home.outcry(&args);
+        assert_eq!((outcome.exit, outcome.stdout.as_str()), (5, ""), "{verb:?}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("[N-001]"), "{}", outcome.stderr);
+    }
+    let balance = home.outcry(&["--network", network.to_str().unwrap(), "balance"]);
+    assert_eq!(balance.exit, 5, "{}", balance.stderr);
+    assert!(balance.stderr.contains("[X-003]"), "{}", balance.stderr);
+}
+
+#[test]
+fn a_flag_wins_over_the_configuration_file_and_that_over_the_network_file() {
+    let home = Home::new("api = \"http://file.example:1\"\n");
+    let network = home.network();
+    let print = |more: &[&str]| {
+        let mut args = vec!["--network", network.to_str().unwrap(), "--output", "json", "config", "print"];
+        args.extend(more);
+        home.outcry(&args).json()
+    };
+    assert_eq!(print(&[])["api"], "http://file.example:1");
+    assert_eq!(print(&["--api", "http://flag.example:1"])["api"], "http://flag.example:1");
+    assert_eq!(print(&[])["rpc"], "http://127.0.0.1:1");
+    assert_eq!(print(&[])["token"], "tUSD");
+}
+
+#[test]
+fn an_unknown_key_of_the_configuration_is_refused_before_anything_happens() {
+    let home = Home::new("color = true\n");
+    let outcome = home.outcry(&["config", "check"]);
+    assert_eq!(outcome.exit, 2);
+    assert!(outcome.stderr.contains("[C-001]") && outcome.stderr.contains("color"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_program_runs_without_any_market() {
+    let ends = program("ends");
+    let run = |args: &[&str]| {
+        let mut all = vec!["machine", "run", &ends, "--output", "json", "--limit-cycles", "50000000", "--"];
+        all.extend(args);
+        outcry(&all)
+    };
+    let printed = run(&["print", "hello"]);
+    assert_eq!(printed.exit, 0, "{}", printed.stderr);
+    let result = printed.json();
+    assert_eq!((result["status"].as_str(), result["exit_code"].as_u64()), (Some("exited"), Some(0)));
+    assert_eq!(result["stdout"].as_str().unwrap().trim_end(), "hello");
+    for key in ["cycles", "output_root", "result_hash", "wall_ms"] {
+        assert!(!result[key].is_null(), "{key}");
+    }
+    assert_eq!(run(&["print", "hello"]).json()["result_hash"], result["result_hash"]);
+
+    let failed = run(&["exit", "7"]);
+    assert_eq!((failed.exit, failed.json()["exit_code"].as_u64()), (1, Some(7)));
+    let spun = run(&["spin"]);
+    assert_eq!(spun.exit, 1);
+    assert_eq!(spun.json()["status"], "outOfCycles");
+    assert_eq!(spun.json()["cycles"], 50_000_000);
+}
+
+#[test]
+fn a_run_that_takes_too_long_is_given_up() {
+    let ends = program("ends");
+    let outcome = outcry(&["machine", "run", &ends, "--timeout", "1", "--limit-cycles", "30000000000", "--", "spin"]);
+    assert_eq!((outcome.exit, outcome.stdout.as_str()), (124, ""), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("[N-003]"), "{}", outcome.stderr);
+}
+
+#[test]
+fn bytes_that_are_no_program_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.wasm");
+    std::fs::write(&path, b"\0asm nonsense").unwrap();
+    let outcome = outcry(&["machine", "run", path.to_str().unwrap()]);
+    assert_eq!((outcome.exit, outcome.stdout.as_str()), (2, ""));
+    assert!(outcome.stderr.contains("[P-001]"), "{}", outcome.stderr);
+    let missing = outcry(&["machine", "run", "/nowhere.wasm"]);
+    assert_eq!(missing.exit, 2);
+    assert!(missing.stderr.contains("[P-013]"), "{}", missing.stderr);
+}
+
+#[test]
+fn results_are_never_written_over_files_that_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("precious"), "x").unwrap();
+    let outcome = outcry(&["machine", "run", &program("ends"), "--out", folder.path().to_str().unwrap()]);
+    assert_eq!(outcome.exit, 2);
+    assert!(outcome.stderr.contains("not empty"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_start_verb_adds_its_role_and_hands_the_flags_on() {
+    let daemon = FakeDaemon { roles: "\"gateway\"", ..FakeDaemon::default() };
+    let args = ["provider", "start", "--data-dir", "/tmp/x", "--network", "/tmp/n.toml", "--set", "provider.slots=2"];
+    let outcome = outcry_with(&daemon, &args);
+    assert_eq!(outcome.exit, 0, "{}", outcome.stderr);
+    let started = daemon.started.lock().unwrap().take().unwrap();
+    let expected = [
+        ("roles", "[\"provider\"]"),
+        ("network", "/tmp/n.toml"),
+        ("data_dir", "/tmp/x"),
+        ("provider.slots", "2"),
+    ];
+    assert_eq!(started.settings, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+
+    let args = ["provider", "start", "--node-config", "/tmp/node.toml"];
+    outcry_with(&daemon, &args);
+    let started = daemon.started.lock().unwrap().take().unwrap();
+    assert_eq!(started.settings, [("roles".to_owned(), "[\"gateway\", \"provider\"]".to_owned())]);
+}
+
+#[test]
+fn what_the_daemon_refuses_keeps_its_code_and_exit_code() {
+    let outcome = outcry(&["verifier", "start", "--set", "nonsense=1"]);
+    assert_eq!(outcome.exit, 2);
+    insta::assert_snapshot!(outcome.stderr, @r"
+    error: [C-001] unknown key `nonsense`
+      help: see the example
+    ");
+}
+
+#[test]
+fn setup_writes_a_configuration_and_a_key_once() {
+    let home = Home::new("");
+    let network = home.network();
+    let (file, data) = (home.path("outcry.toml"), home.path("data"));
+    let args = [
+        "--network", network.to_str().unwrap(), "--output", "json", "provider", "setup",
+        "--file", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap(),
+        "--slots", "2", "--start-fee", "0.01", "--cycle-price", "1.5", "--speed", "1000",
+    ];
+    let outcome = home.outcry(&args);
+    assert_eq!(outcome.exit, 0, "{}", outcome.stderr);
+    let node: toml::Table = std::fs::read_to_string(&file).unwrap().parse().unwrap();
+    assert_eq!(node["provider"]["start_fee"].as_str(), Some("10000"));
+    // 1.5 units of 6 decimals for 10^12 cycles are 1.5 * 10^12 base units for 10^18.
+    assert_eq!(node["provider"]["cycle_price"].as_str(), Some("1500000000000"));
+    let key = outcry_sdk::load_key_file(&data.join("account.key"), None).unwrap();
+    assert_eq!(outcome.json()["account"].as_str().unwrap(), format!("{:#x}", key.address()));
+    let again = home.outcry(&args);
+    assert_eq!(again.exit, 2);
+    assert!(again.stderr.contains("exists already"), "{}", again.stderr);
+}
+
+#[test]
+fn completions_and_manual_pages_come_from_the_same_definition() {
+    let script = outcry(&["completions", "bash"]);
+    assert!(script.exit == 0 && script.stdout.contains("--limit-cycles"));
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(outcry(&["man", folder.path().to_str().unwrap()]).exit, 0);
+    let page = std::fs::read_to_string(folder.path().join("outcry-machine-run.1")).unwrap();
+    assert!(page.contains("limit\\-cycles"));
+}
+
+#[test]
+fn a_job_file_with_an_unknown_key_is_refused() {
+    let home = Home::new("");
+    let network = home.network();
+    let job = home.path("job.yaml");
+    std::fs::write(&job, "program: a.wasm\nprize: 3\n").unwrap();
+    let outcome = home.outcry(&["--network", network.to_str().unwrap(), "submit", "-f", job.to_str().unwrap()]);
+    assert_eq!(outcome.exit, 2);
+    assert!(outcome.stderr.contains("[C-002]") && outcome.stderr.contains("prize"), "{}", outcome.stderr);
+}
