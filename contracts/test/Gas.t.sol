@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {ClaimCall, OpenCall, Parameters, Settlement} from "../src/types/Calls.sol";
-import {Bid, Claim, Deal, JobSpec, Offer} from "../src/types/Orders.sol";
+import {ClaimCall, OpenCall, Settlement} from "../src/types/Calls.sol";
+import {Bid, Claim, Deal, Offer} from "../src/types/Orders.sol";
 import {IOpening} from "../src/interfaces/IOpening.sol";
 import {MarketTest} from "./base/MarketTest.sol";
 import {Vm} from "./base/Vm.sol";
@@ -22,7 +22,9 @@ contract GasTest is MarketTest {
         vm.warp(block.timestamp + 2 * WINDOW);
 
         _single();
-        _batch();
+        // A provider that has had as many unsettled deals before.
+        _batch(128, false);
+        _batch(192, true);
         _thousandTasks();
         vm.writeFile("gas/measured.json", string.concat("{", figures, "\n}\n"));
     }
@@ -56,6 +58,7 @@ contract GasTest is MarketTest {
         _figure("claim", claimed);
         _figure("finalise", settled);
         _figure("one deal (open, claim, finalise)", opened + claimed + settled);
+        assertAtMost(opened + claimed + settled, 150_000, "execution gas of one deal");
 
         call = _call(_saltedBid(1, 67), _saltedOffer(65), 1);
         vm.recordLogs();
@@ -74,13 +77,13 @@ contract GasTest is MarketTest {
         _figure("finalise after accept", _execution(abi.encodeCall(market.finalise, (deal, made))));
     }
 
-    function _batch() private {
+    function _batch(uint256 salt, bool measured) private {
         // 32 bids of one buyer that deals often, one offer with 32 slots.
         Offer memory offer = _saltedOffer(65);
         offer.slots = BATCH;
         OpenCall[] memory opens = new OpenCall[](BATCH);
         for (uint32 i = 0; i < BATCH; ++i) {
-            opens[i] = _call(_saltedBid(1, 70 + i), offer, 1);
+            opens[i] = _call(_saltedBid(1, salt + i), offer, 1);
         }
         vm.recordLogs();
         vm.prank(provider);
@@ -109,14 +112,16 @@ contract GasTest is MarketTest {
         uint256 settled = _execution(abi.encodeCall(market.settleMany, (settlements)));
         assertNothingLocked();
 
+        if (!measured) return;
         _figure("openMany of 32, per deal", opened / BATCH);
         _figure("claimMany of 32, per deal", claimed / BATCH);
         _figure("settleMany of 32, per deal", settled / BATCH);
         _figure("one deal of 32 (openMany, claimMany, settleMany)", (opened + claimed + settled) / BATCH);
+        assertAtMost((opened + claimed + settled) / BATCH, 60_000, "execution gas per deal of a batch");
     }
 
     function _thousandTasks() private {
-        Bid memory bid = _saltedBid(1000, 110);
+        Bid memory bid = _saltedBid(1000, 100);
         bid.executionTimeout = 3_000_000;
         OpenCall memory call = _call(bid, _saltedOffer(65), 1000);
         vm.recordLogs();
@@ -132,6 +137,7 @@ contract GasTest is MarketTest {
         // Since Pectra a transaction pays at least its calldata's floor price.
         if (total < _calldataFloor(data)) total = _calldataFloor(data);
         _figure("claim of 1000 tasks with calldata, per task", total / 1000);
+        assertAtMost(total / 1000, 1500, "gas per task of a 1000-task claim, calldata included");
 
         // The largest claim there may be fits one transaction.
         assertAtMost(total * 2048 / 1000 + 21_000, TRANSACTION_GAS_MAX, "gas of a claim of 2048 tasks");

@@ -3,8 +3,9 @@ pragma solidity ^0.8.28;
 
 import {IDeals} from "../interfaces/IDeals.sol";
 import {IOpening} from "../interfaces/IOpening.sol";
-import {Bid, Deal, JobSpec, Offer, Resources} from "../types/Orders.sol";
+import {Deal, JobSpec} from "../types/Orders.sol";
 import {Money} from "./Money.sol";
+import {BidWords, OfferWords} from "./OrderWords.sol";
 import {Refusal} from "./Refusal.sol";
 
 /// @title Whether an offer is acceptable for a bid, by signed fields alone
@@ -22,7 +23,7 @@ library Acceptance {
     uint256 internal constant OUTPUT_LIMIT_MAX = 1 << 36;
 
     /// @dev Refuses, or fills the deal's price terms.
-    function agree(Bid calldata bid, Offer calldata offer, JobSpec calldata job, uint256 count, Deal memory deal)
+    function agree(BidWords memory bid, OfferWords memory offer, JobSpec memory job, uint256 count, Deal memory deal)
         internal
         pure
         returns (bytes4 refusal)
@@ -35,17 +36,25 @@ library Acceptance {
     }
 
     /// @dev Fields whose mechanism does not exist yet must say so.
-    function _mechanisms(Bid calldata bid, Offer calldata offer) private pure returns (bytes4) {
+    function _mechanisms(BidWords memory bid, OfferWords memory offer) private pure returns (bytes4) {
         if (bid.replicas != 1) return IOpening.ReplicasUnsupported.selector;
-        Resources calldata wanted = bid.resources;
-        if (wanted.gpuCount | wanted.gpuClass | offer.resources.gpuCount | offer.resources.gpuClass != 0) return IOpening.GpuUnsupported.selector;
+        if (bid.gpuCount | bid.gpuClass | offer.gpuCount | offer.gpuClass != 0) return IOpening.GpuUnsupported.selector;
         if (bid.roundTripMsMax != 0) return IOpening.RoundTripUnsupported.selector;
         if (bid.auditRateBps != 0 || bid.auditFee != 0) return IOpening.AuditUnsupported.selector;
         if (bid.rankWindow != 0) return IOpening.RankWindowUnsupported.selector;
         return Refusal.NONE;
     }
 
-    function _job(Bid calldata bid, Offer calldata offer, JobSpec calldata job, uint256 count)
+    /// @dev Whether every number fits its type: the job is logged as it came.
+    function _isClean(JobSpec memory job) private pure returns (bool clean) {
+        assembly ("memory-safe") {
+            let narrow := or(or(mload(job), mload(add(job, 0xc0))), mload(add(job, 0x120)))
+            let wide := or(or(mload(add(job, 0xa0)), mload(add(job, 0xe0))), mload(add(job, 0x100)))
+            clean := iszero(or(shr(32, narrow), shr(64, wide)))
+        }
+    }
+
+    function _job(BidWords memory bid, OfferWords memory offer, JobSpec memory job, uint256 count)
         private
         pure
         returns (bytes4)
@@ -55,7 +64,7 @@ library Acceptance {
         if (count == 0 || count > TASKS_MAX) return IOpening.CountOutOfRange.selector;
         uint256 cycleLimit = job.cycleLimit;
         if (
-            cycleLimit == 0 || cycleLimit > CYCLE_LIMIT_MAX || job.pageLimit > PAGE_LIMIT_MAX
+            !_isClean(job) || cycleLimit == 0 || cycleLimit > CYCLE_LIMIT_MAX || job.pageLimit > PAGE_LIMIT_MAX
                 || job.slotLimit > SLOT_LIMIT_MAX || job.outputLimit > OUTPUT_LIMIT_MAX
         ) {
             return IOpening.JobOutOfRange.selector;
@@ -67,24 +76,22 @@ library Acceptance {
         return Refusal.NONE;
     }
 
-    function _place(Bid calldata bid, Offer calldata offer) private pure returns (bytes4) {
+    function _place(BidWords memory bid, OfferWords memory offer) private pure returns (bytes4) {
         if (bid.token != offer.token) return IOpening.TokenMismatch.selector;
         if (bid.buyer == offer.provider) return IOpening.SelfDeal.selector;
         if (bid.regions >> offer.region & 1 == 0) return IOpening.RegionRefused.selector;
         if (bid.attributes & ~offer.attributes != 0) return IOpening.AttributesMissing.selector;
-        Resources calldata wanted = bid.resources;
-        Resources calldata held = offer.resources;
-        if (wanted.memoryMib > held.memoryMib) return IOpening.MemoryInsufficient.selector;
-        if (wanted.diskMib > held.diskMib) return IOpening.DiskInsufficient.selector;
-        if (wanted.egressMib > held.egressMib) return IOpening.EgressInsufficient.selector;
+        if (bid.memoryMib > offer.memoryMib) return IOpening.MemoryInsufficient.selector;
+        if (bid.diskMib > offer.diskMib) return IOpening.DiskInsufficient.selector;
+        if (bid.egressMib > offer.egressMib) return IOpening.EgressInsufficient.selector;
         return Refusal.NONE;
     }
 
-    function _price(Bid calldata bid, Offer calldata offer, Deal memory deal) private pure returns (bytes4) {
+    function _price(BidWords memory bid, OfferWords memory offer, Deal memory deal) private pure returns (bytes4) {
         uint256 startFee = offer.startFee;
         uint256 unitPrice = offer.cyclePrice;
         if (startFee > Money.PRICE_MAX || unitPrice > Money.PRICE_MAX) return IOpening.PriceOutOfRange.selector;
-        unitPrice = _unitPrice(bid.resources, offer, unitPrice);
+        unitPrice = _unitPrice(bid, offer, unitPrice);
         if (unitPrice > type(uint128).max) return IOpening.PriceOutOfRange.selector;
         if (Money.uncappedPrice(startFee, unitPrice, bid.cyclesExpected) > bid.priceCap) {
             return IOpening.PriceAboveCap.selector;
@@ -95,7 +102,7 @@ library Acceptance {
     }
 
     /// @dev The sum of the offer's prices over what the bid reserves; 2^255 if one is out of range.
-    function _unitPrice(Resources calldata wanted, Offer calldata offer, uint256 cyclePrice)
+    function _unitPrice(BidWords memory bid, OfferWords memory offer, uint256 cyclePrice)
         private
         pure
         returns (uint256)
@@ -109,12 +116,12 @@ library Acceptance {
         ) return 1 << 255;
         unchecked {
             // Nobody reserves a GPU yet, so that its price is only checked.
-            return cyclePrice + memoryPrice * wanted.memoryMib + diskPrice * wanted.diskMib
-                + egressPrice * wanted.egressMib;
+            return cyclePrice + memoryPrice * bid.memoryMib + diskPrice * bid.diskMib
+                + egressPrice * bid.egressMib;
         }
     }
 
-    function _totals(Bid calldata bid, Offer calldata offer, JobSpec calldata job, uint256 count, Deal memory deal)
+    function _totals(BidWords memory bid, OfferWords memory offer, JobSpec memory job, uint256 count, Deal memory deal)
         private
         pure
         returns (bytes4)

@@ -6,14 +6,13 @@ import {Deal} from "../types/Orders.sol";
 import {DealWords} from "./DealWord.sol";
 import {Deals} from "./Deals.sol";
 import {Money} from "./Money.sol";
-import {Refusal} from "./Refusal.sol";
 
 /// @title Either side backs out while the input is being fetched
 abstract contract Admission is Deals, IAdmission {
     /// @inheritdoc IAdmission
-    function cancelAdmission(Deal calldata deal) external nonReentrantView {
-        bytes32 dealId = hashDeal(deal);
-        Refusal.orRevert(_openDeal(deal, dealId));
+    function cancelAdmission(Deal calldata terms) external nonReentrantView {
+        Deal memory deal;
+        (bytes32 dealId, Cell storage cell) = _loadOpen(deal, terms);
         bool byProvider = msg.sender == deal.provider;
         if (!byProvider && msg.sender != deal.buyer) revert NotParty();
         if (block.timestamp > deal.openedAt + ADMISSION_WINDOW_S) revert AdmissionOver();
@@ -23,7 +22,8 @@ abstract contract Admission is Deals, IAdmission {
         if (fee > deal.collateral) fee = deal.collateral;
         uint256 buyerFee = _bitsOf(deal.buyer, deal.bidSalt) & BURNED == 0 ? fee : 0;
 
-        _leaveSlot(deal, DealWords.failed(dealId, 0));
+        cell.word = DealWords.failed(dealId, 0);
+        _leave(deal);
         _setBits(deal.buyer, deal.bidSalt, BURNED);
         if (byProvider) _bar(deal.bidHash, deal.provider);
         _credit(deal.buyer, deal.token, uint256(deal.escrow) + deal.buyerTip - buyerFee);

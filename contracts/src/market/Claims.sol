@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IClaims} from "../interfaces/IClaims.sol";
-import {ClaimCall} from "../types/Calls.sol";
+import {ClaimCall, DealStatus} from "../types/Calls.sol";
 import {Claim, Deal} from "../types/Orders.sol";
 import {DealWords} from "./DealWord.sol";
 import {Deals} from "./Deals.sol";
@@ -20,32 +20,31 @@ abstract contract Claims is Deals, IClaims {
     uint256 internal constant TASK_BYTES = 38;
 
     /// @inheritdoc IClaims
-    function claim(Deal calldata deal, bytes calldata tasks) external nonReentrantView returns (Claim memory made) {
-        bytes32 dealId = hashDeal(deal);
-        bytes4 refusal;
-        (refusal, made) = _ownClaim(deal, dealId, tasks);
-        Refusal.orRevert(refusal);
+    function claim(Deal calldata terms, bytes calldata tasks) external nonReentrantView returns (Claim memory made) {
+        Deal memory deal;
+        Refusal.orRevert(_ownClaim(deal, _load(deal, terms), tasks, made));
     }
 
     /// @inheritdoc IClaims
     function claimMany(ClaimCall[] calldata calls) external nonReentrantView {
+        Deal memory deal;
+        Claim memory made;
         for (uint256 i = 0; i < calls.length; ++i) {
-            bytes32 dealId = hashDeal(calls[i].deal);
-            (bytes4 refusal,) = _ownClaim(calls[i].deal, dealId, calls[i].tasks);
+            bytes32 dealId = _load(deal, calls[i].deal);
+            bytes4 refusal = _ownClaim(deal, dealId, calls[i].tasks, made);
             if (refusal != Refusal.NONE) emit ClaimSkipped(i, dealId, refusal);
         }
     }
 
     /// @inheritdoc IClaims
-    function claimFor(Deal calldata deal, bytes calldata tasks, bytes calldata signature)
+    function claimFor(Deal calldata terms, bytes calldata tasks, bytes calldata signature)
         external
         nonReentrantView
         returns (Claim memory made)
     {
-        bytes32 dealId = hashDeal(deal);
-        bytes4 refusal;
-        bytes32 claimHash;
-        (refusal, made, claimHash) = _check(deal, dealId, tasks);
+        Deal memory deal;
+        bytes32 dealId = _load(deal, terms);
+        (bytes4 refusal, bytes32 claimHash) = _check(deal, dealId, tasks, made);
         Refusal.orRevert(refusal);
         bytes32 digest = _digest(Hashing.relayStruct(dealId, claimHash));
         if (!Signatures.isValid(deal.provider, digest, signature)) revert RelaySignatureInvalid();
@@ -57,41 +56,41 @@ abstract contract Claims is Deals, IClaims {
         _credit(msg.sender, deal.token, tip);
     }
 
-    function _ownClaim(Deal calldata deal, bytes32 dealId, bytes calldata tasks)
+    function _ownClaim(Deal memory deal, bytes32 dealId, bytes calldata tasks, Claim memory made)
         private
-        returns (bytes4 refusal, Claim memory made)
+        returns (bytes4)
     {
-        if (msg.sender != deal.provider) return (NotProvider.selector, made);
-        bytes32 claimHash;
-        (refusal, made, claimHash) = _check(deal, dealId, tasks);
+        if (msg.sender != deal.provider) return NotProvider.selector;
+        (bytes4 refusal, bytes32 claimHash) = _check(deal, dealId, tasks, made);
         if (refusal == Refusal.NONE) _record(deal, dealId, made, claimHash, tasks);
+        return refusal;
     }
 
-    function _check(Deal calldata deal, bytes32 dealId, bytes calldata tasks)
+    /// @dev Refuses, or fills the claim and returns its hash.
+    function _check(Deal memory deal, bytes32 dealId, bytes calldata tasks, Claim memory made)
         private
         view
-        returns (bytes4 refusal, Claim memory made, bytes32 claimHash)
+        returns (bytes4 refusal, bytes32 claimHash)
     {
-        refusal = _openDeal(deal, dealId);
-        if (refusal != Refusal.NONE) return (refusal, made, claimHash);
-        if (block.timestamp > deal.deadline) return (DeadlinePassed.selector, made, claimHash);
-        if (tasks.length != deal.taskCount * TASK_BYTES) {
-            return (ClaimLengthMismatch.selector, made, claimHash);
-        }
-        (refusal, made) = _bill(deal, tasks);
-        claimHash = Hashing.claim(dealId, made);
+        if (!_cell(deal).word.isBound(DealStatus.Open, dealId)) return (DealNotOpen.selector, 0);
+        if (block.timestamp > deal.deadline) return (DeadlinePassed.selector, 0);
+        if (tasks.length != deal.taskCount * TASK_BYTES) return (ClaimLengthMismatch.selector, 0);
+        if (!_bill(deal, tasks, made)) return (CyclesAboveLimit.selector, 0);
+        claimHash = Hashing.claimOf(dealId, made);
     }
 
-    function _record(Deal calldata deal, bytes32 dealId, Claim memory made, bytes32 claimHash, bytes calldata tasks)
+    function _record(Deal memory deal, bytes32 dealId, Claim memory made, bytes32 claimHash, bytes calldata tasks)
         private
     {
-        _leaveSlot(deal, DealWords.claimed(claimHash, block.timestamp));
+        _cell(deal).word = DealWords.claimed(claimHash, block.timestamp);
+        _leave(deal);
         emit DealClaimed(dealId, made, tasks);
     }
 
-    /// @dev Halted-state hashes, their root, and the sums of cycles and prices. Bounds: a deal has at
+    /// @dev Halted-state hashes, their root, and the sums of cycles and prices; false if a task claims
+    /// more cycles than the limit. Bounds: a deal has at
     /// most 2^11 tasks of at most 2^44 cycles, and its prices sum to at most its escrow < 2^128.
-    function _bill(Deal calldata deal, bytes calldata tasks) private pure returns (bytes4, Claim memory made) {
+    function _bill(Deal memory deal, bytes calldata tasks, Claim memory made) private pure returns (bool) {
         uint256 count = deal.taskCount;
         // One word more than there are leaves, for the padding of an odd level.
         bytes32[] memory leaves = new bytes32[](count + 1);
@@ -119,7 +118,7 @@ abstract contract Claims is Deals, IClaims {
                     mstore(add(add(leaves, 0x20), shl(5, i)), keccak256(add(state, 0x20), 0xa0))
                     cursor := add(cursor, TASK_BYTES)
                 }
-                if (cycles > cycleLimit) return (CyclesAboveLimit.selector, made);
+                if (cycles > cycleLimit) return false;
                 cyclesSum += cycles;
                 priceSum += Money.taskPrice(startFee, unitPrice, priceCap, cycles);
             }
@@ -127,6 +126,6 @@ abstract contract Claims is Deals, IClaims {
         made.resultRoot = Merkle.rootInPlace(leaves);
         made.cycles = uint64(cyclesSum);
         made.price = uint128(priceSum);
-        return (Refusal.NONE, made);
+        return true;
     }
 }

@@ -8,7 +8,8 @@ import {DealWord, DealWords} from "./DealWord.sol";
 import {Hashing} from "./Hashing.sol";
 import {Ledger} from "./Ledger.sol";
 import {OrderState} from "./OrderState.sol";
-import {Refusal} from "./Refusal.sol";
+import {OrderWords} from "./OrderWords.sol";
+import {PoolWord} from "./PoolWord.sol";
 
 /// @title Deals, and the pools of slots that they occupy
 /// @dev The life of a deal, as its word:
@@ -34,23 +35,23 @@ abstract contract Deals is Ledger, OrderState, IDeals {
     }
 
     struct Pool {
-        /// Deals that hold a slot: opened, neither claimed nor failed.
-        uint32 open;
-        /// Cells that were ever used; they are numbered from 1, so that the word never is zero again.
-        uint32 cells;
-        /// The first vacant cell, or zero.
-        uint32 vacant;
+        PoolWord word;
+        mapping(uint256 cell => Cell) cells;
+    }
+
+    struct Cell {
+        DealWord word;
     }
 
     /// By keccak256(provider, capacityId).
-    mapping(bytes32 pool => Pool) private _pools;
-    mapping(bytes32 pool => mapping(uint256 cell => DealWord)) private _cells;
+    mapping(bytes32 key => Pool) private _pools;
     mapping(bytes32 dealId => Demand) internal _demands;
 
     /// @inheritdoc IDeals
-    function dealState(Deal calldata deal) external view returns (DealState memory state) {
-        DealWord word = _wordOf(deal);
-        bytes32 dealId = hashDeal(deal);
+    function dealState(Deal calldata terms) external view returns (DealState memory state) {
+        Deal memory deal;
+        bytes32 dealId = _load(deal, terms);
+        DealWord word = _cell(deal).word;
         if (word.status() != DealStatus.Claimed && !word.isBound(word.status(), dealId)) return state;
         return DealState({
             status: word.status(),
@@ -65,7 +66,7 @@ abstract contract Deals is Ledger, OrderState, IDeals {
 
     /// @inheritdoc IDeals
     function openSlots(address provider, bytes32 capacityId) external view returns (uint32) {
-        return _pools[_poolKey(provider, capacityId)].open;
+        return uint32(_pool(provider, capacityId).word.open());
     }
 
     /// @inheritdoc IDeals
@@ -75,80 +76,86 @@ abstract contract Deals is Ledger, OrderState, IDeals {
     }
 
     /// @inheritdoc IDeals
-    function hashDeal(Deal calldata deal) public view returns (bytes32) {
-        return Hashing.dealId(_domain(), deal);
+    function hashDeal(Deal calldata terms) external view returns (bytes32) {
+        Deal memory deal;
+        return _load(deal, terms);
     }
 
-    /// @dev Refuses a deal that does not wait for its claim.
-    function _openDeal(Deal calldata deal, bytes32 dealId) internal view returns (bytes4) {
-        return _wordOf(deal).isBound(DealStatus.Open, dealId) ? Refusal.NONE : DealNotOpen.selector;
+    /// @dev Copies a deal, and returns its id.
+    function _load(Deal memory deal, Deal calldata terms) internal view returns (bytes32 dealId) {
+        return OrderWords.load(deal, terms, _domain());
     }
 
-    /// @dev The word of a deal that holds this claim.
-    function _claimedDeal(Deal calldata deal, bytes32 dealId, Claim calldata claim_)
+    /// @dev A deal that waits for its claim; reverts otherwise.
+    function _loadOpen(Deal memory deal, Deal calldata terms)
         internal
         view
-        returns (bytes4 refusal, DealWord word, bytes32 claimHash)
+        returns (bytes32 dealId, Cell storage cell)
     {
-        word = _wordOf(deal);
-        claimHash = Hashing.claim(dealId, claim_);
-        if (!word.isBound(DealStatus.Claimed, claimHash)) refusal = ClaimNotHeld.selector;
+        dealId = _load(deal, terms);
+        cell = _cell(deal);
+        if (!cell.word.isBound(DealStatus.Open, dealId)) revert DealNotOpen();
+    }
+
+    /// @dev A deal that holds this claim, with its cell's word; reverts otherwise.
+    function _loadClaimed(Deal memory deal, Deal calldata terms, Claim calldata claim_)
+        internal
+        view
+        returns (bytes32 dealId, Cell storage cell, DealWord word)
+    {
+        dealId = _load(deal, terms);
+        cell = _cell(deal);
+        word = cell.word;
+        if (!word.isBound(DealStatus.Claimed, Hashing.claim(dealId, claim_))) revert ClaimNotHeld();
     }
 
     /// @dev Whether a claimed deal may still be challenged or its output demanded.
     function _inChallengeWindow(DealWord word) internal view returns (bool) {
-        return block.timestamp <= word.clock() + CHALLENGE_WINDOW_S;
+        unchecked {
+            return block.timestamp <= word.clock() + CHALLENGE_WINDOW_S;
+        }
     }
 
     /// @dev Takes a slot and a cell for a deal, unless all slots are taken.
     function _enter(Deal memory deal, uint256 slots) internal returns (bool free) {
-        bytes32 key = _poolKey(deal.provider, deal.capacityId);
-        Pool memory pool = _pools[key];
-        if (pool.open >= slots) return false;
-        ++pool.open;
-        if (pool.vacant == 0) {
-            deal.cell = ++pool.cells;
+        Pool storage pool = _pool(deal.provider, deal.capacityId);
+        PoolWord word = pool.word;
+        if (word.open() >= slots) return false;
+        uint256 cell = word.vacant();
+        if (cell == 0) {
+            word = word.grown();
+            cell = word.cells();
         } else {
-            deal.cell = pool.vacant;
-            pool.vacant = uint32(_cells[key][deal.cell].next());
+            word = word.withVacant(pool.cells[cell].word.next());
         }
-        _pools[key] = pool;
+        pool.word = word.entered();
+        deal.cell = uint32(cell);
         return true;
     }
 
-    /// @dev Stores the word of a deal that has just entered.
-    function _store(Deal memory deal, DealWord word) internal {
-        _cells[_poolKey(deal.provider, deal.capacityId)][deal.cell] = word;
-    }
-
-    function _wordOf(Deal calldata deal) internal view returns (DealWord) {
-        return _cells[_poolKey(deal.provider, deal.capacityId)][deal.cell];
-    }
-
-    function _setWord(Deal calldata deal, DealWord word) internal {
-        _cells[_poolKey(deal.provider, deal.capacityId)][deal.cell] = word;
-    }
-
-    /// @dev An open deal gives its slot back, and keeps its cell.
-    function _leaveSlot(Deal calldata deal, DealWord word) internal {
-        bytes32 key = _poolKey(deal.provider, deal.capacityId);
-        --_pools[key].open;
-        _cells[key][deal.cell] = word;
+    /// @dev A deal that was open gives its slot back, and keeps its cell.
+    function _leave(Deal memory deal) internal {
+        Pool storage pool = _pool(deal.provider, deal.capacityId);
+        pool.word = pool.word.left();
     }
 
     /// @dev Nothing of the deal is left: its cell is for the next one.
-    function _vacate(Deal calldata deal) internal {
-        bytes32 key = _poolKey(deal.provider, deal.capacityId);
-        Pool storage pool = _pools[key];
-        _cells[key][deal.cell] = DealWords.vacant(pool.vacant);
-        pool.vacant = deal.cell;
+    function _vacate(Deal memory deal) internal {
+        Pool storage pool = _pool(deal.provider, deal.capacityId);
+        PoolWord word = pool.word;
+        pool.cells[deal.cell].word = DealWords.vacant(word.vacant());
+        pool.word = word.withVacant(deal.cell);
     }
 
-    /// @dev Pays out a deal that failed by the provider's fault: the escrow (unless the price was accepted) goes
-    /// back to the buyer, the given parts of the collateral and of its floor go to the buyer or
-    /// have been paid out, the rest is burned. The bid's second tip goes to `tipTo`.
+    function _cell(Deal memory deal) internal view returns (Cell storage) {
+        return _pool(deal.provider, deal.capacityId).cells[deal.cell];
+    }
+
+    /// @dev Pays out a deal that failed by the provider's fault: the escrow (unless the price was
+    /// accepted) goes back to the buyer, half of the collateral and of its floor go to the buyer or,
+    /// after a lost game, have been paid out in parts, and the rest is burned. The bid's second tip goes to `tipTo`.
     function _fail(
-        Deal calldata deal,
+        Deal memory deal,
         bytes32 dealId,
         Failure failure,
         bool accepted,
@@ -177,11 +184,13 @@ abstract contract Deals is Ledger, OrderState, IDeals {
         );
     }
 
-    function _poolKey(address provider, bytes32 capacityId) private pure returns (bytes32 pool) {
+    function _pool(address provider, bytes32 capacityId) private view returns (Pool storage) {
+        bytes32 key;
         assembly ("memory-safe") {
             mstore(0x00, provider)
             mstore(0x20, capacityId)
-            pool := keccak256(0x00, 0x40)
+            key := keccak256(0x00, 0x40)
         }
+        return _pools[key];
     }
 }

@@ -9,7 +9,7 @@ import {DealWord, DealWords} from "./DealWord.sol";
 import {Deals} from "./Deals.sol";
 import {Hashing} from "./Hashing.sol";
 import {Merkle} from "./Merkle.sol";
-import {Refusal} from "./Refusal.sol";
+import {OrderWords} from "./OrderWords.sol";
 import {Signatures} from "./Signatures.sol";
 
 /// @title Silence pays only for available data
@@ -18,17 +18,18 @@ abstract contract Demands is Deals, IDemands {
     uint256 internal constant LEAF_BYTES = 128;
 
     /// @inheritdoc IDemands
-    function demandOutput(Deal calldata deal, Claim calldata claim_, JobSpec calldata job, LeafIndex[] calldata leaves)
+    function demandOutput(Deal calldata terms, Claim calldata claim_, JobSpec calldata jobSpec, LeafIndex[] calldata leaves)
         external
         nonReentrantView
     {
-        bytes32 dealId = hashDeal(deal);
-        (bytes4 refusal, DealWord word,) = _claimedDeal(deal, dealId, claim_);
-        Refusal.orRevert(refusal);
+        Deal memory deal;
+        (bytes32 dealId, Cell storage cell, DealWord word) = _loadClaimed(deal, terms, claim_);
         if (msg.sender != deal.buyer) revert NotBuyer();
         if (word.has(DealWords.DEMAND_USED)) revert DemandAlreadyMade();
         if (word.has(DealWords.ACCEPTED)) revert AlreadyAccepted();
         if (!_inChallengeWindow(word)) revert ChallengeWindowOver();
+        JobSpec memory job;
+        OrderWords.load(job, jobSpec);
         if (Hashing.job(job) != deal.jobHash) revert JobMismatch();
         if (leaves.length == 0 || leaves.length > LEAVES_MAX) revert LeavesOutOfRange();
         uint256 depth = _outputDepth(job);
@@ -38,19 +39,19 @@ abstract contract Demands is Deals, IDemands {
         if (_balance(deal.buyer, NATIVE) < DEMAND_BOND_WEI) revert IAccounts.BalanceInsufficient();
 
         _debit(deal.buyer, NATIVE, DEMAND_BOND_WEI);
-        _setWord(deal, word.with(DealWords.DEMANDED | DealWords.DEMAND_USED));
+        cell.word = word.with(DealWords.DEMANDED | DealWords.DEMAND_USED);
         uint64 deadline = uint64(block.timestamp + DEMAND_WINDOW_S);
         _demands[dealId] = Demand(keccak256(abi.encode(leaves)), deadline, uint8(depth), false);
         emit OutputDemanded(dealId, leaves, deadline);
     }
 
     /// @inheritdoc IDemands
-    function answerDemand(Deal calldata deal, Claim calldata claim_, LeafAnswer[] calldata answers)
+    function answerDemand(Deal calldata terms, Claim calldata claim_, LeafAnswer[] calldata answers)
         external
         nonReentrantView
     {
-        bytes32 dealId = hashDeal(deal);
-        (DealWord word, Demand storage demand) = _answerable(deal, dealId, claim_);
+        Deal memory deal;
+        (bytes32 dealId, Demand storage demand) = _loadDemanded(deal, terms, claim_);
         LeafIndex[] memory leaves = new LeafIndex[](answers.length);
         uint256 depth = demand.outputDepth;
         for (uint256 i = 0; i < answers.length; ++i) {
@@ -62,19 +63,19 @@ abstract contract Demands is Deals, IDemands {
             emit LeafRevealed(dealId, answer.opening.task, answer.leaf, answer.data);
         }
         if (keccak256(abi.encode(leaves)) != demand.commitment) revert LeavesMismatch();
-        _close(deal, dealId, word);
+        _close(deal, dealId);
     }
 
     /// @inheritdoc IDemands
     function answerDemandWithReceipt(
-        Deal calldata deal,
+        Deal calldata terms,
         Claim calldata claim_,
         LeafIndex[] calldata leaves,
         TaskOpening calldata opening,
         bytes calldata signature
     ) external nonReentrantView {
-        bytes32 dealId = hashDeal(deal);
-        (DealWord word, Demand storage demand) = _answerable(deal, dealId, claim_);
+        Deal memory deal;
+        (bytes32 dealId, Demand storage demand) = _loadDemanded(deal, terms, claim_);
         if (keccak256(abi.encode(leaves)) != demand.commitment) revert LeavesMismatch();
         _checkOpening(deal, claim_, opening);
         bytes32 digest = _digest(Hashing.receiptStruct(dealId, opening.task, opening.outputRoot));
@@ -87,26 +88,25 @@ abstract contract Demands is Deals, IDemands {
             _credit(deal.provider, NATIVE, DEMAND_BOND_WEI);
         }
         emit ReceiptShown(dealId, opening.task);
-        if (rest.length == 0) _close(deal, dealId, word);
+        if (rest.length == 0) _close(deal, dealId);
         else demand.commitment = keccak256(abi.encode(rest));
     }
 
     /// @inheritdoc IDemands
-    function demandTimeout(Deal calldata deal, Claim calldata claim_) external nonReentrantView {
-        bytes32 dealId = hashDeal(deal);
-        (bytes4 refusal, DealWord word,) = _claimedDeal(deal, dealId, claim_);
-        Refusal.orRevert(refusal);
+    function demandTimeout(Deal calldata terms, Claim calldata claim_) external nonReentrantView {
+        Deal memory deal;
+        (bytes32 dealId, Cell storage cell, DealWord word) = _loadClaimed(deal, terms, claim_);
         if (!word.has(DealWords.DEMANDED)) revert NoDemandOpen();
         // The game's verdict comes first: it may slash more, and its challengers wait for it.
         if (word.has(DealWords.CHALLENGED)) revert ChallengeOpen();
         if (block.timestamp <= _demands[dealId].deadline) revert DemandWindowOpen();
         _dropDemand(deal, dealId);
-        _setWord(deal, DealWords.failed(dealId, 0));
+        cell.word = DealWords.failed(dealId, 0);
         _fail(deal, dealId, Failure.OutputWithheld, word.has(DealWords.ACCEPTED), 0, 0, msg.sender);
     }
 
     /// @dev Forgets a deal's demand, if there is one; an unspent bond goes back to the buyer.
-    function _dropDemand(Deal calldata deal, bytes32 dealId) internal {
+    function _dropDemand(Deal memory deal, bytes32 dealId) internal {
         Demand storage demand = _demands[dealId];
         if (demand.deadline == 0) return;
         if (!demand.bondSpent) _credit(deal.buyer, NATIVE, DEMAND_BOND_WEI);
@@ -115,27 +115,28 @@ abstract contract Demands is Deals, IDemands {
 
     /// @dev The demand is answered; the challenge window starts again, so that what was revealed can
     /// be checked.
-    function _close(Deal calldata deal, bytes32 dealId, DealWord word) private {
+    function _close(Deal memory deal, bytes32 dealId) private {
         _dropDemand(deal, dealId);
-        _setWord(deal, word.without(DealWords.DEMANDED).withClock(block.timestamp));
+        Cell storage cell = _cell(deal);
+        cell.word = cell.word.without(DealWords.DEMANDED).withClock(block.timestamp);
         emit DemandAnswered(dealId);
     }
 
-    function _answerable(Deal calldata deal, bytes32 dealId, Claim calldata claim_)
+    /// @dev A deal whose demand may still be answered; reverts otherwise.
+    function _loadDemanded(Deal memory deal, Deal calldata terms, Claim calldata claim_)
         private
         view
-        returns (DealWord word, Demand storage demand)
+        returns (bytes32 dealId, Demand storage demand)
     {
-        bytes4 refusal;
-        (refusal, word,) = _claimedDeal(deal, dealId, claim_);
-        Refusal.orRevert(refusal);
+        DealWord word;
+        (dealId,, word) = _loadClaimed(deal, terms, claim_);
         if (!word.has(DealWords.DEMANDED)) revert NoDemandOpen();
         demand = _demands[dealId];
         if (block.timestamp > demand.deadline) revert DemandWindowOver();
     }
 
     /// @dev Reverts unless the opening leads to the claim's result root.
-    function _checkOpening(Deal calldata deal, Claim calldata claim_, TaskOpening calldata opening) private pure {
+    function _checkOpening(Deal memory deal, Claim calldata claim_, TaskOpening calldata opening) private pure {
         bytes32 inner = Hashing.inner(opening.status, opening.exitCode, opening.outputRoot, opening.outputLength);
         bytes32 halted = Hashing.halted(deal.jobHash, opening.task, opening.cycles, inner);
         if (
@@ -144,12 +145,12 @@ abstract contract Demands is Deals, IDemands {
         ) revert OpeningInvalid();
     }
 
-    function _inDeal(Deal calldata deal, uint256 task) private pure returns (bool) {
+    function _inDeal(Deal memory deal, uint256 task) private pure returns (bool) {
         return task >= deal.firstTask && task - deal.firstTask < deal.taskCount;
     }
 
     /// @dev ceil_log2(max(1, ceil(outputLimit / 128))).
-    function _outputDepth(JobSpec calldata job) private pure returns (uint256) {
+    function _outputDepth(JobSpec memory job) private pure returns (uint256) {
         uint256 leaves = (uint256(job.outputLimit) + (LEAF_BYTES - 1)) / LEAF_BYTES;
         return Merkle.depth(leaves == 0 ? 1 : leaves);
     }

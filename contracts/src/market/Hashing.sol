@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {Accept, Bid, Claim, ClaimRelay, Deal, JobSpec, Offer, Receipt} from "../types/Orders.sol";
+import {Claim, Deal, JobSpec} from "../types/Orders.sol";
+import {BidWords, OfferWords} from "./OrderWords.sol";
 
 /// @title The hashes of everything signed or claimed
-/// @dev Stated in Rust in `protocol`; `protocol/vectors/*.json` binds the two. The structures hold
-/// static words only, so that their ABI encoding is their calldata, which is hashed as it stands:
-/// a word with dirty high bits hashes to something nobody signed, and reading it reverts.
+/// @dev Stated in Rust in `protocol/src/hash.rs`; `protocol/vectors/*.json` binds the two.
 library Hashing {
     bytes32 internal constant BID_TYPEHASH = keccak256(
         "Bid(address buyer,address token,bytes32 jobHash,uint32 tasks,uint64 cyclesExpected,Resources resources,uint128 priceCap,uint128 valueOfTime,uint256 regions,uint256 attributes,uint32 roundTripMsMax,bytes32 roundTripPlace,uint16 auditRateBps,uint128 auditFee,uint32 collateralBps,uint8 replicas,uint32 queueTimeout,uint32 executionTimeout,uint16 rankWindow,uint128 tip,uint64 expiry,uint256 salt,uint64 counter)Resources(uint32 memoryMib,uint32 diskMib,uint16 gpuClass,uint16 gpuCount,uint32 egressMib)"
@@ -35,49 +34,52 @@ library Hashing {
     uint256 private constant BID_RESOURCES = 5 * 32;
     uint256 private constant OFFER_RESOURCES = 7 * 32;
 
-    function bidStruct(Bid calldata bid) internal pure returns (bytes32) {
+    function bid(BidWords memory words) internal pure returns (bytes32) {
         uint256 start;
         assembly ("memory-safe") {
-            start := bid
+            start := words
         }
-        return _orderStruct(BID_TYPEHASH, start, BID_BYTES, BID_RESOURCES);
+        return _order(BID_TYPEHASH, start, BID_BYTES, BID_RESOURCES);
     }
 
-    function offerStruct(Offer calldata offer) internal pure returns (bytes32) {
+    function offer(OfferWords memory words) internal pure returns (bytes32) {
         uint256 start;
         assembly ("memory-safe") {
-            start := offer
+            start := words
         }
-        return _orderStruct(OFFER_TYPEHASH, start, OFFER_BYTES, OFFER_RESOURCES);
+        return _order(OFFER_TYPEHASH, start, OFFER_BYTES, OFFER_RESOURCES);
     }
 
-    function job(JobSpec calldata spec) internal pure returns (bytes32 hash) {
+    function job(JobSpec memory words) internal pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            hash := keccak256(words, JOB_BYTES)
+        }
+    }
+
+    /// @dev The id of a deal in memory, where it lies as its ABI encoding.
+    function dealId(bytes32 domain, Deal memory words) internal pure returns (bytes32 hash) {
         assembly ("memory-safe") {
             let free := mload(0x40)
-            calldatacopy(free, spec, JOB_BYTES)
-            hash := keccak256(free, JOB_BYTES)
-        }
-    }
-
-    function dealId(bytes32 domainSeparator, Deal calldata deal) internal pure returns (bytes32) {
-        uint256 start;
-        assembly ("memory-safe") {
-            start := deal
-        }
-        return _prefixed(domainSeparator, start, DEAL_BYTES);
-    }
-
-    /// @dev The same of a deal in memory, which lies there as its ABI encoding.
-    function dealIdOf(bytes32 domainSeparator, Deal memory deal) internal pure returns (bytes32 hash) {
-        assembly ("memory-safe") {
-            let free := mload(0x40)
-            mstore(free, domainSeparator)
-            mcopy(add(free, 0x20), deal, DEAL_BYTES)
+            mstore(free, domain)
+            mcopy(add(free, 0x20), words, DEAL_BYTES)
             hash := keccak256(free, add(0x20, DEAL_BYTES))
         }
     }
 
-    function claim(bytes32 id, Claim memory claim_) internal pure returns (bytes32) {
+    /// @dev Hashes the claim as it stands in calldata.
+    function claim(bytes32 id, Claim calldata claim_) internal pure returns (bytes32 hash) {
+        bytes32 domain = CLAIM_DOMAIN;
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, domain)
+            mstore(add(free, 0x20), id)
+            calldatacopy(add(free, 0x40), claim_, 0x60)
+            hash := keccak256(free, 0xa0)
+        }
+    }
+
+    /// @dev Hashes a claim in memory.
+    function claimOf(bytes32 id, Claim memory claim_) internal pure returns (bytes32) {
         return keccak256(abi.encode(CLAIM_DOMAIN, id, claim_));
     }
 
@@ -108,31 +110,24 @@ library Hashing {
     }
 
     /// @dev EIP-712 hashes an order of `length` bytes with its resources replaced by their own hash.
-    function _orderStruct(bytes32 typeHash, uint256 start, uint256 length, uint256 resources)
+    function _order(bytes32 typeHash, uint256 start, uint256 length, uint256 resources)
         private
         pure
         returns (bytes32 hash)
     {
-        bytes32 resourcesHash = _prefixed(RESOURCES_TYPEHASH, start + resources, RESOURCES_BYTES);
+        bytes32 resourcesTypeHash = RESOURCES_TYPEHASH;
         assembly ("memory-safe") {
             let free := mload(0x40)
+            mstore(free, resourcesTypeHash)
+            mcopy(add(free, 0x20), add(start, resources), RESOURCES_BYTES)
+            let resourcesHash := keccak256(free, add(RESOURCES_BYTES, 0x20))
             let nested := add(add(free, 0x20), resources)
             let behind := add(resources, RESOURCES_BYTES)
             mstore(free, typeHash)
-            calldatacopy(add(free, 0x20), start, resources)
+            mcopy(add(free, 0x20), start, resources)
             mstore(nested, resourcesHash)
-            calldatacopy(add(nested, 0x20), add(start, behind), sub(length, behind))
+            mcopy(add(nested, 0x20), add(start, behind), sub(length, behind))
             hash := keccak256(free, sub(add(length, 0x40), RESOURCES_BYTES))
-        }
-    }
-
-    /// @dev keccak256 of a word and `length` bytes of calldata at `start`.
-    function _prefixed(bytes32 prefix, uint256 start, uint256 length) private pure returns (bytes32 hash) {
-        assembly ("memory-safe") {
-            let free := mload(0x40)
-            mstore(free, prefix)
-            calldatacopy(add(free, 0x20), start, length)
-            hash := keccak256(free, add(length, 0x20))
         }
     }
 }

@@ -3,91 +3,116 @@ pragma solidity ^0.8.28;
 
 import {IOpening} from "../interfaces/IOpening.sol";
 import {DealStatus, OpenCall} from "../types/Calls.sol";
-import {Bid, Deal, JobSpec, Offer, Resources} from "../types/Orders.sol";
+import {Deal, JobSpec} from "../types/Orders.sol";
 import {Acceptance} from "./Acceptance.sol";
-import {DealWord, DealWords} from "./DealWord.sol";
+import {DealWords} from "./DealWord.sol";
 import {Deals} from "./Deals.sol";
 import {Hashing} from "./Hashing.sol";
+import {BidWords, OfferWords, OrderWords} from "./OrderWords.sol";
 import {Refusal} from "./Refusal.sol";
 
 /// @title A match becomes a deal
 abstract contract Opening is Deals, IOpening {
+    /// @dev A match, and the deal that it becomes.
+    struct Match {
+        BidWords bid;
+        OfferWords offer;
+        JobSpec job;
+        Deal deal;
+    }
+
     /// @inheritdoc IOpening
     function open(OpenCall calldata call) external nonReentrantView returns (bytes32 dealId) {
+        Match memory m;
         bytes4 refusal;
-        (refusal, dealId,) = _open(call);
+        (refusal, dealId) = _open(call, m);
         Refusal.orRevert(refusal);
     }
 
     /// @inheritdoc IOpening
     function openMany(OpenCall[] calldata calls) external nonReentrantView returns (bytes32[] memory dealIds) {
+        Match memory m;
         dealIds = new bytes32[](calls.length);
         for (uint256 i = 0; i < calls.length; ++i) {
-            (bytes4 refusal, bytes32 dealId, bytes32 bidHash) = _open(calls[i]);
-            if (refusal != Refusal.NONE) emit OpenSkipped(i, bidHash, refusal);
+            (bytes4 refusal, bytes32 dealId) = _open(calls[i], m);
+            if (refusal != Refusal.NONE) emit OpenSkipped(i, m.deal.bidHash, refusal);
             dealIds[i] = dealId;
         }
     }
 
     /// @inheritdoc IOpening
-    function reopen(OpenCall calldata call, Deal calldata failed) external nonReentrantView returns (bytes32 dealId) {
-        bytes32 failedId = hashDeal(failed);
-        DealWord word = _wordOf(failed);
-        bytes32 bidHash = _bidHash(call.bid);
-        if (!word.isBound(DealStatus.Failed, failedId) || failed.bidHash != bidHash) revert NotReopenable();
+    function reopen(OpenCall calldata call, Deal calldata failedTerms)
+        external
+        nonReentrantView
+        returns (bytes32 dealId)
+    {
+        Deal memory failed;
+        bytes32 failedId = _load(failed, failedTerms);
+        Cell storage cell = _cell(failed);
+        Match memory m;
+        bytes32 bidHash = _loadBid(call, m);
+        if (!cell.word.isBound(DealStatus.Failed, failedId) || failed.bidHash != bidHash) revert NotReopenable();
         if (block.timestamp <= failed.openedAt) revert ReopenTooEarly();
-        uint256 retaken = word.clock();
+        uint256 retaken = cell.word.clock();
         uint256 left = failed.taskCount - retaken;
-        if (call.count > left) revert CountOutOfRange();
+        uint256 count = call.count;
+        if (count > left) revert CountOutOfRange();
 
-        Deal memory deal;
-        deal.firstTask = uint32(failed.firstTask + retaken);
-        Refusal.orRevert(_agree(call, bidHash, _bitsOf(call.bid.buyer, call.bid.salt), deal));
-        if (call.count == left) _vacate(failed);
-        else _setWord(failed, DealWords.failed(failedId, retaken + call.count));
-        dealId = _start(deal);
+        Refusal.orRevert(_agree(call, m, failed.firstTask + retaken, count, _bitsOf(m.bid.buyer, m.bid.salt)));
+        if (count == left) _vacate(failed);
+        else cell.word = DealWords.failed(failedId, retaken + count);
+        dealId = _start(m.deal);
         emit DealReopened(failedId, dealId);
     }
 
-    function _open(OpenCall calldata call) private returns (bytes4 refusal, bytes32 dealId, bytes32 bidHash) {
-        Bid calldata bid = call.bid;
-        bidHash = _bidHash(bid);
+    function _open(OpenCall calldata call, Match memory m) private returns (bytes4 refusal, bytes32 dealId) {
+        bytes32 bidHash = _loadBid(call, m);
+        BidWords memory bid = m.bid;
+        uint256 count = call.count;
         uint256 bits = _bitsOf(bid.buyer, bid.salt);
         uint256 first;
-        (refusal, first) = _nextTask(bid, bidHash, bits, call.count);
-        if (refusal != Refusal.NONE) return (refusal, 0, bidHash);
-        Deal memory deal;
-        deal.firstTask = uint32(first);
-        refusal = _agree(call, bidHash, bits, deal);
-        if (refusal != Refusal.NONE) return (refusal, 0, bidHash);
-        _takeTasks(bid, bidHash, first, call.count);
-        if (first == 0) _post(call.job, deal.jobHash, bidHash);
-        dealId = _start(deal);
+        (refusal, first) = _nextTask(bid, bidHash, bits, count);
+        if (refusal != Refusal.NONE) return (refusal, 0);
+        refusal = _agree(call, m, first, count, bits);
+        if (refusal != Refusal.NONE) return (refusal, 0);
+        _takeTasks(bid, bidHash, first, count);
+        if (first == 0) _post(m.job, bid.jobHash, bidHash);
+        dealId = _start(m.deal);
+    }
+
+    /// @dev Copies the bid, and returns its hash.
+    function _loadBid(OpenCall calldata call, Match memory m) private view returns (bytes32 bidHash) {
+        OrderWords.load(m.bid, call.bid);
+        bidHash = _digest(Hashing.bid(m.bid));
+        m.deal.bidHash = bidHash;
     }
 
     /// @dev Refuses a match, or completes the deal's terms, takes a slot and locks the money.
-    function _agree(OpenCall calldata call, bytes32 bidHash, uint256 bits, Deal memory deal)
+    function _agree(OpenCall calldata call, Match memory m, uint256 first, uint256 count, uint256 bits)
         private
         returns (bytes4 refusal)
     {
-        Bid calldata bid = call.bid;
-        Offer calldata offer = call.offer;
-        refusal = Acceptance.agree(bid, offer, call.job, call.count, deal);
+        (BidWords memory bid, OfferWords memory offer, JobSpec memory job, Deal memory deal) =
+            (m.bid, m.offer, m.job, m.deal);
+        OrderWords.load(offer, call.offer);
+        OrderWords.load(job, call.job);
+        refusal = Acceptance.agree(bid, offer, job, count, deal);
         if (refusal != Refusal.NONE) return refusal;
-        if (Hashing.job(call.job) != bid.jobHash) return JobMismatch.selector;
-        _fill(bid, offer, bidHash, deal);
-        if (_isBarred(bidHash, bits, deal.provider)) return ProviderBarred.selector;
-        refusal = _bidLive(bid, bidHash, bits, call.bidSignature);
+        if (Hashing.job(job) != bid.jobHash) return JobMismatch.selector;
+        bytes32 offerHash = _digest(Hashing.offer(offer));
+        deal.offerHash = offerHash;
+        deal.firstTask = uint32(first);
+        _fill(bid, offer, deal);
+        if (_isBarred(deal.bidHash, bits, offer.provider)) return ProviderBarred.selector;
+        refusal = _bidLive(bid, deal.bidHash, bits, call.bidSignature);
         if (refusal != Refusal.NONE) return refusal;
-        refusal = _offerLive(offer, deal.offerHash, call.offerSignature);
+        refusal = _offerLive(offer, offerHash, call.offerSignature);
         if (refusal != Refusal.NONE) return refusal;
         return _lock(deal, offer.slots);
     }
 
     /// @dev The terms that are copied from the orders.
-    function _fill(Bid calldata bid, Offer calldata offer, bytes32 bidHash, Deal memory deal) private view {
-        deal.bidHash = bidHash;
-        deal.offerHash = _offerHash(offer);
+    function _fill(BidWords memory bid, OfferWords memory offer, Deal memory deal) private view {
         deal.jobHash = bid.jobHash;
         deal.buyer = bid.buyer;
         deal.provider = offer.provider;
@@ -95,14 +120,14 @@ abstract contract Opening is Deals, IOpening {
         deal.capacityId = offer.capacityId;
         deal.buyerTip = bid.tip;
         deal.providerTip = offer.tip;
-        deal.openedAt = uint64(block.timestamp);
         unchecked {
+            // Sums of numbers below 2^64.
+            deal.openedAt = uint64(block.timestamp);
             deal.deadline = uint64(block.timestamp + bid.queueTimeout + bid.executionTimeout);
         }
         deal.bidSalt = bid.salt;
-        Resources calldata reserved = bid.resources;
-        deal.resources = uint256(reserved.memoryMib) | uint256(reserved.diskMib) << 32
-            | uint256(reserved.egressMib) << 64 | uint256(offer.region) << 128;
+        deal.resources = uint256(bid.memoryMib) | uint256(bid.diskMib) << 32 | uint256(bid.egressMib) << 64
+            | uint256(offer.region) << 128;
     }
 
     /// @dev Refuses, changing nothing, or takes a slot and what both sides lock.
@@ -138,8 +163,8 @@ abstract contract Opening is Deals, IOpening {
 
     /// @dev Stores and logs the deal, and pays the sender its tip.
     function _start(Deal memory deal) private returns (bytes32 dealId) {
-        dealId = Hashing.dealIdOf(_domain(), deal);
-        _store(deal, DealWords.opened(dealId));
+        dealId = Hashing.dealId(_domain(), deal);
+        _cell(deal).word = DealWords.opened(dealId);
         _credit(msg.sender, deal.token, deal.buyerTip);
         // emit DealOpened(dealId, deal.buyer, deal.provider, deal): the structure lies in memory as
         // its ABI encoding.
@@ -151,14 +176,12 @@ abstract contract Opening is Deals, IOpening {
         }
     }
 
-    /// @dev emit JobPosted(jobHash, bidHash, job): the structure lies in calldata as its ABI encoding.
-    function _post(JobSpec calldata job, bytes32 jobHash, bytes32 bidHash) private {
+    /// @dev emit JobPosted(jobHash, bidHash, job): the structure lies in memory as its ABI encoding.
+    function _post(JobSpec memory job, bytes32 jobHash, bytes32 bidHash) private {
         bytes32 topic = JobPosted.selector;
         uint256 length = Hashing.JOB_BYTES;
         assembly ("memory-safe") {
-            let free := mload(0x40)
-            calldatacopy(free, job, length)
-            log3(free, length, topic, jobHash, bidHash)
+            log3(job, length, topic, jobHash, bidHash)
         }
     }
 }

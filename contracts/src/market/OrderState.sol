@@ -2,9 +2,8 @@
 pragma solidity ^0.8.28;
 
 import {IOpening} from "../interfaces/IOpening.sol";
-import {Bid, Offer} from "../types/Orders.sol";
 import {Domain} from "./Domain.sol";
-import {Hashing} from "./Hashing.sol";
+import {BidWords, OfferWords} from "./OrderWords.sol";
 import {Refusal} from "./Refusal.sol";
 import {Signatures} from "./Signatures.sol";
 
@@ -24,16 +23,8 @@ abstract contract OrderState is Domain {
     /// Providers that cancelled a deal of a bid.
     mapping(bytes32 bidHash => mapping(address provider => bool)) internal _barred;
 
-    function _bidHash(Bid calldata bid) internal view returns (bytes32) {
-        return _digest(Hashing.bidStruct(bid));
-    }
-
-    function _offerHash(Offer calldata offer) internal view returns (bytes32) {
-        return _digest(Hashing.offerStruct(offer));
-    }
-
     /// @dev Whether a bid may still open deals: signed, not expired, not cancelled.
-    function _bidLive(Bid calldata bid, bytes32 bidHash, uint256 bits, bytes calldata signature) internal returns (bytes4) {
+    function _bidLive(BidWords memory bid, bytes32 bidHash, uint256 bits, bytes calldata signature) internal returns (bytes4) {
         if (block.timestamp > bid.expiry) return IOpening.BidExpired.selector;
         if (_counter[bid.buyer] != bid.counter || bits & CANCELLED != 0) {
             return IOpening.BidCancelled.selector;
@@ -42,7 +33,7 @@ abstract contract OrderState is Domain {
     }
 
     /// @dev Whether an offer may still open deals: signed, not expired, not cancelled.
-    function _offerLive(Offer calldata offer, bytes32 offerHash, bytes calldata signature) internal returns (bytes4) {
+    function _offerLive(OfferWords memory offer, bytes32 offerHash, bytes calldata signature) internal returns (bytes4) {
         if (block.timestamp > offer.expiry) return IOpening.OfferExpired.selector;
         if (_counter[offer.provider] != offer.counter || _bitsOf(offer.provider, offer.salt) & CANCELLED != 0) {
             return IOpening.OfferCancelled.selector;
@@ -51,7 +42,7 @@ abstract contract OrderState is Domain {
     }
 
     /// @dev The first of the next `count` tasks of a bid, unless they are taken.
-    function _nextTask(Bid calldata bid, bytes32 bidHash, uint256 bits, uint256 count)
+    function _nextTask(BidWords memory bid, bytes32 bidHash, uint256 bits, uint256 count)
         internal
         view
         returns (bytes4 refusal, uint256 first)
@@ -68,7 +59,7 @@ abstract contract OrderState is Domain {
     }
 
     /// @dev Hands out the tasks that `_nextTask` found.
-    function _takeTasks(Bid calldata bid, bytes32 bidHash, uint256 first, uint256 count) internal {
+    function _takeTasks(BidWords memory bid, bytes32 bidHash, uint256 first, uint256 count) internal {
         if (first == 0) _setBits(bid.buyer, bid.salt, count == bid.tasks ? TAKEN : PARTLY);
         unchecked {
             if (count != bid.tasks) _taken[bidHash] = first + count;

@@ -4,6 +4,8 @@ pragma solidity ^0.8.28;
 import {IOrders} from "../interfaces/IOrders.sol";
 import {Bid, Offer} from "../types/Orders.sol";
 import {Deals} from "./Deals.sol";
+import {Hashing} from "./Hashing.sol";
+import {BidWords, OfferWords, OrderWords} from "./OrderWords.sol";
 
 /// @title Signed orders: identity, cancellation, how much of a bid is taken
 abstract contract Orders is Deals, IOrders {
@@ -51,11 +53,15 @@ abstract contract Orders is Deals, IOrders {
 
     /// @inheritdoc IOrders
     function hashBid(Bid calldata bid) external view returns (bytes32) {
-        return _bidHash(bid);
+        BidWords memory words;
+        OrderWords.load(words, bid);
+        return _digest(Hashing.bid(words));
     }
 
     /// @inheritdoc IOrders
     function hashOffer(Offer calldata offer) external view returns (bytes32) {
-        return _offerHash(offer);
+        OfferWords memory words;
+        OrderWords.load(words, offer);
+        return _digest(Hashing.offer(words));
     }
 }

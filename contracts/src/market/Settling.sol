@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {ISettling} from "../interfaces/ISettling.sol";
-import {Failure, Settlement} from "../types/Calls.sol";
+import {DealStatus, Failure, Settlement} from "../types/Calls.sol";
 import {Claim, Deal} from "../types/Orders.sol";
 import {DealWord, DealWords} from "./DealWord.sol";
 import {Deals} from "./Deals.sol";
@@ -14,58 +14,64 @@ import {Signatures} from "./Signatures.sol";
 /// @title A deal ends: paid, or failed by its deadline
 abstract contract Settling is Deals, ISettling {
     /// @inheritdoc ISettling
-    function accept(Deal calldata deal, Claim calldata claim_, bytes calldata signature) external nonReentrantView {
-        Refusal.orRevert(_accept(deal, hashDeal(deal), claim_, signature));
+    function accept(Deal calldata terms, Claim calldata claim_, bytes calldata signature) external nonReentrantView {
+        Deal memory deal;
+        Refusal.orRevert(_accept(deal, _load(deal, terms), claim_, signature));
     }
 
     /// @inheritdoc ISettling
-    function finalise(Deal calldata deal, Claim calldata claim_) external nonReentrantView {
-        Refusal.orRevert(_finalise(deal, hashDeal(deal), claim_));
+    function finalise(Deal calldata terms, Claim calldata claim_) external nonReentrantView {
+        Deal memory deal;
+        Refusal.orRevert(_finalise(deal, _load(deal, terms), claim_));
     }
 
     /// @inheritdoc ISettling
     function settleMany(Settlement[] calldata settlements) external nonReentrantView {
+        Deal memory deal;
         for (uint256 i = 0; i < settlements.length; ++i) {
             Settlement calldata item = settlements[i];
-            bytes32 dealId = hashDeal(item.deal);
+            bytes32 dealId = _load(deal, item.deal);
             if (item.acceptSignature.length != 0) {
-                bytes4 refusal = _accept(item.deal, dealId, item.claim, item.acceptSignature);
+                bytes4 refusal = _accept(deal, dealId, item.claim, item.acceptSignature);
                 if (refusal != Refusal.NONE) emit SettlementSkipped(i, dealId, refusal);
             }
             if (item.finalise) {
-                bytes4 refusal = _finalise(item.deal, dealId, item.claim);
+                bytes4 refusal = _finalise(deal, dealId, item.claim);
                 if (refusal != Refusal.NONE) emit SettlementSkipped(i, dealId, refusal);
             }
         }
     }
 
     /// @inheritdoc ISettling
-    function timeout(Deal calldata deal) external nonReentrantView {
-        bytes32 dealId = hashDeal(deal);
-        Refusal.orRevert(_openDeal(deal, dealId));
+    function timeout(Deal calldata terms) external nonReentrantView {
+        Deal memory deal;
+        (bytes32 dealId, Cell storage cell) = _loadOpen(deal, terms);
         if (block.timestamp <= deal.deadline) revert DeadlineNotPassed();
-        _leaveSlot(deal, DealWords.failed(dealId, 0));
+        cell.word = DealWords.failed(dealId, 0);
+        _leave(deal);
         _fail(deal, dealId, Failure.Timeout, false, 0, 0, msg.sender);
     }
 
-    function _accept(Deal calldata deal, bytes32 dealId, Claim calldata claim_, bytes calldata signature)
+    function _accept(Deal memory deal, bytes32 dealId, Claim calldata claim_, bytes calldata signature)
         private
         returns (bytes4)
     {
-        (bytes4 refusal, DealWord word, bytes32 claimHash) = _claimedDeal(deal, dealId, claim_);
-        if (refusal != Refusal.NONE) return refusal;
+        Cell storage cell = _cell(deal);
+        DealWord word = cell.word;
+        bytes32 claimHash = Hashing.claim(dealId, claim_);
+        if (!word.isBound(DealStatus.Claimed, claimHash)) return ClaimNotHeld.selector;
         if (word.has(DealWords.ACCEPTED)) return AlreadyAccepted.selector;
         bytes32 digest = _digest(Hashing.acceptStruct(dealId, claimHash));
         if (!Signatures.isValid(deal.buyer, digest, signature)) return AcceptSignatureInvalid.selector;
-        _setWord(deal, word.with(DealWords.ACCEPTED));
-        _payProvider(deal, _releasePrice(deal, claim_));
+        cell.word = word.with(DealWords.ACCEPTED);
+        _payProvider(deal, _releasePrice(deal, claim_.price));
         emit DealPaid(dealId, deal.token, deal.resources, claim_.cycles, claim_.price, false);
         return Refusal.NONE;
     }
 
-    function _finalise(Deal calldata deal, bytes32 dealId, Claim calldata claim_) private returns (bytes4) {
-        (bytes4 refusal, DealWord word,) = _claimedDeal(deal, dealId, claim_);
-        if (refusal != Refusal.NONE) return refusal;
+    function _finalise(Deal memory deal, bytes32 dealId, Claim calldata claim_) private returns (bytes4) {
+        DealWord word = _cell(deal).word;
+        if (!word.isBound(DealStatus.Claimed, Hashing.claim(dealId, claim_))) return ClaimNotHeld.selector;
         if (word.has(DealWords.CHALLENGED)) return ChallengeOpen.selector;
         if (word.has(DealWords.DEMANDED)) return DemandOpen.selector;
         if (_inChallengeWindow(word)) return ChallengeWindowOpen.selector;
@@ -75,24 +81,28 @@ abstract contract Settling is Deals, ISettling {
             _payProvider(deal, deal.collateral);
             emit DealFinalised(dealId);
         } else {
-            _payProvider(deal, _releasePrice(deal, claim_) + deal.collateral);
+            unchecked {
+                // Proceeds and collateral below 2^128.
+                _payProvider(deal, _releasePrice(deal, claim_.price) + deal.collateral);
+            }
             emit DealPaid(dealId, deal.token, deal.resources, claim_.cycles, claim_.price, true);
         }
         return Refusal.NONE;
     }
 
     /// @dev Gives the buyer what the price leaves of its reserve, and the fee to its collector;
-    /// returns the provider's proceeds.
-    function _releasePrice(Deal calldata deal, Claim calldata claim_) private returns (uint256 proceeds) {
-        uint256 price = claim_.price;
+    /// returns the provider's proceeds. A price is at most its deal's escrow.
+    function _releasePrice(Deal memory deal, uint256 price) private returns (uint256 proceeds) {
         uint256 fee = Money.share(price, FEE_BPS);
-        _credit(deal.buyer, deal.token, uint256(deal.escrow) - price + deal.buyerTip);
-        _credit(FEE_COLLECTOR, deal.token, fee);
-        return price - fee;
+        unchecked {
+            _credit(deal.buyer, deal.token, uint256(deal.escrow) - price + deal.buyerTip);
+            _credit(FEE_COLLECTOR, deal.token, fee);
+            return price - fee;
+        }
     }
 
     /// @dev Credits the provider; a sender that is somebody else gets its tip out of the amount.
-    function _payProvider(Deal calldata deal, uint256 amount) private {
+    function _payProvider(Deal memory deal, uint256 amount) private {
         if (msg.sender != deal.provider) {
             uint256 tip = deal.providerTip < amount ? deal.providerTip : amount;
             _credit(msg.sender, deal.token, tip);

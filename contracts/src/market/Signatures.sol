@@ -22,14 +22,18 @@ library Signatures {
         bytes32 s;
         uint8 v;
         if (signature.length == 65) {
-            r = bytes32(signature[0:32]);
-            s = bytes32(signature[32:64]);
-            v = uint8(signature[64]);
+            assembly ("memory-safe") {
+                r := calldataload(signature.offset)
+                s := calldataload(add(signature.offset, 0x20))
+                v := byte(0, calldataload(add(signature.offset, 0x40)))
+            }
         } else if (signature.length == 64) {
-            r = bytes32(signature[0:32]);
-            bytes32 vs = bytes32(signature[32:64]);
-            s = vs & bytes32(uint256(type(int256).max));
-            v = uint8(uint256(vs) >> 255) + 27;
+            assembly ("memory-safe") {
+                r := calldataload(signature.offset)
+                s := calldataload(add(signature.offset, 0x20))
+                v := add(shr(255, s), 27)
+                s := shr(1, shl(1, s))
+            }
         } else {
             return address(0);
         }

@@ -201,7 +201,7 @@ abstract contract MarketTest is Test {
 
     function _acceptSignature(Deal memory deal, Claim memory made) internal view returns (bytes memory) {
         bytes32 dealId = market.hashDeal(deal);
-        return _signature(BUYER_KEY, _digest(Hashing.acceptStruct(dealId, Hashing.claim(dealId, made))));
+        return _signature(BUYER_KEY, _digest(Hashing.acceptStruct(dealId, Hashing.claimOf(dealId, made))));
     }
 
     function _digest(bytes32 structHash) internal view returns (bytes32) {

@@ -8,7 +8,7 @@ abstract contract Test {
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
     error Differs(string what, uint256 got, uint256 expected);
-    error Exceeds(string what, uint256 got, uint256 bound);
+    error Exceeds(string what, uint256 got, uint256 limit);
     error NotTrue(string what);
 
     function assertEq(uint256 got, uint256 expected, string memory what) internal pure {
@@ -23,8 +23,8 @@ abstract contract Test {
         assertEq(uint256(got), uint256(expected), what);
     }
 
-    function assertAtMost(uint256 got, uint256 bound, string memory what) internal pure {
-        if (got > bound) revert Exceeds(what, got, bound);
+    function assertAtMost(uint256 got, uint256 limit, string memory what) internal pure {
+        if (got > limit) revert Exceeds(what, got, limit);
     }
 
     function assertTrue(bool value, string memory what) internal pure {

@@ -1,0 +1,29 @@
+#!/usr/bin/env node
+// Measures the gas of the market's calls, each as a transaction of its own, and writes the figures
+// to gas/snapshot.json. `--check` compares instead and fails on a difference. The bars of the design
+// are asserted in test/Gas.t.sol itself.
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { forge, root } from "./forge.mjs";
+
+const measured = join(root, "gas/measured.json");
+const snapshot = join(root, "gas/snapshot.json");
+
+rmSync(measured, { force: true });
+const status = forge(["test", "--isolate", "--match-contract", "GasTest"]);
+if (status !== 0) process.exit(status);
+const text = readFileSync(measured, "utf8");
+rmSync(measured);
+
+if (process.argv.includes("--check")) {
+  const [now, then] = [JSON.parse(text), JSON.parse(readFileSync(snapshot, "utf8"))];
+  const changed = [...new Set([...Object.keys(now), ...Object.keys(then)])].filter((what) => now[what] !== then[what]);
+  for (const what of changed) console.error(`${what}: ${then[what] ?? "-"} -> ${now[what] ?? "-"}`);
+  if (changed.length) {
+    console.error("gas changed: run `npm run gas` and say why in the commit");
+    process.exitCode = 1;
+  }
+} else {
+  writeFileSync(snapshot, text);
+  process.stdout.write(text);
+}
