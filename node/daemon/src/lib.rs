@@ -1,1 +1,43 @@
-//! Placeholder.
+//! The node's daemon: where orders, chain, peers and workers meet.
+//!
+//! Stages of a job served here: all of them, by connecting the parts that do the work.
+//!
+//! ```text
+//! config, secret ──> start ──┬── follow   blocks ──────────┐
+//!                            ├── ingest   orders of peers ─┤ facts
+//!                            ├── deals    peers' questions ┼──────> core: state::State::apply
+//!                            ├── api      HTTP ────────────┘              │ what is wanted
+//!                            └── activities <─────────────────────────────┘
+//!                                  ├─ chain     open, claim, settle, time out
+//!                                  ├─ inputs    manifest, program, archives
+//!                                  └─ run       workers
+//! ```
+//!
+//! The rules are elsewhere: a decision that two nodes must make alike lives in `outcry_protocol` or
+//! `outcry_verifier`. This crate decides only what concerns one node: which matches of its own it
+//! keeps, when it sends, whom it answers. [`state`] is pure; everything else is thin around it.
+
+pub mod activities;
+pub mod api;
+pub mod chain;
+pub mod config;
+pub mod core;
+pub mod deals;
+pub mod follow;
+pub mod ingest;
+pub mod inputs;
+mod log;
+pub mod metrics;
+pub mod node;
+pub mod run;
+pub mod schedule;
+pub mod secret;
+pub mod start;
+pub mod state;
+pub mod stop;
+
+pub use config::{Config, ConfigError};
+/// The registry of error codes.
+pub use outcry_protocol::codes;
+pub use log::install as install_log;
+pub use start::{Running, StartError, start};

@@ -1,0 +1,385 @@
+//! Carries out what the state wants: one function per activity, each ending in facts.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use alloy::primitives::B256;
+use outcry_net::{DealRequest, DealResponse, PeerKey};
+use outcry_protocol::claim::{ClaimError, encode_tasks};
+use outcry_protocol::merkle;
+use outcry_protocol::status::{Outcome, Status};
+use outcry_protocol::types::JobSpec;
+use outcry_protocol::wire::Message;
+use outcry_store::StoreError;
+
+use crate::chain::ChainProblem;
+use crate::deals::progress_of;
+use crate::inputs::InputProblem;
+use crate::node::{Node, OrderProblem};
+use crate::run::RunProblem;
+use crate::schedule::Schedule;
+use crate::state::deal::DealRecord;
+use crate::state::gateway::Report;
+use crate::state::provider::TaskResult;
+use crate::state::verifier::{Finding, compare};
+use crate::state::{Activity, Fact, State, provider};
+
+/// Most claims settled in one transaction: the batch size of the gas bars.
+const SETTLEMENTS_MAX: usize = 32;
+/// Part of the admission window, in thirds, within which inputs must have come; the rest is for
+/// cancelling.
+const FETCH_THIRDS: u64 = 2;
+
+/// Why an activity ended without its effect. It is repeated while it is wanted.
+#[derive(Debug, thiserror::Error)]
+pub enum ActivityProblem {
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] ChainProblem),
+    /// An own order.
+    #[error(transparent)]
+    Order(#[from] OrderProblem),
+    /// The tasks.
+    #[error(transparent)]
+    Run(#[from] RunProblem),
+    /// The disk. The node must stop: the state is ahead of it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The peer.
+    #[error(transparent)]
+    Peer(#[from] outcry_net::NetError),
+    /// The claim.
+    #[error("[D-004] {0}")]
+    Claim(#[from] ClaimError),
+    /// What the other party sent is not what the chain says.
+    #[error("[D-007] {0}")]
+    Mismatch(String),
+    /// The other party said no.
+    #[error("[N-002] the peer refused: [{code}] {message}")]
+    RefusedByPeer {
+        /// Its code.
+        code: String,
+        /// Its words.
+        message: String,
+    },
+    /// The state moved on while this was starting.
+    #[error("no longer wanted")]
+    Stale,
+}
+
+/// Starts what is wanted, whenever the state changes, until the node stops.
+pub async fn carry_out(node: Arc<Node>) {
+    let mut changed = node.changed();
+    loop {
+        let (wanted, block) = node.read(|state| (state.wanted(), state.head.number));
+        for (activity, attempt) in lock(&node.schedule).start(wanted, block) {
+            node.metrics.activities.inc();
+            let node = Arc::clone(&node);
+            tokio::spawn(async move {
+                let result = perform(&node, activity, attempt).await;
+                let block = node.read(|state| state.head.number);
+                match &result {
+                    Ok(()) => tracing::debug!(?activity, "done"),
+                    Err(ActivityProblem::Stale) => {}
+                    Err(ActivityProblem::Store(error) | ActivityProblem::Order(OrderProblem::Store(error))) => {
+                        tracing::error!(%error, "the store failed; stopping, because nothing more would be remembered");
+                        node.stop.cancel();
+                    }
+                    Err(problem) => {
+                        node.metrics.failures.inc();
+                        tracing::warn!(?activity, %problem, "trying again later");
+                    }
+                }
+                lock(&node.schedule).ended(activity, result.is_ok(), block);
+                node.core.notify();
+            });
+        }
+        tokio::select! {
+            change = changed.changed() => if change.is_err() { return },
+            () = node.stop.cancelled() => return,
+        }
+    }
+}
+
+fn lock(schedule: &Mutex<Schedule>) -> MutexGuard<'_, Schedule> {
+    schedule.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn perform(node: &Arc<Node>, activity: Activity, attempt: u64) -> Result<(), ActivityProblem> {
+    match activity {
+        Activity::Offer => offer(node).await,
+        Activity::Open(reservation) => open(node, reservation).await,
+        Activity::Run(deal) => {
+            let result = run(node, deal).await;
+            node.core.set_report(deal, None);
+            result
+        }
+        Activity::CancelAdmission(deal) => {
+            let (deal, windows) = node.read(|state| (record(state, deal), state.windows));
+            let deal = deal?;
+            node.chain.cancel_admission(&deal, deal.terms.openedAt + windows.admission_s).await?;
+            Ok(())
+        }
+        Activity::Claim(deal) => claim(node, deal, attempt).await,
+        Activity::Settle => settle(node, attempt).await,
+        Activity::AskProgress(deal) => ask_progress(node, deal).await,
+        Activity::FetchResults(deal) => fetch_results(node, deal).await,
+        Activity::Deliver(deal) => deliver(node, deal).await,
+        Activity::SettleForBuyer(deal) => settle_for_buyer(node, deal, attempt).await,
+        Activity::Timeout(deal) => {
+            let deal = node.read(|state| record(state, deal))?;
+            node.chain.timeout(&deal, attempt).await?;
+            Ok(())
+        }
+        Activity::Verify(deal) => verify(node, deal).await,
+    }
+}
+
+fn record(state: &State, deal: B256) -> Result<DealRecord, ActivityProblem> {
+    state.deals.get(&deal).cloned().ok_or(ActivityProblem::Stale)
+}
+
+/// A deal and its job.
+fn deal_and_job(node: &Node, deal: B256) -> Result<(DealRecord, JobSpec), ActivityProblem> {
+    node.read(|state| {
+        let deal = record(state, deal)?;
+        let job = state.job_of(&deal).cloned().ok_or(ActivityProblem::Stale)?;
+        Ok((deal, job))
+    })
+}
+
+async fn offer(node: &Arc<Node>) -> Result<(), ActivityProblem> {
+    let signed = node.sign_offer().await?;
+    node.admit(Fact::Offered(signed.clone())).await?;
+    node.gossip(Message::Offer(signed)).await;
+    Ok(())
+}
+
+async fn open(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
+    let (reservation, failed, now) = node.read(|state| {
+        let reservation = state.reservations.get(&id).cloned().ok_or(ActivityProblem::Stale)?;
+        let failed = reservation.failed.map(|failed| record(state, failed)).transpose()?;
+        Ok::<_, ActivityProblem>((reservation, failed, state.head.at))
+    })?;
+    let fact = if now > reservation.not_after && !node.chain.knows_opening(&reservation)? {
+        Fact::OpenRefused { reservation: id, reason: "the match is stale".into() }
+    } else {
+        match node.chain.open(&reservation, failed.as_ref()).await {
+            Ok(mined) => Fact::OpenMined { reservation: id, block: mined.block_number },
+            Err(ChainProblem::Refused(reason)) => Fact::OpenRefused { reservation: id, reason },
+            Err(other) => return Err(other.into()),
+        }
+    };
+    node.core.apply(fact).await?;
+    Ok(())
+}
+
+/// Runs the tasks of an own deal that have no result yet, one after another.
+async fn run(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
+    let (deal, job) = deal_and_job(node, id)?;
+    let (done, windows) = node.read(|state| {
+        let done = state.works.get(&id).map(|work| work.results.keys().copied().collect::<Vec<_>>());
+        (done.unwrap_or_default(), state.windows)
+    });
+    node.core.set_report(id, Some(Report::Starting));
+    let until_cancel = deal.terms.openedAt + windows.admission_s * FETCH_THIRDS / 3;
+    match run_tasks(node, &deal, &job, &done).await {
+        Ok(()) => Ok(()),
+        Err(ActivityProblem::Run(problem)) => {
+            let is_late = node.read(|state| state.head.at) >= until_cancel;
+            let is_absent = matches!(&problem, RunProblem::Inputs(InputProblem::Unavailable { .. }));
+            if problem.is_the_jobs() || (is_absent && is_late) {
+                node.core.apply(Fact::JobRefused { deal: id, reason: problem.to_string() }).await?;
+            }
+            Err(problem.into())
+        }
+        Err(other) => Err(other),
+    }
+}
+
+async fn run_tasks(node: &Arc<Node>, deal: &DealRecord, job: &JobSpec, done: &[u32]) -> Result<(), ActivityProblem> {
+    let range = provider::tasks_of(deal);
+    let first = deal.terms.firstTask;
+    let inputs = node.fetcher.inputs(job, first..first + deal.terms.taskCount, deal.id).await.map_err(RunProblem::from)?;
+    let left = |node: &Node| Duration::from_secs(deal.terms.deadline.saturating_sub(node.read(|state| state.head.at)).max(1));
+    let mut run = node.engine.start(job, &inputs, left(node)).await?;
+    node.core.set_report(deal.id, Some(Report::Running));
+    for (task, input) in range.zip(&inputs.archives) {
+        if done.contains(&task) {
+            continue;
+        }
+        let (halted, output) = run.task(task, input, left(node)).await.map_err(RunProblem::from)?;
+        keep_output(node, halted.output_hash, &output, job.outputLimit, deal.id).await?;
+        node.metrics.tasks.inc();
+        let result = TaskResult { task, cycles: halted.cycles, outcome: halted.outcome, output: halted.output_hash };
+        node.core.apply(Fact::TaskDone { deal: deal.id, result }).await?;
+        if node.stop.is_cancelled() {
+            return Err(ActivityProblem::Stale);
+        }
+    }
+    Ok(())
+}
+
+/// Moves an output archive into the blob store, where it stays for the deal.
+async fn keep_output(node: &Node, hash: B256, path: &std::path::Path, limit: u64, deal: B256) -> Result<(), ActivityProblem> {
+    let disk = |error| ActivityProblem::Run(RunProblem::Inputs(InputProblem::Disk(error)));
+    let name = blake3::Hash::from_bytes(hash.0);
+    node.blobs().pin(&[name], deal).await.map_err(outcry_net::NetError::from)?;
+    let file = tokio::fs::File::open(path).await.map_err(disk)?;
+    let stored = node.blobs().put(file, limit).await.map_err(outcry_net::NetError::from)?;
+    tokio::fs::remove_file(path).await.map_err(disk)?;
+    if stored.hash == name { Ok(()) } else { Err(ActivityProblem::Mismatch("an output changed on its way to the store".into())) }
+}
+
+async fn claim(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityProblem> {
+    let (deal, results) = node.read(|state| {
+        let work = state.works.get(&id).ok_or(ActivityProblem::Stale)?;
+        let results: Vec<_> = work.results.values().map(TaskResult::claimed).collect();
+        Ok::<_, ActivityProblem>((record(state, id)?, results))
+    })?;
+    node.chain.claim(&deal, encode_tasks(&results)?, attempt).await?;
+    Ok(())
+}
+
+async fn settle(node: &Arc<Node>, attempt: u64) -> Result<(), ActivityProblem> {
+    let mut deals: Vec<_> = node.read(|state| {
+        let ready = state.settleable().into_iter();
+        ready.map(|(deal, accept, finalise)| (deal.clone(), accept, finalise)).collect()
+    });
+    if deals.is_empty() {
+        return Err(ActivityProblem::Stale);
+    }
+    deals.truncate(SETTLEMENTS_MAX);
+    node.chain.settle(&deals, attempt).await?;
+    Ok(())
+}
+
+async fn settle_for_buyer(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityProblem> {
+    let deal = node.read(|state| {
+        let deal = record(state, id)?;
+        let watch = state.jobs.get(&deal.terms.bidHash).and_then(|job| job.watches.get(&id));
+        let acceptance = watch.and_then(|watch| watch.acceptance.as_ref()).ok_or(ActivityProblem::Stale)?;
+        Ok::<_, ActivityProblem>((deal, Some(acceptance.signature.clone()), false))
+    })?;
+    node.chain.settle(&[deal], attempt).await?;
+    Ok(())
+}
+
+fn peer_of(deal: &DealRecord) -> Result<PeerKey, ActivityProblem> {
+    if deal.peer_key.is_zero() {
+        return Err(ActivityProblem::Mismatch("this node never saw the offer and does not know the provider's key".into()));
+    }
+    Ok(PeerKey(deal.peer_key.0))
+}
+
+async fn ask_progress(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
+    let deal = node.read(|state| record(state, id))?;
+    let response = node.fetcher.net.deal(peer_of(&deal)?, DealRequest::Results { deal: id }).await?;
+    if let Some(report) = progress_of(&response) {
+        node.core.apply(Fact::Reported { deal: id, report }).await?;
+    }
+    Ok(())
+}
+
+/// Gets the results of a claim from its provider and holds each against the claim's calldata.
+async fn fetch_results(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
+    let (deal, job) = deal_and_job(node, id)?;
+    let peer = peer_of(&deal)?;
+    let claimed = deal.claim().ok_or(ActivityProblem::Stale)?.task_results();
+    let sent = match node.fetcher.net.deal(peer, DealRequest::Results { deal: id }).await? {
+        DealResponse::Results(results) => results,
+        DealResponse::Refused { code, message } => return Err(ActivityProblem::RefusedByPeer { code, message }),
+        DealResponse::Acknowledged => return Err(ActivityProblem::Mismatch("the peer answered out of turn".into())),
+    };
+    if sent.len() != claimed.len() {
+        return Err(ActivityProblem::Mismatch(format!("the claim has {} tasks, the peer sent {}", claimed.len(), sent.len())));
+    }
+    let mut results = Vec::with_capacity(sent.len());
+    for ((task, claimed), sent) in provider::tasks_of(&deal).zip(claimed).zip(sent) {
+        let mismatch = |what: &str| ActivityProblem::Mismatch(format!("task {task}: {what}"));
+        let status = Status::from_number(sent.status).ok_or_else(|| mismatch("unknown status"))?;
+        let outcome = Outcome {
+            status,
+            exit_code: sent.exit_code,
+            output_root: sent.output_root,
+            output_length: sent.output_length,
+        };
+        let result = TaskResult { task, cycles: sent.cycles, outcome, output: B256::from(*sent.blake3.as_bytes()) };
+        if sent.task != task || result.claimed() != claimed {
+            return Err(mismatch("the result does not lead to the claim"));
+        }
+        let what = format!("the output of task {task}");
+        let limit = job.outputLimit.min(node.fetcher.blob_bytes_max);
+        let output = node.fetcher.fetch(&what, result.output, limit, peer, id).await.map_err(RunProblem::from)?;
+        let root = output_root(output.path.clone(), job.outputLimit).await?;
+        if root != sent.output_root {
+            return Err(mismatch("the output does not lead to its root"));
+        }
+        results.push(result);
+    }
+    node.core.apply(Fact::ResultsFetched { deal: id, results }).await?;
+    Ok(())
+}
+
+/// The keccak root of an output archive, at the depth that its limit fixes.
+async fn output_root(path: std::path::PathBuf, limit: u64) -> Result<B256, ActivityProblem> {
+    let hashing = tokio::task::spawn_blocking(move || {
+        let mut file = std::fs::File::open(path)?;
+        let wrong = |error: merkle::MerkleError| std::io::Error::other(error.to_string());
+        let mut builder = merkle::Builder::new(merkle::depth_for_bytes(limit)).map_err(wrong)?;
+        let mut chunk = vec![0; 1 << 20];
+        loop {
+            match std::io::Read::read(&mut file, &mut chunk)? {
+                0 => return Ok(builder.finish()),
+                count => builder.write(&chunk[..count]).map_err(wrong)?,
+            }
+        }
+    });
+    let disk = |error| ActivityProblem::Run(RunProblem::Inputs(InputProblem::Disk(error)));
+    hashing.await.map_err(|error| disk(std::io::Error::other(error)))?.map_err(disk)
+}
+
+async fn deliver(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
+    let (deal, acceptance) = node.read(|state| {
+        let deal = record(state, id)?;
+        let watch = state.jobs.get(&deal.terms.bidHash).and_then(|job| job.watches.get(&id));
+        let acceptance = watch.and_then(|watch| watch.acceptance.clone()).ok_or(ActivityProblem::Stale)?;
+        Ok::<_, ActivityProblem>((deal, acceptance))
+    })?;
+    let request = DealRequest::Accept {
+        deal: id,
+        claim_hash: acceptance.claim_hash,
+        signature: acceptance.signature.0.clone(),
+    };
+    match node.fetcher.net.deal(peer_of(&deal)?, request).await? {
+        DealResponse::Acknowledged => {
+            node.core.apply(Fact::AcceptDelivered { deal: id }).await?;
+            Ok(())
+        }
+        DealResponse::Refused { code, message } => Err(ActivityProblem::RefusedByPeer { code, message }),
+        DealResponse::Results(_) => Err(ActivityProblem::Mismatch("the peer answered out of turn".into())),
+    }
+}
+
+/// Re-executes a claim and notes what came out.
+async fn verify(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
+    let (deal, job) = deal_and_job(node, id)?;
+    let first = deal.terms.firstTask;
+    let time_max = Duration::from_secs(deal.terms.deadline.saturating_sub(deal.terms.openedAt).max(60));
+    let inputs = node.fetcher.inputs(&job, first..first + deal.terms.taskCount, id).await.map_err(RunProblem::from)?;
+    let mut run = node.engine.start(&job, &inputs, time_max).await?;
+    let mut findings = Vec::with_capacity(inputs.archives.len());
+    for (task, input) in provider::tasks_of(&deal).zip(&inputs.archives) {
+        let (halted, output) = run.task(task, input, time_max).await.map_err(RunProblem::from)?;
+        let _ = tokio::fs::remove_file(output).await;
+        let found = TaskResult { task, cycles: halted.cycles, outcome: halted.outcome, output: halted.output_hash };
+        let finding = compare(&deal, &found);
+        if let Finding::Mismatched { cycles, inner } = finding {
+            tracing::error!(deal = %id, task, cycles, %inner, "a claim is wrong");
+        }
+        findings.push(finding);
+    }
+    node.blobs().unpin(id).await.map_err(outcry_net::NetError::from)?;
+    node.core.apply(Fact::ClaimChecked { deal: id, findings }).await?;
+    Ok(())
+}

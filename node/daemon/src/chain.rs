@@ -1,0 +1,370 @@
+//! The node's way to the market contract: events into observations, views into facts, steps into
+//! intents. What to do is decided elsewhere.
+
+use std::time::Duration;
+
+use alloy::eips::BlockId;
+use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy::providers::DynProvider;
+use alloy::sol_types::SolCall;
+use futures::{StreamExt, TryStreamExt, stream};
+use outcry_chain::{
+    ChainError, ChainEvent, Intent, IntentKind, IntentReport, IntentStatus, MinedTransaction, Outcome, Rpc, Sender,
+    Urgency,
+};
+use outcry_contracts::Market::{self, MarketEvents, MarketInstance};
+use outcry_protocol::book::{Fact, FactKey};
+use outcry_protocol::signature::{self, Verdict};
+use outcry_protocol::{hash, money};
+use outcry_protocol::types::{Bid, Deal};
+use outcry_store::Batch;
+use tokio::sync::broadcast;
+
+use crate::state::capacity::Reservation;
+use crate::state::chain::{Event, Observed};
+use crate::state::deal::{Change, DealRecord, Failure, Place};
+
+/// Longest that one view call may take.
+const CALL_TIME_MAX: Duration = Duration::from_secs(10);
+/// View calls at once.
+const CALLS_AT_ONCE: usize = 16;
+/// Gas that a contract account may use to judge a signature, as in the market.
+const ERC1271_GAS: u64 = 100_000;
+/// What `isValidSignature` answers for a valid one (ERC-1271).
+const ERC1271_MAGIC: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
+
+/// Why the chain did not do or say something.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainProblem {
+    /// The endpoint does not answer, or not with what was asked.
+    #[error("[X-003] {0}")]
+    Call(String),
+    /// The sender or the reader refused.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The contract said no. Asking again changes nothing until the state does.
+    #[error("[X-004] the contract refused: {0}")]
+    Refused(String),
+    /// The node has no account to send from.
+    #[error("[C-002] this node has no account: set `account_key_file`")]
+    NoAccount,
+    /// The sender has ended.
+    #[error("[X-003] the sender has stopped")]
+    Stopped,
+}
+
+/// The market on its chain.
+#[derive(Debug, Clone)]
+pub struct Chain {
+    market: MarketInstance<DynProvider>,
+    sender: Option<Sender>,
+    reports: broadcast::Sender<IntentReport>,
+}
+
+impl Chain {
+    /// The market at an address; `sender` for a node with an account.
+    #[must_use]
+    pub fn new(rpc: &Rpc, market: Address, sender: Option<Sender>, reports: broadcast::Sender<IntentReport>) -> Self {
+        Self { market: Market::new(market, rpc.provider().clone()), sender, reports }
+    }
+
+    /// What the deployment fixed.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`].
+    pub async fn parameters(&self) -> Result<Market::Parameters, ChainProblem> {
+        let call = self.market.parameters();
+        timely("parameters", call.call()).await
+    }
+
+    /// Reads facts as of a block.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`], for example because the block is no longer on the chain.
+    pub async fn facts(&self, keys: Vec<FactKey>, block: u64) -> Result<Vec<Fact>, ChainProblem> {
+        let reads = keys.into_iter().map(|key| self.fact(key, block));
+        let facts: Vec<Option<Fact>> = stream::iter(reads).buffered(CALLS_AT_ONCE).try_collect().await?;
+        Ok(facts.into_iter().flatten().collect())
+    }
+
+    /// What an account has asked back, base units, and from when it may be taken, Unix seconds.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`].
+    pub async fn pending_withdrawal(&self, account: Address, token: Address) -> Result<(U256, u64), ChainProblem> {
+        let call = self.market.pendingWithdrawal(account, token);
+        let pending = timely("pendingWithdrawal", call.call()).await?;
+        Ok((pending.amount, pending.readyAt))
+    }
+
+    /// One fact; `None` for those that follow from a deal's history instead.
+    async fn fact(&self, key: FactKey, block: u64) -> Result<Option<Fact>, ChainProblem> {
+        let at = BlockId::number(block);
+        let market = &self.market;
+        Ok(Some(match key {
+            FactKey::Balance(account, token) => {
+                let free = timely("balanceOf", market.balanceOf(account, token).block(at).call()).await?;
+                Fact::Balance { account, token, free: u128::try_from(free).unwrap_or(u128::MAX) }
+            }
+            FactKey::Counter(account) => {
+                let counter = timely("counterOf", market.counterOf(account).block(at).call()).await?;
+                Fact::Counter { account, counter }
+            }
+            FactKey::Salt(account, salt) => {
+                let bits = timely("orderState", market.orderState(account, salt).block(at).call()).await?;
+                Fact::Salt { account, salt, cancelled: bits.cancelled, taken: bits.taken }
+            }
+            FactKey::Taken(bid) => {
+                let tasks = timely("tasksTaken", market.tasksTaken(bid).block(at).call()).await?;
+                Fact::Taken { bid, tasks }
+            }
+            FactKey::Slots(provider, capacity_id) => {
+                let open = timely("openSlots", market.openSlots(provider, capacity_id).block(at).call()).await?;
+                Fact::Slots { provider, capacity_id, open }
+            }
+            FactKey::Barred(bid, provider) => {
+                let barred = timely("isBarred", market.isBarred(bid, provider).block(at).call()).await?;
+                Fact::Barred { bid, provider, barred }
+            }
+            FactKey::Freed(..) => return Ok(None),
+        }))
+    }
+
+    /// Whether `signature` is `signer`'s over `digest`: its key's, or by its contract's word.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`] when the contract had to be asked and the endpoint did not answer.
+    pub async fn is_signed_by(&self, digest: B256, signer: Address, signature: &[u8]) -> Result<bool, ChainProblem> {
+        if signature::check(digest, signer, signature) == Verdict::Valid {
+            return Ok(true);
+        }
+        let call = isValidSignatureCall { hash: digest, signature: signature.to_vec().into() };
+        let request = alloy::rpc::types::TransactionRequest::default()
+            .to(signer)
+            .gas_limit(ERC1271_GAS)
+            .input(call.abi_encode().into());
+        let answer = alloy::providers::Provider::call(self.market.provider(), request);
+        match tokio::time::timeout(CALL_TIME_MAX, answer).await {
+            Err(_) => Err(ChainProblem::Call("isValidSignature was not answered in time".into())),
+            Ok(Ok(answer)) => Ok(answer.get(..4) == Some(&ERC1271_MAGIC[..])),
+            // A contract that refuses says no; an account without code has nothing to say.
+            Ok(Err(error)) if error.is_error_resp() => Ok(false),
+            Ok(Err(error)) => Err(ChainProblem::Call(error.to_string())),
+        }
+    }
+
+    /// Opens the deal of a reservation.
+    ///
+    /// # Errors
+    /// [`ChainProblem`].
+    pub async fn open(&self, reservation: &Reservation, failed: Option<&DealRecord>) -> Result<MinedTransaction, ChainProblem> {
+        let call = Market::OpenCall {
+            bid: reservation.bid.bid.clone().into(),
+            bidSignature: reservation.bid.signature.clone().into(),
+            offer: reservation.offer.offer.clone().into(),
+            offerSignature: reservation.offer.signature.clone().into(),
+            job: reservation.bid.job.clone().into(),
+            count: reservation.count,
+        };
+        let (kind, data) = match failed {
+            None => (IntentKind::Open, Market::openCall { call }.abi_encode()),
+            Some(failed) => {
+                let failed_terms = failed.terms.clone().into();
+                (IntentKind::Reopen, Market::reopenCall { call, failedTerms: failed_terms }.abi_encode())
+            }
+        };
+        let mut intent = self.intent(kind, reservation.id, data);
+        intent.not_after_s = Some(reservation.not_after);
+        self.send(intent).await
+    }
+
+    /// Whether the sender knows a reservation's opening, in whatever state.
+    ///
+    /// # Errors
+    /// [`ChainProblem`].
+    pub fn knows_opening(&self, reservation: &Reservation) -> Result<bool, ChainProblem> {
+        let kind = if reservation.failed.is_some() { IntentKind::Reopen } else { IntentKind::Open };
+        let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
+        Ok(sender.status(&Intent::id_of(kind, reservation.id, 0))?.is_some())
+    }
+
+    /// Cancels a deal in its admission window.
+    ///
+    /// # Errors
+    /// [`ChainProblem`].
+    pub async fn cancel_admission(&self, deal: &DealRecord, until: u64) -> Result<MinedTransaction, ChainProblem> {
+        let data = Market::cancelAdmissionCall(deal.terms.clone().into()).abi_encode();
+        let mut intent = self.intent(IntentKind::CancelAdmission, deal.id, data);
+        (intent.urgency, intent.not_after_s) = (Urgency::Deadline, Some(until));
+        self.send(intent).await
+    }
+
+    /// Claims a deal. `tasks` as in the claim's calldata.
+    ///
+    /// # Errors
+    /// [`ChainProblem`].
+    pub async fn claim(&self, deal: &DealRecord, tasks: Vec<u8>, round: u64) -> Result<MinedTransaction, ChainProblem> {
+        let data = Market::claimCall { terms: deal.terms.clone().into(), tasks: tasks.into() }.abi_encode();
+        let mut intent = self.intent(IntentKind::Claim, deal.id, data);
+        (intent.urgency, intent.not_after_s, intent.round) = (Urgency::Deadline, Some(deal.terms.deadline), round);
+        self.send(intent).await
+    }
+
+    /// Accepts and finalises several claims in one transaction.
+    ///
+    /// # Errors
+    /// [`ChainProblem`].
+    pub async fn settle(&self, deals: &[(DealRecord, Option<Bytes>, bool)], round: u64) -> Result<MinedTransaction, ChainProblem> {
+        let mut subject = Vec::with_capacity(deals.len() * 34);
+        let mut settlements = Vec::with_capacity(deals.len());
+        for (deal, accept, finalise) in deals {
+            let Some(claim) = deal.claim() else { continue };
+            subject.extend_from_slice(deal.id.as_slice());
+            subject.extend_from_slice(&[u8::from(accept.is_some()), u8::from(*finalise)]);
+            settlements.push(Market::Settlement {
+                deal: deal.terms.clone().into(),
+                claim: Market::Claim {
+                    resultRoot: claim.claim.resultRoot,
+                    cycles: claim.claim.cycles,
+                    price: claim.claim.price,
+                },
+                acceptSignature: accept.clone().unwrap_or_default(),
+                finalise: *finalise,
+            });
+        }
+        let data = Market::settleManyCall { settlements }.abi_encode();
+        let mut intent = self.intent(IntentKind::Settle, keccak256(subject), data);
+        intent.round = round;
+        self.send(intent).await
+    }
+
+    /// Fails a deal that was not claimed by its deadline.
+    ///
+    /// # Errors
+    /// [`ChainProblem`].
+    pub async fn timeout(&self, deal: &DealRecord, round: u64) -> Result<MinedTransaction, ChainProblem> {
+        let data = Market::timeoutCall { terms: deal.terms.clone().into() }.abi_encode();
+        let mut intent = self.intent(IntentKind::Timeout, deal.id, data);
+        intent.round = round;
+        self.send(intent).await
+    }
+
+    fn intent(&self, kind: IntentKind, subject: B256, data: Vec<u8>) -> Intent {
+        Intent::call(kind, subject, *self.market.address(), data)
+    }
+
+    /// Hands an intent in and waits until it is in a block or never will be.
+    async fn send(&self, intent: Intent) -> Result<MinedTransaction, ChainProblem> {
+        let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
+        let mut reports = self.reports.subscribe();
+        let id = sender.submit(&intent, Batch::new()).await?;
+        loop {
+            let outcome = match reports.recv().await {
+                Ok(report) if report.id == id => report.outcome,
+                Ok(_) => continue,
+                Err(broadcast::error::RecvError::Closed) => return Err(ChainProblem::Stopped),
+                Err(broadcast::error::RecvError::Lagged(_)) => match sender.status(&id)? {
+                    Some(IntentStatus::Done(outcome)) => outcome,
+                    _ => continue,
+                },
+            };
+            match outcome {
+                Outcome::Mined { transaction, .. } if transaction.success => return Ok(transaction),
+                Outcome::Mined { transaction, .. } => {
+                    return Err(ChainProblem::Refused(format!("transaction {} reverted", transaction.hash)));
+                }
+                Outcome::Unmined => {}
+                Outcome::Reverted { revert, .. } => return Err(ChainProblem::Refused(revert.reason)),
+                Outcome::Failed { reason } => return Err(ChainProblem::Refused(reason)),
+            }
+        }
+    }
+}
+
+alloy::sol! {
+    /// ERC-1271.
+    function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4);
+}
+
+async fn timely<T, E: std::fmt::Display>(
+    what: &str,
+    call: impl std::future::IntoFuture<Output = Result<T, E>>,
+) -> Result<T, ChainProblem> {
+    match tokio::time::timeout(CALL_TIME_MAX, call.into_future()).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(ChainProblem::Call(format!("{what}: {error}"))),
+        Err(_) => Err(ChainProblem::Call(format!("{what} was not answered in time"))),
+    }
+}
+
+/// Names of the market's errors, for the sender.
+#[must_use]
+pub fn decode_refusal(data: &[u8]) -> Option<String> {
+    let selector = data.get(..4)?.try_into().ok()?;
+    Market::MarketErrors::name_by_selector(selector).map(str::to_owned)
+}
+
+/// A buyer's balance facts: what a bid needs before it is taken in.
+#[must_use]
+pub fn facts_of_bid(hash: B256, bid: &Bid) -> Vec<FactKey> {
+    vec![
+        FactKey::Balance(bid.buyer, bid.token),
+        FactKey::Counter(bid.buyer),
+        FactKey::Salt(bid.buyer, bid.salt),
+        FactKey::Taken(hash),
+    ]
+}
+
+/// The market's events in the words of the state. Skipped items of batches change nothing.
+#[must_use]
+pub fn observe(event: ChainEvent<MarketEvents>, fee_bps: u16) -> Vec<Event> {
+    let place = Place { block: event.block.number, at: event.block.timestamp_s, transaction: event.transaction };
+    let changed = |deal, change| Observed::Changed { deal, change };
+    let observed = match event.event {
+        MarketEvents::JobPosted(e) => Observed::JobPosted { bid: e.bidHash, job: e.job.into() },
+        MarketEvents::DealOpened(e) => Observed::Opened { deal: e.dealId, terms: Box::new(Deal::from(e.deal)) },
+        MarketEvents::DealReopened(e) => Observed::TookOver { failed: e.failedDealId, by: e.dealId },
+        MarketEvents::AdmissionCancelled(e) => {
+            let burned_by_buyer = u128::try_from(e.burnedByBuyer).unwrap_or(u128::MAX);
+            changed(e.dealId, Change::Cancelled { by: e.by, burned_by_buyer })
+        }
+        MarketEvents::DealClaimed(e) => changed(
+            e.dealId,
+            Change::Claimed {
+                claim_hash: hash::claim_hash(e.dealId, e.claim.resultRoot, e.claim.cycles, e.claim.price),
+                result_root: e.claim.resultRoot,
+                cycles: e.claim.cycles,
+                price: e.claim.price,
+                tasks: e.tasks,
+            },
+        ),
+        MarketEvents::DealPaid(e) => {
+            let fee = money::fee(e.paid, fee_bps);
+            let paid = Event { place, observed: changed(e.dealId, Change::Paid { paid: e.paid, fee }) };
+            let finalised = Event { place, observed: changed(e.dealId, Change::Finalised) };
+            return if e.finalised { vec![paid, finalised] } else { vec![paid] };
+        }
+        MarketEvents::DealFinalised(e) => changed(e.dealId, Change::Finalised),
+        MarketEvents::DealFailed(e) => {
+            let narrow = |value: U256| u128::try_from(value).unwrap_or(u128::MAX);
+            let failure = match e.failure {
+                0 => Failure::Timeout,
+                1 => Failure::OutputWithheld,
+                _ => Failure::ClaimRefuted,
+            };
+            let (refunded, to_buyer, burned) = (narrow(e.refunded), narrow(e.toBuyer), narrow(e.burned));
+            changed(e.dealId, Change::Failed { failure, refunded, to_buyer, burned })
+        }
+        MarketEvents::DealChallenged(e) => changed(e.dealId, Change::Challenged),
+        MarketEvents::ChallengeResolved(e) => changed(e.dealId, Change::Resolved { stands: e.stands }),
+        MarketEvents::OutputDemanded(e) => changed(e.dealId, Change::Demanded { deadline: e.deadline }),
+        MarketEvents::DemandAnswered(e) => changed(e.dealId, Change::DemandAnswered),
+        MarketEvents::OrderCancelled(e) => Observed::Cancelled { account: e.account, salt: e.salt },
+        MarketEvents::AllOrdersCancelled(e) => Observed::AllCancelled { account: e.account, counter: e.counter },
+        MarketEvents::Deposited(e) => Observed::Balance { account: e.account, token: e.token },
+        MarketEvents::WithdrawalRequested(e) => Observed::Balance { account: e.account, token: e.token },
+        MarketEvents::Withdrawn(e) => Observed::Balance { account: e.account, token: e.token },
+        _ => return Vec::new(),
+    };
+    vec![Event { place, observed }]
+}

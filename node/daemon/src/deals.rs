@@ -1,0 +1,131 @@
+//! What this node answers the other party of a deal.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use alloy::primitives::B256;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use outcry_net::{DealHandler, DealRequest, DealResponse, PeerKey, TaskResult};
+use outcry_protocol::codes::{self, Code};
+use outcry_sdk::api::DealState;
+
+use crate::node::Node;
+use crate::state::gateway::Report;
+use crate::state::{Fact, journal, provider};
+
+/// Message of a refusal while a provider fetches and compiles.
+const STARTING: &str = "starting";
+/// Message of a refusal while the program runs.
+const RUNNING: &str = "running";
+
+/// What a provider's refusal to hand out results says about its progress.
+#[must_use]
+pub fn progress_of(response: &DealResponse) -> Option<Report> {
+    match response {
+        DealResponse::Refused { code, message } if code == codes::DEAL_STATE.id => match message.as_str() {
+            STARTING => Some(Report::Starting),
+            RUNNING => Some(Report::Running),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Answers deal requests once the node runs.
+#[derive(Debug, Default)]
+pub struct Deals {
+    /// Set when the node is complete; the network starts before.
+    node: OnceLock<Weak<Node>>,
+}
+
+impl Deals {
+    /// Begins to answer.
+    pub fn serve(&self, node: &Arc<Node>) {
+        let _ = self.node.set(Arc::downgrade(node));
+    }
+}
+
+impl DealHandler for Deals {
+    fn handle(&self, _from: PeerKey, request: DealRequest) -> BoxFuture<'static, DealResponse> {
+        let node = self.node.get().and_then(Weak::upgrade);
+        async move {
+            match node {
+                None => refused(&codes::NET_NOT_READY, codes::NET_NOT_READY.title),
+                Some(node) => answer(&node, request).await,
+            }
+        }
+        .boxed()
+    }
+}
+
+fn refused(code: &Code, message: impl Into<String>) -> DealResponse {
+    DealResponse::Refused { code: code.id.to_owned(), message: message.into() }
+}
+
+async fn answer(node: &Arc<Node>, request: DealRequest) -> DealResponse {
+    match request {
+        DealRequest::Results { deal } => results(node, deal).await,
+        DealRequest::Accept { deal, claim_hash, signature } => accept(node, deal, claim_hash, &signature).await,
+        DealRequest::Receipt { .. } => refused(&codes::DEAL_STATE, "this node keeps every output; it needs no receipts"),
+    }
+}
+
+async fn results(node: &Arc<Node>, deal: B256) -> DealResponse {
+    let Some((state, claimed)) = node.read(|state| {
+        let record = state.deals.get(&deal)?;
+        (state.setup.account == Some(record.terms.provider)).then(|| (record.state(), record.claim().is_some()))
+    }) else {
+        return refused(&codes::DEAL_UNKNOWN, codes::DEAL_UNKNOWN.title);
+    };
+    if !claimed {
+        return match (state, node.core.report(&deal)) {
+            (DealState::Open, Some(Report::Running)) => refused(&codes::DEAL_STATE, RUNNING),
+            (DealState::Open, Some(Report::Starting)) => refused(&codes::DEAL_STATE, STARTING),
+            _ => refused(&codes::DEAL_STATE, "the deal has no claim"),
+        };
+    }
+    let store = Arc::clone(node.core.store());
+    match tokio::task::spawn_blocking(move || journal::results(store.as_ref(), deal)).await {
+        Ok(Ok(results)) => DealResponse::Results(results.iter().map(sent).collect()),
+        _ => refused(&codes::STORE_IO, codes::STORE_IO.title),
+    }
+}
+
+fn sent(result: &provider::TaskResult) -> TaskResult {
+    TaskResult {
+        task: result.task,
+        status: result.outcome.status.number(),
+        exit_code: result.outcome.exit_code,
+        cycles: result.cycles,
+        output_root: result.outcome.output_root,
+        output_length: result.outcome.output_length,
+        blake3: blake3::Hash::from_bytes(result.output.0),
+    }
+}
+
+async fn accept(node: &Arc<Node>, deal: B256, claim_hash: B256, signature: &[u8]) -> DealResponse {
+    let Some((buyer, standing, is_open)) = node.read(|state| {
+        let record = state.deals.get(&deal)?;
+        let mine = state.setup.account == Some(record.terms.provider);
+        mine.then(|| (record.terms.buyer, record.claim().map(|claim| claim.hash), state.works.contains_key(&deal)))
+    }) else {
+        return refused(&codes::DEAL_UNKNOWN, codes::DEAL_UNKNOWN.title);
+    };
+    if !is_open {
+        // Settled already; nothing is left to do, so the sender may stop asking.
+        return DealResponse::Acknowledged;
+    }
+    if standing != Some(claim_hash) {
+        return refused(&codes::DEAL_CLAIM, "the signature is about another claim");
+    }
+    match node.is_accepted_by(buyer, deal, claim_hash, signature).await {
+        Ok(true) => {}
+        Ok(false) => return refused(&codes::DEAL_ACCEPT_SIGNATURE, codes::DEAL_ACCEPT_SIGNATURE.title),
+        Err(error) => return refused(&codes::CHAIN_UNREACHABLE, error.to_string()),
+    }
+    let signature = alloy::primitives::Bytes::copy_from_slice(signature);
+    match node.core.apply(Fact::AcceptReceived { deal, claim_hash, signature }).await {
+        Ok(_) => DealResponse::Acknowledged,
+        Err(error) => refused(&codes::STORE_IO, error.to_string()),
+    }
+}

@@ -1,0 +1,66 @@
+//! Feeds the state with blocks, one update after another.
+
+use std::sync::Arc;
+
+use outcry_chain::{ChainError, ChainUpdate, Follower};
+use outcry_contracts::Market::MarketEvents;
+use outcry_protocol::book::Effect;
+
+use crate::chain::{ChainProblem, observe};
+use crate::node::Node;
+use crate::state::Fact;
+use crate::state::chain::{Block, Event};
+
+/// Follows the chain until the node stops or something happens that no waiting mends.
+///
+/// # Errors
+/// [`ChainError`].
+pub async fn follow(node: Arc<Node>, mut follower: Follower<MarketEvents>) -> Result<(), ChainError> {
+    loop {
+        let update = tokio::select! {
+            update = follower.next() => update?,
+            () = node.stop.cancelled() => return Ok(()),
+        };
+        match update {
+            ChainUpdate::Rollback { to } => {
+                tracing::warn!(block = to.number, "the chain was reorganised");
+                let effects = node.core.roll_back(to.number, &mut follower).await?;
+                let keys = effects.into_iter().filter_map(|effect| match effect {
+                    Effect::Read(key) => Some(key),
+                    _ => None,
+                });
+                if let Err(error) = node.learn(keys.collect()).await {
+                    tracing::warn!(%error, "facts about orders could not be read again");
+                }
+            }
+            ChainUpdate::Blocks(blocks) => {
+                let events: Vec<Event> = {
+                    let fee_bps = node.parameters.feeBps;
+                    blocks.events.into_iter().flat_map(|event| observe(event, fee_bps)).collect()
+                };
+                let keys = node.read(|state| state.touched(&events));
+                let facts = match node.chain.facts(keys, blocks.last.number).await {
+                    Ok(facts) => facts,
+                    Err(error @ (ChainProblem::Call(_) | ChainProblem::Chain(_))) => {
+                        // The same update comes again, or a rollback if the block is gone.
+                        tracing::warn!(%error, "facts could not be read; trying again");
+                        tokio::time::sleep(std::time::Duration::from_millis(node.config.chain.poll_ms)).await;
+                        continue;
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "facts could not be read");
+                        return Ok(());
+                    }
+                };
+                let last = Block { number: blocks.last.number, hash: blocks.last.hash, at: blocks.last.timestamp_s };
+                let is_head = blocks.last.number >= blocks.head.number;
+                node.core.apply_blocks(Fact::Blocks { last, is_head, events, facts }, &mut follower).await?;
+                node.metrics.block.set(last.number.cast_signed());
+                node.metrics.block_timestamp.set(last.at.cast_signed());
+                let (bids, offers) = node.read(|state| (state.book.bids().len(), state.book.offers().len()));
+                node.metrics.bids.set(i64::try_from(bids).unwrap_or(i64::MAX));
+                node.metrics.offers.set(i64::try_from(offers).unwrap_or(i64::MAX));
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Counters in base units, for `/metrics`.
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// What a node counts beside what its network counts.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    /// Number of the last applied block.
+    pub block: Gauge,
+    /// Unix seconds of that block.
+    pub block_timestamp: Gauge,
+    /// Live bids in the book.
+    pub bids: Gauge,
+    /// Live offers in the book.
+    pub offers: Gauge,
+    /// Orders from peers that were accepted.
+    pub orders_accepted: Counter,
+    /// Orders from peers that were refused.
+    pub orders_refused: Counter,
+    /// Activities started.
+    pub activities: Counter,
+    /// Activities that failed and are repeated.
+    pub failures: Counter,
+    /// Tasks that halted with a result.
+    pub tasks: Counter,
+}
+
+impl Metrics {
+    /// Registers everything in `registry`, which may hold metrics of other parts.
+    #[must_use]
+    pub fn new(mut registry: Registry) -> Self {
+        let metrics = Self {
+            registry: Mutex::default(),
+            block: Gauge::default(),
+            block_timestamp: Gauge::default(),
+            bids: Gauge::default(),
+            offers: Gauge::default(),
+            orders_accepted: Counter::default(),
+            orders_refused: Counter::default(),
+            activities: Counter::default(),
+            failures: Counter::default(),
+            tasks: Counter::default(),
+        };
+        let mut gauge = |name: &str, help: &str, gauge: &Gauge| registry.register(name, help, gauge.clone());
+        gauge("outcry_block_number", "Number of the last applied block", &metrics.block);
+        gauge("outcry_block_timestamp_seconds", "Unix time of the last applied block", &metrics.block_timestamp);
+        gauge("outcry_book_bids", "Bids in the book", &metrics.bids);
+        gauge("outcry_book_offers", "Offers in the book", &metrics.offers);
+        let mut counter = |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
+        counter("outcry_orders_accepted", "Orders from peers that were accepted", &metrics.orders_accepted);
+        counter("outcry_orders_refused", "Orders from peers that were refused", &metrics.orders_refused);
+        counter("outcry_activities", "Activities started", &metrics.activities);
+        counter("outcry_activity_failures", "Activities that failed", &metrics.failures);
+        counter("outcry_tasks_halted", "Tasks that halted with a result", &metrics.tasks);
+        Self { registry: Mutex::new(registry), ..metrics }
+    }
+
+    /// The text format that Prometheus reads.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if encode(&mut text, &registry).is_err() {
+            let _ = writeln!(text, "# the metrics can't be encoded");
+        }
+        text
+    }
+}

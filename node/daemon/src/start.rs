@@ -1,0 +1,374 @@
+//! Starting and stopping: lock, open, migrate, check the chain, catch up, and only then offer.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, U256, keccak256};
+use outcry_chain::{ChainError, Finality, Follower, FollowerConfig, Rpc, Sender, SenderConfig};
+use outcry_executor::CacheLimits;
+use outcry_net::{
+    BlobStore, BlobStoreConfig, Handlers, NetError, Network as Peers, NetworkConfig, PeerKey, Reachability,
+};
+use outcry_protocol::book::{Book, Event as BookEvent};
+use outcry_protocol::codes::{self, Code, Coded as _};
+use outcry_protocol::limits::MACHINE_VERSION_MAX;
+use outcry_protocol::types::Resources;
+use outcry_protocol::wire::Message;
+use outcry_sdk::Network;
+use outcry_store::{DataFolder, Engine as StoreEngine, StoreError};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Access};
+use crate::chain::{Chain, ChainProblem, decode_refusal};
+use crate::config::{Config, ConfigError, Role};
+use crate::core::Core;
+use crate::deals::Deals;
+use crate::ingest::{SharedBook, ingest};
+use crate::inputs::Fetcher;
+use crate::metrics::Metrics;
+use crate::node::Node;
+use crate::run::Engine;
+use crate::state::capacity::Capacity;
+use crate::state::{Fact, Setup, State, Windows, journal};
+use crate::{activities, follow, secret};
+
+const MIB: u64 = 1 << 20;
+/// Outcomes of transactions that wait for a slow listener.
+const REPORTS_WAITING_MAX: usize = 4096;
+/// Longest that running work may take to end after the first signal.
+const STOP_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Why a node does not start or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The network's file.
+    #[error("[{}] {0}", .0.code())]
+    Network(#[source] outcry_sdk::Error),
+    /// The data folder.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The market.
+    #[error(transparent)]
+    Market(#[from] ChainProblem),
+    /// The peers.
+    #[error("[N-001] {0}")]
+    Peers(#[from] NetError),
+    /// Blobs on disk.
+    #[error("[B-006] {0}")]
+    Blobs(#[from] outcry_net::BlobError),
+    /// The API's address.
+    #[error("[C-002] can't listen on {address}: {source}; choose another `api.listen`")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The system refused something.
+    #[error("[C-004] {0}")]
+    System(#[from] std::io::Error),
+}
+
+impl StartError {
+    /// Its row in the registry of codes.
+    #[must_use]
+    pub fn code(&self) -> &'static Code {
+        let text = self.to_string();
+        let id = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(id, _)| id);
+        id.and_then(codes::by_id).unwrap_or(&codes::INTERNAL)
+    }
+}
+
+/// A node that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the API listens.
+    pub api: SocketAddr,
+    /// The node.
+    pub node: Arc<Node>,
+    tasks: Vec<JoinHandle<()>>,
+    failure: tokio::sync::watch::Receiver<Option<String>>,
+    _folder: DataFolder,
+}
+
+/// Starts a node. `worker` is the program that becomes a worker with the argument
+/// [`outcry_executor::WORKER_SUBCOMMAND`]; `environment` holds the secrets' variables.
+///
+/// # Errors
+/// [`StartError`]. A node that could not start holds nothing and leaves nothing running.
+pub async fn start(
+    config: Config,
+    worker: PathBuf,
+    environment: impl Fn(&str) -> Option<String>,
+    stop: CancellationToken,
+) -> Result<Running, StartError> {
+    let network_file = config.network.clone().ok_or(ConfigError::Missing {
+        key: "network",
+        help: "name the file of the network to join (--network)",
+    })?;
+    let mut network = Network::load(&network_file).map_err(StartError::Network)?;
+    if let Some(rpc) = &config.chain.rpc {
+        network.rpc.clone_from(rpc);
+    }
+    let signer = secret::account(environment(secret::ACCOUNT_KEY_VARIABLE), config.account_key_file.as_deref())?;
+    if signer.is_none() && (config.is(Role::Provider) || config.is(Role::Gateway)) {
+        return Err(ConfigError::Missing {
+            key: "account_key_file",
+            help: "a provider and a gateway send transactions; name a file of mode 0600 with the account's key, or set OUTCRY_ACCOUNT_KEY",
+        }
+        .into());
+    }
+    let token = secret::api_token(environment(secret::API_TOKEN_VARIABLE), config.api.token_file.as_deref())?;
+    let access = Access::of(config.api.listen, token);
+
+    let folder = DataFolder::open(config.data_dir()?)?;
+    let identity = outcry_net_identity(&secret::identity(&folder.path().join("node.key"))?);
+    let peer_key = B256::from(PeerKey::of(&identity).0);
+    let store = outcry_store::open(&folder, StoreEngine::default())?;
+
+    let rpc = Rpc::connect(&network.rpc).await?;
+    rpc.check(network.chain_id, &[network.market]).await?;
+    let domain = network.domain();
+    let finality = Finality::Depth(config.chain.confirmations + 1);
+    let poll_interval = Duration::from_millis(config.chain.poll_ms);
+    let (reports, _) = broadcast::channel(REPORTS_WAITING_MAX);
+    let mut tasks = Vec::new();
+    let (failed, failure) = tokio::sync::watch::channel(None);
+    let (mut sender, mut sender_health) = (None, None);
+    if let Some(signer) = &signer {
+        let mut settings = SenderConfig::new(network.chain_id);
+        (settings.finality, settings.poll_interval, settings.decode_error) = (finality, poll_interval, decode_refusal);
+        let (handle, task, mut outcomes) = Sender::open(rpc.clone(), Arc::clone(&store), signer.clone(), settings)?;
+        sender_health = Some(handle.health());
+        sender = Some(handle);
+        let to = reports.clone();
+        tasks.push(tokio::spawn(async move {
+            while let Some(report) = outcomes.recv().await {
+                // Nobody may be listening; whoever waits later asks the journal.
+                let _ = to.send(report);
+            }
+        }));
+        tasks.push(until(&stop, &failed, async move { Err(task.run().await.to_string()) }));
+    }
+    let chain = Chain::new(&rpc, network.market, sender, reports);
+    let parameters = chain.parameters().await?;
+
+    let mut reading = FollowerConfig::new(vec![network.market], config.chain.start_block);
+    (reading.finality, reading.poll_interval) = (finality, poll_interval);
+    let follower = Follower::open(rpc.clone(), Arc::clone(&store), reading).await?;
+
+    let account = signer.as_ref().map(alloy::signers::local::PrivateKeySigner::address);
+    let setup = Setup {
+        account,
+        capacity: account.filter(|_| config.is(Role::Provider)).map(|account| capacity(&config, &network, account, peer_key)),
+        is_gateway: config.is(Role::Gateway),
+        send_timeouts: config.gateway.send_timeouts,
+        sample_bps: if config.is(Role::Verifier) { config.verifier.sample_bps } else { 0 },
+        sample_secret: keccak256(identity.to_bytes()),
+    };
+    let windows = Windows {
+        admission_s: parameters.admissionWindow.into(),
+        challenge_s: parameters.challengeWindow.into(),
+    };
+    let mut state = State::new(setup, windows, Book::new(domain, parameters.collateralFloor));
+    // Own offers of an earlier life; expired ones fall out with the first block.
+    for signed in journal::offers(store.as_ref(), 0)? {
+        let hash = domain.offer_hash(&signed.offer);
+        state.book.apply(BookEvent::Offer(signed.clone()));
+        state.offer = Some((hash, signed));
+    }
+    let core = Arc::new(Core::open(state, store)?);
+
+    let blobs = BlobStore::open(BlobStoreConfig {
+        directory: folder.path().join("blobs"),
+        capacity_bytes: config.blobs.mib_max * MIB,
+    })
+    .await?;
+    let deals = Arc::new(Deals::default());
+    let handlers = Handlers { book: Arc::new(SharedBook(Arc::clone(&core))), deals: Arc::clone(&deals) as _ };
+    let mut registry = Registry::default();
+    let peers = peer_settings(&config, &network)?;
+    let (net, events) = Peers::start(peers, &identity, blobs.clone(), handlers, &mut registry).await?;
+
+    let scratch = folder.path().join("scratch");
+    // What a killed node left there belongs to runs that start again.
+    let _ = std::fs::remove_dir_all(&scratch);
+    std::fs::create_dir_all(&scratch)?;
+    let cache = config.executor.cache_dir.clone().unwrap_or_else(|| folder.path().join("cache"));
+    let api_address = config.api.listen;
+    let listener = TcpListener::bind(api_address)
+        .await
+        .map_err(|source| StartError::Listen { address: api_address, source })?;
+    let api = listener.local_addr()?;
+    let node = Arc::new(Node {
+        domain,
+        parameters,
+        peer_key,
+        signer,
+        core,
+        chain,
+        fetcher: Fetcher { net, blobs, blob_bytes_max: config.blobs.blob_mib_max * MIB },
+        engine: Engine {
+            program: worker,
+            cache: CacheLimits { folder: cache, bytes_max: config.executor.cache_mib_max * MIB },
+            overhead_mib: config.executor.overhead_mib,
+            prepare_time_max: Duration::from_secs(config.executor.prepare_s_max),
+            scratch,
+        },
+        metrics: Arc::new(Metrics::new(registry)),
+        reader_health: follower.health(),
+        sender_health,
+        schedule: std::sync::Mutex::default(),
+        stop: stop.clone(),
+        config,
+        network,
+    });
+    deals.serve(&node);
+    readmit(&node).await;
+
+    let following = follow::follow(Arc::clone(&node), follower);
+    tasks.push(until(&stop, &failed, async move { following.await.map_err(|error| error.to_string()) }));
+    tasks.push(tokio::spawn(ingest(Arc::clone(&node), events)));
+    tasks.push(tokio::spawn(activities::carry_out(Arc::clone(&node))));
+    let router = api::router(Arc::clone(&node), access);
+    let stopping = stop.clone();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
+    tasks.push(until(&stop, &failed, async move { serving.await.map_err(|error| error.to_string()) }));
+    Ok(Running { api, node, tasks, failure, _folder: folder })
+}
+
+/// Runs a part of the node; when it fails, the node stops and says why.
+fn until(
+    stop: &CancellationToken,
+    failed: &tokio::sync::watch::Sender<Option<String>>,
+    part: impl Future<Output = Result<(), String>> + Send + 'static,
+) -> JoinHandle<()> {
+    let (stop, failed) = (stop.clone(), failed.clone());
+    tokio::spawn(async move {
+        let result = tokio::select! {
+            result = part => result,
+            () = async { stop.cancelled().await; tokio::time::sleep(STOP_TIME_MAX).await } => Ok(()),
+        };
+        if let Err(error) = result {
+            tracing::error!(error, "the node has to stop");
+            failed.send_replace(Some(error));
+            stop.cancel();
+        }
+    })
+}
+
+impl Running {
+    /// Tells the service manager, if there is one, that the node is up.
+    pub fn announce_ready(&self) {
+        // Fails where no service manager listens, which is most of the time.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        tracing::info!(api = %self.api, peer = %self.node.peer_key, roles = ?self.node.config.roles, "the node is up");
+    }
+
+    /// Waits until the node is told to stop or has to; returns why it had to.
+    ///
+    /// # Errors
+    /// The reason in words, for the operator.
+    pub async fn finish(self) -> Result<(), String> {
+        self.node.stop.cancelled().await;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        // Work in hand may end; what does not is taken up again at the next start.
+        let deadline = tokio::time::Instant::now() + STOP_TIME_MAX;
+        self.node.fetcher.net.stop().await;
+        let idle = async {
+            while self.node.activities_running() > 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let _ = tokio::time::timeout_at(deadline, idle).await;
+        for task in &self.tasks {
+            task.abort();
+        }
+        let failure = self.failure.borrow().clone();
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+fn outcry_net_identity(seed: &[u8; 32]) -> ed25519_dalek::SigningKey {
+    ed25519_dalek::SigningKey::from_bytes(seed)
+}
+
+/// What a provider's configuration says, as the unsigned part of its offers.
+fn capacity(config: &Config, network: &Network, provider: Address, peer_key: B256) -> Capacity {
+    let wanted = &config.provider;
+    let default_token = network.tokens.first().map_or(Address::ZERO, |token| token.address);
+    Capacity {
+        provider,
+        peer_key,
+        capacity_id: peer_key,
+        token: wanted.token.unwrap_or(default_token),
+        slots: wanted.slots,
+        region: wanted.region,
+        attributes: wanted.attributes.iter().fold(U256::ZERO, |bits, bit| bits | (U256::from(1) << *bit)),
+        resources: Resources {
+            memoryMib: wanted.memory_mib,
+            diskMib: wanted.disk_mib,
+            gpuClass: 0,
+            gpuCount: 0,
+            egressMib: wanted.egress_mib,
+        },
+        start_fee: wanted.start_fee.0,
+        cycle_price: wanted.cycle_price.0,
+        memory_price: wanted.memory_price.0,
+        disk_price: wanted.disk_price.0,
+        egress_price: wanted.egress_price.0,
+        speed: wanted.speed,
+        collateral_max: wanted.collateral_max.0,
+        value_at_risk_max: wanted.value_at_risk_max.0,
+        machine_version: MACHINE_VERSION_MAX,
+        tip: wanted.tip.0,
+        offer_s: wanted.offer_s,
+    }
+}
+
+fn peer_settings(config: &Config, network: &Network) -> Result<NetworkConfig, ConfigError> {
+    let parse = |key: &str, addresses: &[String]| {
+        let parsed = addresses.iter().map(|text| {
+            text.parse().map_err(|error| ConfigError::BadValue {
+                origin: "configuration".into(),
+                message: format!("`{key}`: `{text}` is not a multiaddress: {error}"),
+            })
+        });
+        parsed.collect::<Result<Vec<outcry_net::Multiaddr>, ConfigError>>()
+    };
+    let mut settings = NetworkConfig::new(network.chain_id, network.market);
+    settings.listen = parse("net.listen", &config.net.listen)?;
+    settings.bootstrap = parse("net.bootstrap", &config.net.bootstrap)?;
+    settings.bootstrap.extend(parse("network.bootstrap", &network.bootstrap)?);
+    let is_local = config.net.listen.iter().all(|address| address.starts_with("/ip4/127.") || address.starts_with("/ip6/::1"));
+    if is_local {
+        settings.reachability = Reachability::Public;
+    }
+    Ok(settings)
+}
+
+/// Puts the jobs and offers of an earlier life into the book again.
+async fn readmit(node: &Arc<Node>) {
+    let own = node.read(|state| {
+        let bids = state.jobs.values().filter(|job| !job.state.is_terminal());
+        let bids = bids.map(|job| Message::Bid(job.signed.clone()));
+        bids.chain(state.offer.iter().map(|(_, offer)| Message::Offer(offer.clone()))).collect::<Vec<_>>()
+    });
+    for message in own {
+        if let Err(problem) = node.admit(Fact::Order(message)).await {
+            tracing::debug!(%problem, code = problem.code().id, "an own order is over");
+        }
+    }
+}

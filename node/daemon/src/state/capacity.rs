@@ -1,0 +1,196 @@
+//! What a provider has, and which matches it can keep: free slots, bounded value at risk.
+//!
+//! A reservation is on disk before the transaction that opens its deal is signed, and holds its
+//! slot until the chain shows the deal or the contract refuses it. Over-committing costs collateral.
+
+use alloy::primitives::{Address, B256, U256, keccak256};
+use outcry_protocol::matching::Match;
+use outcry_protocol::money::{self, Tariff};
+use outcry_protocol::types::{Offer, Resources};
+use outcry_protocol::wire::{SignedBid, SignedOffer};
+use outcry_sdk::api::DealState;
+use outcry_store::Batch;
+
+use super::{Changes, State, journal};
+
+/// What a provider offers; the unsigned part of every [`Offer`] it makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capacity {
+    /// The account that offers.
+    pub provider: Address,
+    /// Key of the node.
+    pub peer_key: B256,
+    /// Names the pool of slots.
+    pub capacity_id: B256,
+    /// Payment token.
+    pub token: Address,
+    /// Jobs at once.
+    pub slots: u32,
+    /// Region number.
+    pub region: u8,
+    /// Attribute bits.
+    pub attributes: U256,
+    /// What a slot has.
+    pub resources: Resources,
+    /// Base units per task.
+    pub start_fee: u128,
+    /// Base units per 10^18 cycles.
+    pub cycle_price: u128,
+    /// The same per MiB of memory.
+    pub memory_price: u128,
+    /// The same per MiB of disk.
+    pub disk_price: u128,
+    /// The same per MiB of egress.
+    pub egress_price: u128,
+    /// Cycles per second.
+    pub speed: u64,
+    /// Most collateral of one deal.
+    pub collateral_max: u128,
+    /// Most collateral of all deals together.
+    pub value_at_risk_max: u128,
+    /// Version of the machine's rules.
+    pub machine_version: u32,
+    /// Tip for others who send this provider's transactions.
+    pub tip: u128,
+    /// Seconds that an offer lives.
+    pub offer_s: u64,
+}
+
+impl Capacity {
+    /// An offer of all of it.
+    #[must_use]
+    pub fn offer(&self, expiry: u64, salt: U256, counter: u64) -> Offer {
+        Offer {
+            provider: self.provider,
+            token: self.token,
+            capacityId: self.capacity_id,
+            slots: self.slots,
+            peerKey: self.peer_key,
+            region: self.region,
+            attributes: self.attributes,
+            resources: self.resources.clone(),
+            startFee: self.start_fee,
+            cyclePrice: self.cycle_price,
+            memoryPrice: self.memory_price,
+            diskPrice: self.disk_price,
+            gpuPrice: 0,
+            egressPrice: self.egress_price,
+            speed: self.speed,
+            collateralMax: self.collateral_max,
+            machineVersion: self.machine_version,
+            tip: self.tip,
+            expiry,
+            salt,
+            counter,
+        }
+    }
+
+    /// Whether an offer says what this node would say now.
+    #[must_use]
+    pub fn is_described_by(&self, offer: &Offer) -> bool {
+        self.offer(offer.expiry, offer.salt, offer.counter) == *offer
+    }
+}
+
+/// A match of an own offer on its way to the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// Hash of bid, offer, epoch and place in it.
+    pub id: B256,
+    /// Number of the epoch's block.
+    pub block: u64,
+    /// Chain time after which the opening is no longer sent.
+    pub not_after: u64,
+    /// The bid.
+    pub bid: SignedBid,
+    /// The own offer.
+    pub offer: SignedOffer,
+    /// Tasks.
+    pub count: u32,
+    /// The failed deal whose range is taken over.
+    pub failed: Option<B256>,
+    /// Block in which the deal opened, once the sender knows.
+    pub mined_in: Option<u64>,
+}
+
+/// Seconds of chain time that an opening may take; later the match is stale.
+const OPENING_S_MAX: u64 = 60;
+
+impl State {
+    /// Slots that no deal and no reservation holds.
+    #[must_use]
+    pub fn slots_free(&self) -> u32 {
+        let Some(capacity) = &self.setup.capacity else { return 0 };
+        let open = self.works.keys().filter(|id| self.deals.get(*id).is_some_and(|deal| deal.state() == DealState::Open));
+        let busy = open.count() + self.reservations.len();
+        capacity.slots.saturating_sub(u32::try_from(busy).unwrap_or(u32::MAX))
+    }
+
+    /// Collateral that deals and reservations hold, base units.
+    #[must_use]
+    pub fn value_at_risk(&self) -> u128 {
+        let deals = self.works.keys().filter_map(|id| self.deals.get(id));
+        let locked = deals.map(|deal| deal.terms.collateral);
+        locked.chain(self.reservations.values().map(Reservation::collateral)).fold(0, u128::saturating_add)
+    }
+
+    /// Reserves slots for the epoch's matches of the own offer, as far as they can be kept.
+    pub(super) fn reserve(&mut self, matches: &[Match], batch: &mut Batch) {
+        let Some(capacity) = self.setup.capacity.clone() else { return };
+        if self.is_draining {
+            return;
+        }
+        // One opening of a bid at a time: until the chain shows it, the book still counts its tasks
+        // as open and the same match would be made again.
+        let pending: Vec<B256> = self.reservations.values().map(|r| self.book.domain().bid_hash(&r.bid.bid)).collect();
+        for (ordinal, found) in (0_u32..).zip(matches) {
+            let Some(offer) = self.book.offer(&found.offer).cloned() else { continue };
+            if offer.offer.provider != capacity.provider || offer.offer.capacityId != capacity.capacity_id {
+                continue;
+            }
+            if pending.contains(&found.bid) || self.slots_free() == 0 {
+                continue;
+            }
+            let Some(bid) = self.book.bid(&found.bid).cloned() else { continue };
+            let reservation = Reservation {
+                id: keccak256([found.bid.0, found.offer.0, self.head.hash.0, U256::from(ordinal).to_be_bytes()].concat()),
+                block: self.head.number,
+                not_after: self.head.at.saturating_add(OPENING_S_MAX).min(bid.bid.expiry).min(offer.offer.expiry),
+                bid,
+                offer,
+                count: found.count,
+                failed: found.failed_deal,
+                mined_in: None,
+            };
+            if self.value_at_risk().saturating_add(reservation.collateral()) > capacity.value_at_risk_max {
+                continue;
+            }
+            journal::put_reservation(batch, &reservation);
+            self.reservations.insert(reservation.id, reservation);
+        }
+    }
+
+    /// Lets go of reservations whose deals the state has by now.
+    pub(super) fn release_reservations(&mut self, changes: &mut Changes) {
+        let head = self.head.number;
+        self.reservations.retain(|id, reservation| {
+            let shown = reservation.mined_in.is_some_and(|block| block <= head);
+            if shown {
+                changes.local.delete(outcry_store::keys::reservation(&id.0, 0));
+            }
+            !shown
+        });
+    }
+}
+
+impl Reservation {
+    /// Collateral that the deal will lock; the most there is when it does not fit 128 bits, which
+    /// the contract refuses.
+    #[must_use]
+    pub fn collateral(&self) -> u128 {
+        Tariff::of(&self.bid.bid, &self.offer.offer)
+            .and_then(|tariff| tariff.escrow(self.bid.job.cycleLimit, self.count))
+            .and_then(|escrow| money::collateral(escrow, self.bid.bid.collateralBps))
+            .unwrap_or(u128::MAX)
+    }
+}

@@ -1,0 +1,682 @@
+//! The pure core of a node: facts in, state and wishes out.
+//!
+//! The shell gathers facts (blocks, orders, results, signatures), hands each to [`State::apply`],
+//! writes what comes back to the store, and then starts what [`State::wanted`] names and what does
+//! not run yet. Nothing here reads a clock, a socket or a disk. Because `wanted` is computed from
+//! the whole state and not from what happened last, a killed node continues by reading its store.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | [`chain`] | what the market's events mean |
+//! | [`deal`] | a deal's terms and history |
+//! | [`capacity`] | matches of an own offer, reservations, admission control |
+//! | [`provider`], [`gateway`], [`verifier`] | each role's next step about a deal |
+//! | [`journal`] | how state is written to the store and read back |
+
+pub mod capacity;
+pub mod chain;
+pub mod deal;
+#[cfg(test)]
+pub(crate) mod example;
+pub mod gateway;
+pub mod journal;
+pub mod provider;
+pub mod verifier;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy::primitives::{Address, B256, Bytes};
+use outcry_protocol::book::{Book, Effect, Event as BookEvent, Fact as BookFact, FactKey};
+use outcry_protocol::matching::{self, Epoch};
+use outcry_protocol::types::{Bid, Deal, JobSpec};
+use outcry_protocol::wire::{Message, SignedBid, SignedOffer};
+use outcry_sdk::api::{DealState, JobEventKind, JobState};
+use outcry_store::Batch;
+
+use capacity::{Capacity, Reservation};
+use chain::{Block, Event, Observed};
+use deal::DealRecord;
+use gateway::{Acceptance, JobRecord, Report};
+use provider::{TaskResult, Work};
+use verifier::{Checked, Verifications};
+
+/// Finished deals and jobs that stay in memory; older ones are in the store only.
+const FINISHED_MAX: usize = 20_000;
+
+/// Clocks that the market's deployment fixed, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    /// From the opening: either side may cancel.
+    pub admission_s: u64,
+    /// From the claim: it may be challenged.
+    pub challenge_s: u64,
+}
+
+/// What does not change while a node runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// The chain account, if the node has one.
+    pub account: Option<Address>,
+    /// What the node offers, if it is a provider.
+    pub capacity: Option<Capacity>,
+    /// Whether it serves buyers.
+    pub is_gateway: bool,
+    /// Whether a gateway sends timeouts.
+    pub send_timeouts: bool,
+    /// Share of claims that a verifier checks, in basis points; 0 for a node that is none.
+    pub sample_bps: u16,
+    /// What makes the sample unpredictable.
+    pub sample_secret: B256,
+}
+
+/// Everything that a node knows.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// What does not change.
+    pub setup: Setup,
+    /// The market's clocks.
+    pub windows: Windows,
+    /// The last block that was applied.
+    pub head: Block,
+    /// Whether that was the newest one: before, nothing is matched or sent.
+    pub is_synced: bool,
+    /// Live orders.
+    pub book: Book,
+    /// Deals by id.
+    pub deals: BTreeMap<B256, DealRecord>,
+    deals_of_bid: BTreeMap<B256, Vec<B256>>,
+    /// Jobs by the hash of their bid, from the chain.
+    pub posted: BTreeMap<B256, JobSpec>,
+    /// Jobs submitted here, by the hash of their bid.
+    pub jobs: BTreeMap<B256, JobRecord>,
+    /// What the last epoch matched: offers and tasks by bid.
+    pub matched: BTreeMap<B256, Vec<(B256, u32)>>,
+    /// Own deals that are not over: what the store holds about them.
+    pub works: BTreeMap<B256, Work>,
+    /// Own matches on their way to the chain.
+    pub reservations: BTreeMap<B256, Reservation>,
+    /// The newest own offer and its hash. Earlier ones may live in the book as well.
+    pub offer: Option<(B256, SignedOffer)>,
+    /// No new deals are wanted.
+    pub is_draining: bool,
+    /// What was re-executed.
+    pub verifications: Verifications,
+    /// Facts that the book asked for, and that are read again when the chain touches them.
+    tracked: BTreeSet<FactKey>,
+}
+
+/// What the shell found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// The chain grew.
+    Blocks {
+        /// The newest block of the update.
+        last: Block,
+        /// Whether it is the chain's head.
+        is_head: bool,
+        /// The market's events in the update.
+        events: Vec<Event>,
+        /// The touched facts, read at that block.
+        facts: Vec<BookFact>,
+    },
+    /// An order that passed `order::check` and whose signature is valid.
+    Order(Message),
+    /// Facts that the book asked for, as of a block.
+    Learned {
+        /// Number of the block.
+        block: u64,
+        /// What holds.
+        facts: Vec<BookFact>,
+    },
+    /// A buyer submitted a bid here. It is an [`Fact::Order`] as well.
+    Submitted(SignedBid),
+    /// The node signed an offer of its own. It is an [`Fact::Order`] as well.
+    Offered(SignedOffer),
+    /// An opening is in a block.
+    OpenMined {
+        /// The reservation.
+        reservation: B256,
+        /// The block's number.
+        block: u64,
+    },
+    /// An opening will not happen.
+    OpenRefused {
+        /// The reservation.
+        reservation: B256,
+        /// What the contract or the sender says.
+        reason: String,
+    },
+    /// The job of an own deal can't be run as signed.
+    JobRefused {
+        /// The deal.
+        deal: B256,
+        /// Why.
+        reason: String,
+    },
+    /// A task of an own deal has a result.
+    TaskDone {
+        /// The deal.
+        deal: B256,
+        /// The result.
+        result: TaskResult,
+    },
+    /// A buyer's signature of `Accept` for an own deal came in and is valid.
+    AcceptReceived {
+        /// The deal.
+        deal: B256,
+        /// The claim that it is about.
+        claim_hash: B256,
+        /// The signature.
+        signature: Bytes,
+    },
+    /// A buyer handed its signature of `Accept` to this gateway; it is valid.
+    AcceptSubmitted {
+        /// The deal.
+        deal: B256,
+        /// The claim that it is about.
+        claim_hash: B256,
+        /// The signature.
+        signature: Bytes,
+    },
+    /// The provider has the buyer's acceptance.
+    AcceptDelivered {
+        /// The deal.
+        deal: B256,
+    },
+    /// A provider said how far it is.
+    Reported {
+        /// The deal.
+        deal: B256,
+        /// How far.
+        report: Report,
+    },
+    /// Results came from the provider and lead to the claim.
+    ResultsFetched {
+        /// The deal.
+        deal: B256,
+        /// One per task, in order.
+        results: Vec<TaskResult>,
+    },
+    /// A claim was re-executed.
+    ClaimChecked {
+        /// The deal.
+        deal: B256,
+        /// One finding per task.
+        findings: Vec<verifier::Finding>,
+    },
+    /// The operator wants no new deals, or wants them again.
+    Drain(bool),
+}
+
+/// Something for the shell to do. At most one of each runs at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Activity {
+    /// Sign an offer and gossip it.
+    Offer,
+    /// Send `open` or `reopen` for a reservation.
+    Open(B256),
+    /// Fetch, check and run a deal's tasks.
+    Run(B256),
+    /// Send `cancelAdmission`.
+    CancelAdmission(B256),
+    /// Send `claim`.
+    Claim(B256),
+    /// Send `settleMany` for what [`State::settleable`] names.
+    Settle,
+    /// Ask a provider how far it is.
+    AskProgress(B256),
+    /// Get a claim's results.
+    FetchResults(B256),
+    /// Hand an acceptance to the provider.
+    Deliver(B256),
+    /// Send `settleMany` for a buyer whose provider does not.
+    SettleForBuyer(B256),
+    /// Send `timeout`.
+    Timeout(B256),
+    /// Re-execute a claim.
+    Verify(B256),
+}
+
+/// What a fact changed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Writes that belong to the chain's blocks and are undone with them.
+    pub chain: Batch,
+    /// All other writes.
+    pub local: Batch,
+    /// Facts to be read from the chain.
+    pub reads: Vec<FactKey>,
+    /// What the book said about the order that the fact was about.
+    pub order: Option<Effect>,
+    /// What the epoch matched.
+    pub epoch: Epoch,
+}
+
+impl State {
+    /// A node that knows nothing yet.
+    #[must_use]
+    pub fn new(setup: Setup, windows: Windows, book: Book) -> Self {
+        Self {
+            setup,
+            windows,
+            head: Block { number: 0, hash: B256::ZERO, at: 0 },
+            is_synced: false,
+            book,
+            deals: BTreeMap::new(),
+            deals_of_bid: BTreeMap::new(),
+            posted: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            matched: BTreeMap::new(),
+            works: BTreeMap::new(),
+            reservations: BTreeMap::new(),
+            offer: None,
+            is_draining: false,
+            verifications: Verifications::default(),
+            tracked: BTreeSet::new(),
+        }
+    }
+
+    /// The deals of a bid, in the order of their opening.
+    #[must_use]
+    pub fn deals_of(&self, bid: B256) -> Vec<&DealRecord> {
+        let ids = self.deals_of_bid.get(&bid).map_or(&[][..], Vec::as_slice);
+        ids.iter().filter_map(|id| self.deals.get(id)).collect()
+    }
+
+    /// The job of a deal: from the chain, or from the bid where the chain's log is not read yet.
+    #[must_use]
+    pub fn job_of(&self, deal: &DealRecord) -> Option<&JobSpec> {
+        let bid = &deal.terms.bidHash;
+        self.posted.get(bid).or_else(|| self.book.bid(bid).map(|signed| &signed.job))
+    }
+
+    /// Facts that the events of an update touch, as far as the book cares.
+    #[must_use]
+    pub fn touched(&self, events: &[Event]) -> Vec<FactKey> {
+        let opened: BTreeMap<B256, &Deal> = events
+            .iter()
+            .filter_map(|event| match &event.observed {
+                Observed::Opened { deal, terms } => Some((*deal, terms.as_ref())),
+                _ => None,
+            })
+            .collect();
+        let terms = |id: &B256| self.deals.get(id).map(|deal| &deal.terms).or_else(|| opened.get(id).copied());
+        let keys = chain::touched(events, terms);
+        keys.into_iter().filter(|key| self.tracked.contains(key)).collect()
+    }
+
+    /// Takes a fact in.
+    pub fn apply(&mut self, fact: Fact) -> Changes {
+        let mut changes = Changes::default();
+        match fact {
+            Fact::Blocks { last, is_head, events, facts } => self.blocks(last, is_head, events, facts, &mut changes),
+            Fact::Order(message) => self.order(message, &mut changes),
+            Fact::Learned { block, facts } => self.learn(block, facts),
+            Fact::Submitted(signed) => self.submitted(signed, &mut changes),
+            Fact::Offered(signed) => {
+                let hash = self.book.domain().offer_hash(&signed.offer);
+                journal::put_offer(&mut changes.local, hash, &signed);
+                self.offer = Some((hash, signed.clone()));
+                self.order(Message::Offer(signed), &mut changes);
+            }
+            Fact::OpenMined { reservation, block } => {
+                if let Some(reservation) = self.reservations.get_mut(&reservation) {
+                    reservation.mined_in = Some(block);
+                }
+                self.release_reservations(&mut changes);
+            }
+            Fact::OpenRefused { reservation, reason } => {
+                tracing::info!(%reservation, reason, "the deal did not open");
+                self.reservations.remove(&reservation);
+                changes.local.delete(outcry_store::keys::reservation(&reservation.0, 0));
+            }
+            Fact::JobRefused { deal, reason } => {
+                self.works.entry(deal).or_default().refused = Some(reason);
+            }
+            Fact::TaskDone { deal, result } => {
+                journal::put_result(&mut changes.local, deal, &result);
+                self.works.entry(deal).or_default().results.insert(result.task, result);
+            }
+            Fact::AcceptReceived { deal, claim_hash, signature } => {
+                journal::put_accept(&mut changes.local, deal, claim_hash, &signature);
+                self.works.entry(deal).or_default().accept = Some((claim_hash, signature));
+            }
+            Fact::AcceptSubmitted { deal, claim_hash, signature } => {
+                let received_at = self.head.at;
+                self.watch(deal, &mut changes, |watch| {
+                    watch.acceptance = Some(Acceptance { claim_hash, signature, received_at, delivered: false });
+                });
+            }
+            Fact::AcceptDelivered { deal } => self.watch(deal, &mut changes, |watch| {
+                if let Some(acceptance) = &mut watch.acceptance {
+                    acceptance.delivered = true;
+                }
+            }),
+            Fact::Reported { deal, report } => self.watch(deal, &mut changes, |watch| watch.report = Some(report)),
+            Fact::ResultsFetched { deal, results } => {
+                self.watch(deal, &mut changes, |watch| watch.results = Some(results));
+            }
+            Fact::ClaimChecked { deal, findings } => {
+                let checked = Checked { at: self.head.at, findings };
+                journal::put_checked(&mut changes.local, deal, &checked);
+                self.verifications.findings.insert(deal, checked);
+            }
+            Fact::Drain(draining) => self.is_draining = draining,
+        }
+        self.announce(&mut changes);
+        changes
+    }
+
+    fn blocks(&mut self, last: Block, is_head: bool, events: Vec<Event>, facts: Vec<BookFact>, changes: &mut Changes) {
+        (self.head, self.is_synced) = (last, is_head);
+        for event in events {
+            self.observe(event, changes);
+        }
+        for fact in facts {
+            self.book.apply(BookEvent::Fact { block: last.number, fact });
+        }
+        self.book.apply(BookEvent::Block { timestamp: last.at });
+        self.release_reservations(changes);
+        self.matched.clear();
+        if is_head {
+            changes.epoch = matching::run(&self.book, last.hash);
+            for found in &changes.epoch.matches {
+                self.matched.entry(found.bid).or_default().push((found.offer, found.count));
+            }
+            self.reserve(&changes.epoch.matches, &mut changes.local);
+        }
+        self.forget_finished();
+    }
+
+    /// One event of the market.
+    fn observe(&mut self, Event { place, observed }: Event, changes: &mut Changes) {
+        match observed {
+            Observed::JobPosted { bid, job } => {
+                journal::put_job(&mut changes.chain, bid, &job);
+                self.posted.insert(bid, job);
+            }
+            Observed::Opened { deal, terms } => {
+                let peer_key = self.book.offer(&terms.offerHash).map_or(B256::ZERO, |signed| signed.offer.peerKey);
+                let record = DealRecord::opened(deal, *terms, peer_key, place);
+                journal::put_deal(&mut changes.chain, &record);
+                self.insert_deal(record);
+            }
+            Observed::TookOver { failed, by } => {
+                let tasks = self.deals.get(&by).map_or(0, |deal| deal.terms.taskCount);
+                self.change(failed, place, deal::Change::TakenOver { by, tasks }, changes);
+            }
+            Observed::Changed { deal, change } => self.change(deal, place, change, changes),
+            Observed::Balance { .. } => {}
+            Observed::Cancelled { account, salt } => {
+                self.cancel_jobs(changes, |bid| bid.buyer == account && bid.salt == salt);
+            }
+            Observed::AllCancelled { account, counter } => {
+                self.cancel_jobs(changes, |bid| bid.buyer == account && bid.counter < counter);
+            }
+        }
+    }
+
+    fn cancel_jobs(&mut self, changes: &mut Changes, which: impl Fn(&Bid) -> bool) {
+        for (bid, job) in self.jobs.iter_mut().filter(|(_, job)| which(&job.signed.bid)) {
+            job.is_cancelled = true;
+            journal::put_bid(&mut changes.local, *bid, job);
+        }
+    }
+
+    fn change(&mut self, id: B256, place: deal::Place, change: deal::Change, changes: &mut Changes) {
+        let Some(record) = self.deals.get_mut(&id) else {
+            // The deal opened before this node's first block; the deployment's block is the first.
+            tracing::warn!(%id, "an event about a deal that was never seen to open");
+            return;
+        };
+        if matches!(change, deal::Change::Claimed { .. }) {
+            self.verifications.claims_seen += 1;
+        }
+        record.history.push((place, change));
+        journal::put_deal(&mut changes.chain, record);
+        for fact in chain::book_facts(record) {
+            self.book.apply(BookEvent::Fact { block: place.block, fact });
+        }
+    }
+
+    /// Adds a deal that is not in the state yet.
+    pub(crate) fn insert_deal(&mut self, record: DealRecord) {
+        let of_bid = self.deals_of_bid.entry(record.terms.bidHash).or_default();
+        if !of_bid.contains(&record.id) {
+            of_bid.push(record.id);
+        }
+        if self.is_mine(&record) && !record.state().is_terminal() {
+            self.works.entry(record.id).or_default();
+        }
+        self.deals.insert(record.id, record);
+    }
+
+    fn is_mine(&self, deal: &DealRecord) -> bool {
+        self.setup.capacity.is_some() && self.setup.account == Some(deal.terms.provider)
+    }
+
+    fn order(&mut self, message: Message, changes: &mut Changes) {
+        let (hash, bid, event) = match message {
+            Message::Bid(signed) => {
+                let hash = self.book.domain().bid_hash(&signed.bid);
+                (hash, true, BookEvent::Bid(signed))
+            }
+            Message::Offer(signed) => (self.book.domain().offer_hash(&signed.offer), false, BookEvent::Offer(signed)),
+        };
+        for effect in self.book.apply(event) {
+            match effect {
+                Effect::Read(key) => changes.reads.push(key),
+                Effect::Added(found) | Effect::Known(found) if found == hash => changes.order = Some(effect),
+                Effect::Dropped { hash: found, .. } if found == hash => changes.order = Some(effect),
+                Effect::Added(_) | Effect::Known(_) | Effect::Dropped { .. } => {}
+            }
+        }
+        self.tracked.extend(&changes.reads);
+        if bid {
+            // What the bid's earlier deals left behind.
+            let facts: Vec<(u64, BookFact)> = self
+                .deals_of(hash)
+                .into_iter()
+                .flat_map(|deal| chain::book_facts(deal).into_iter().map(|fact| (deal.last_block(), fact)))
+                .collect();
+            for (block, fact) in facts {
+                self.book.apply(BookEvent::Fact { block, fact });
+            }
+        }
+    }
+
+    fn learn(&mut self, block: u64, facts: Vec<BookFact>) {
+        for fact in facts {
+            self.book.apply(BookEvent::Fact { block, fact });
+        }
+    }
+
+    fn submitted(&mut self, signed: SignedBid, changes: &mut Changes) {
+        let hash = self.book.domain().bid_hash(&signed.bid);
+        if !self.jobs.contains_key(&hash) {
+            let job = JobRecord::new(signed.clone(), self.head.at);
+            self.jobs.insert(hash, job);
+            self.emit(hash, JobState::Open, JobEventKind::Submitted {}, changes);
+        }
+        self.order(Message::Bid(signed), changes);
+    }
+
+    /// Changes what a gateway holds about a deal of a job of its own.
+    fn watch(&mut self, deal: B256, changes: &mut Changes, with: impl FnOnce(&mut gateway::Watch)) {
+        let Some(bid) = self.deals.get(&deal).map(|deal| deal.terms.bidHash) else { return };
+        if let Some(job) = self.jobs.get_mut(&bid) {
+            with(job.watches.entry(deal).or_default());
+            journal::put_bid(&mut changes.local, bid, job);
+        }
+    }
+
+    /// Brings each job's events and state up to its deals. Computed from what was announced so far,
+    /// so that a kill between a block and its announcement loses nothing.
+    fn announce(&mut self, changes: &mut Changes) {
+        let unfinished: Vec<B256> =
+            self.jobs.iter().filter(|(_, job)| !job.state.is_terminal()).map(|(bid, _)| *bid).collect();
+        for bid in unfinished {
+            for (state, event) in self.news_of(bid) {
+                self.emit(bid, state, event, changes);
+            }
+        }
+    }
+
+    /// The events of a job that were not announced yet.
+    fn news_of(&mut self, bid: B256) -> Vec<(JobState, JobEventKind)> {
+        let Some(job) = self.jobs.get(&bid) else { return Vec::new() };
+        let deals = self.deals_of(bid);
+        let around = gateway::Circumstances { now: self.head.at, matched: self.matched.contains_key(&bid) };
+        let state = gateway::job_state(job, &deals, around);
+        let mut news = Vec::new();
+        let mut announced = BTreeMap::new();
+        for deal in &deals {
+            let seen = job.watches.get(&deal.id).map_or(0, |watch| watch.announced);
+            let fresh = deal.history.get(seen..).unwrap_or_default();
+            news.extend(fresh.iter().filter_map(|(_, change)| gateway::event_of(deal, change)).map(|event| (state, event)));
+            announced.insert(deal.id, deal.history.len());
+        }
+        if state == JobState::Matched && job.state != JobState::Matched {
+            let offers = self.matched.get(&bid).into_iter().flatten();
+            news.extend(offers.map(|(offer_hash, tasks)| {
+                (state, JobEventKind::Matched { offer_hash: *offer_hash, tasks: *tasks })
+            }));
+        }
+        if state != job.state && matches!(state, JobState::Starting | JobState::Running) {
+            let reported = deals.iter().filter(|deal| deal.state() == DealState::Open);
+            news.extend(reported.take(1).map(|deal| {
+                (state, JobEventKind::Progress { deal_id: deal.id, tasks_done: 0, cycles: 0 })
+            }));
+        }
+        if state.is_terminal() {
+            news.push((state, JobEventKind::Ended {}));
+        }
+        if let Some(job) = self.jobs.get_mut(&bid) {
+            for (deal, count) in announced {
+                job.watches.entry(deal).or_default().announced = count;
+            }
+            if news.is_empty() && job.state != state {
+                job.state = state;
+            }
+        }
+        news
+    }
+
+    fn emit(&mut self, bid: B256, state: JobState, event: JobEventKind, changes: &mut Changes) {
+        let time = self.head.at;
+        if let Some(job) = self.jobs.get_mut(&bid) {
+            job.events += 1;
+            job.state = state;
+            let event = outcry_sdk::api::JobEvent { seq: job.events, time, state, event };
+            journal::put_event(&mut changes.local, bid, &event);
+            journal::put_bid(&mut changes.local, bid, job);
+        }
+    }
+
+    /// What is to be done now.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Activity> {
+        if !self.is_synced {
+            return Vec::new();
+        }
+        let mut wanted = Vec::new();
+        if self.wants_offer() {
+            wanted.push(Activity::Offer);
+        }
+        wanted.extend(self.reservations.values().filter(|r| r.mined_in.is_none()).map(|r| Activity::Open(r.id)));
+        for (id, work) in &self.works {
+            let step = self.deals.get(id).and_then(|deal| provider::next(deal, work, &self.windows, self.head.at));
+            wanted.extend(step.map(|step| match step {
+                provider::Step::Run => Activity::Run(*id),
+                provider::Step::CancelAdmission => Activity::CancelAdmission(*id),
+                provider::Step::Claim => Activity::Claim(*id),
+                provider::Step::Settle { .. } => Activity::Settle,
+            }));
+        }
+        for (bid, job) in &self.jobs {
+            for deal in self.deals_of(*bid) {
+                let watch = job.watches.get(&deal.id).cloned().unwrap_or_default();
+                let step = gateway::next(deal, &watch, self.head.at, self.setup.send_timeouts);
+                wanted.extend(step.map(|step| match step {
+                    gateway::Step::AskProgress => Activity::AskProgress(deal.id),
+                    gateway::Step::FetchResults => Activity::FetchResults(deal.id),
+                    gateway::Step::Deliver => Activity::Deliver(deal.id),
+                    gateway::Step::Settle => Activity::SettleForBuyer(deal.id),
+                    gateway::Step::Timeout => Activity::Timeout(deal.id),
+                }));
+            }
+        }
+        wanted.extend(self.unchecked().map(Activity::Verify));
+        wanted
+    }
+
+    /// Claims of the sample that were not re-executed yet and still can be challenged.
+    pub fn unchecked(&self) -> impl Iterator<Item = B256> {
+        let bps = if self.setup.sample_bps == 0 { None } else { Some(self.setup.sample_bps) };
+        self.deals.values().filter_map(move |deal| {
+            let claim = deal.claim()?;
+            let in_time = self.head.at <= claim.window_from + self.windows.challenge_s;
+            let known = self.verifications.findings.contains_key(&deal.id) || self.is_mine(deal);
+            let sampled = verifier::is_sampled(claim.hash, self.setup.sample_secret, bps?);
+            (in_time && !known && sampled && !deal.has_failed()).then_some(deal.id)
+        })
+    }
+
+    /// Own deals that can be settled now: deal, with the buyer's signature, finally.
+    #[must_use]
+    pub fn settleable(&self) -> Vec<(&DealRecord, Option<Bytes>, bool)> {
+        let ready = self.works.iter().filter_map(|(id, work)| {
+            let deal = self.deals.get(id)?;
+            match provider::next(deal, work, &self.windows, self.head.at)? {
+                provider::Step::Settle { accept, finalise } => {
+                    let signature = work.accept.as_ref().filter(|_| accept).map(|(_, signature)| signature.clone());
+                    Some((deal, signature, finalise))
+                }
+                _ => None,
+            }
+        });
+        ready.collect()
+    }
+
+    /// Drops what is long over from memory.
+    fn forget_finished(&mut self) {
+        let is_over = |deal: &DealRecord| deal.state().is_terminal();
+        self.works.retain(|id, _| self.deals.get(id).is_some_and(|deal| !is_over(deal)));
+        if self.deals.len() <= 2 * FINISHED_MAX {
+            return;
+        }
+        let mut over: Vec<(u64, B256)> =
+            self.deals.values().filter(|deal| is_over(deal)).map(|deal| (deal.last_block(), deal.id)).collect();
+        over.sort_unstable();
+        over.truncate(over.len().saturating_sub(FINISHED_MAX));
+        for (_, id) in over {
+            if let Some(deal) = self.deals.remove(&id) {
+                self.deals_of_bid.remove(&deal.terms.bidHash);
+                self.posted.remove(&deal.terms.bidHash);
+            }
+        }
+    }
+
+    /// Whether an offer is to be signed: there is none, it runs out, or it says something else than
+    /// the configuration.
+    fn wants_offer(&self) -> bool {
+        let Some(capacity) = &self.setup.capacity else { return false };
+        if self.is_draining || self.setup.account.is_none() {
+            return false;
+        }
+        let renew_at = |offer: &SignedOffer| offer.offer.expiry.saturating_sub(capacity.offer_s / 3);
+        match &self.offer {
+            None => true,
+            Some((_, offer)) => self.head.at >= renew_at(offer) || !capacity.is_described_by(&offer.offer),
+        }
+    }
+
+    /// A signed bid that is known here, from the book or from a submitted job.
+    #[must_use]
+    pub fn bid(&self, hash: &B256) -> Option<&SignedBid> {
+        self.book.bid(hash).or_else(|| self.jobs.get(hash).map(|job| &job.signed))
+    }
+}

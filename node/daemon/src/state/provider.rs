@@ -1,0 +1,182 @@
+//! What a provider does next about a deal of its own: a function of the chain, of what the store
+//! holds about the deal, and of the time. It is asked again after every fact, also after a restart,
+//! so nothing that a killed node had in mind is ever missed.
+
+use std::collections::BTreeMap;
+
+use alloy::primitives::{B256, Bytes};
+use outcry_protocol::claim;
+use outcry_protocol::status::Outcome;
+use outcry_sdk::api::DealState;
+use serde::{Deserialize, Serialize};
+
+use super::deal::DealRecord;
+use super::Windows;
+
+/// The result of one task, as it is kept and sent to the buyer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskResult {
+    /// Index of the task in the job.
+    pub task: u32,
+    /// Cycles to bill.
+    pub cycles: u64,
+    /// Status, exit code and output root.
+    pub outcome: Outcome,
+    /// BLAKE3 of the output archive.
+    pub output: B256,
+}
+
+impl TaskResult {
+    /// What a claim says of the task.
+    #[must_use]
+    pub fn claimed(&self) -> claim::TaskResult {
+        claim::TaskResult { cycles: self.cycles, inner: self.outcome.inner() }
+    }
+}
+
+/// What a provider's store holds about a deal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Why the job can't be run as signed: blobs that nobody serves, or roots that differ. Every
+    /// honest node would say the same, and the admission window is there for it.
+    pub refused: Option<String>,
+    /// Results by task.
+    pub results: BTreeMap<u32, TaskResult>,
+    /// The buyer's signature of `Accept` and the claim hash that it is about.
+    pub accept: Option<(B256, Bytes)>,
+}
+
+/// What to do about a deal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Fetch, check, and run the tasks that have no result.
+    Run,
+    /// The job can't be run: cancel while that is possible.
+    CancelAdmission,
+    /// Every task has a result: claim.
+    Claim,
+    /// Release money: by the buyer's signature, because the window is over, or both.
+    Settle {
+        /// With the buyer's signature.
+        accept: bool,
+        /// Because the challenge window has passed.
+        finalise: bool,
+    },
+}
+
+/// The next step, if there is one at chain time `now`.
+#[must_use]
+pub fn next(deal: &DealRecord, work: &Work, windows: &Windows, now: u64) -> Option<Step> {
+    match deal.state() {
+        // A claim is valid at its deadline; a block later than the head's has a later time.
+        DealState::Open if now >= deal.terms.deadline => None,
+        DealState::Open if is_complete(deal, work) => Some(Step::Claim),
+        DealState::Open if work.refused.is_some() => {
+            (now < deal.terms.openedAt + windows.admission_s).then_some(Step::CancelAdmission)
+        }
+        DealState::Open => Some(Step::Run),
+        state @ (DealState::Claimed | DealState::Accepted) => {
+            let claim = deal.claim()?;
+            let finalise = now > claim.window_from + windows.challenge_s;
+            let accept = state == DealState::Claimed
+                && work.accept.as_ref().is_some_and(|(hash, _)| *hash == claim.hash);
+            (accept || finalise).then_some(Step::Settle { accept, finalise })
+        }
+        DealState::Challenged
+        | DealState::Settled
+        | DealState::TimedOut
+        | DealState::Cancelled
+        | DealState::Slashed => None,
+    }
+}
+
+/// Whether every task of the deal has a result.
+#[must_use]
+pub fn is_complete(deal: &DealRecord, work: &Work) -> bool {
+    tasks_of(deal).all(|task| work.results.contains_key(&task))
+}
+
+/// The deal's tasks, as indices in the job.
+pub fn tasks_of(deal: &DealRecord) -> impl Iterator<Item = u32> + use<> {
+    deal.terms.firstTask..deal.terms.firstTask.saturating_add(deal.terms.taskCount)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::state::deal::{Change, Place};
+    use crate::state::example::{START, deal as terms};
+    use outcry_protocol::status::Status;
+
+    const WINDOWS: Windows = Windows { admission_s: 20, challenge_s: 60 };
+    const CLAIM: B256 = B256::repeat_byte(0xcc);
+
+    fn place(at: u64) -> Place {
+        Place { block: at, at, transaction: B256::ZERO }
+    }
+
+    fn open() -> DealRecord {
+        DealRecord::opened(B256::repeat_byte(0xdd), terms(), B256::ZERO, place(START))
+    }
+
+    fn claimed(at: u64) -> DealRecord {
+        let mut deal = open();
+        let claim = Change::Claimed { claim_hash: CLAIM, result_root: B256::ZERO, cycles: 1, price: 1, tasks: Bytes::new() };
+        deal.history.push((place(at), claim));
+        deal
+    }
+
+    fn all_done(deal: &DealRecord) -> Work {
+        let outcome = Outcome::stopped(Status::Trapped, 1 << 20);
+        let result = |task| TaskResult { task, cycles: 1, outcome, output: B256::ZERO };
+        Work { results: tasks_of(deal).map(|task| (task, result(task))).collect(), ..Work::default() }
+    }
+
+    #[test]
+    fn an_open_deal_is_run_until_every_task_has_a_result_and_claimed_then() {
+        let deal = open();
+        let mut work = all_done(&deal);
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 1), Some(Step::Claim));
+        work.results.remove(&2);
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 1), Some(Step::Run));
+    }
+
+    #[test]
+    fn a_job_that_cannot_be_run_is_cancelled_inside_the_admission_window_only() {
+        let work = Work { refused: Some("the image root differs".into()), ..Work::default() };
+        assert_eq!(next(&open(), &work, &WINDOWS, START + 19), Some(Step::CancelAdmission));
+        assert_eq!(next(&open(), &work, &WINDOWS, START + 20), None);
+    }
+
+    #[test]
+    fn nothing_is_done_about_a_deal_whose_deadline_has_passed() {
+        let deal = open();
+        let deadline = deal.terms.deadline;
+        assert_eq!(next(&deal, &all_done(&deal), &WINDOWS, deadline - 1), Some(Step::Claim));
+        assert_eq!(next(&deal, &all_done(&deal), &WINDOWS, deadline), None);
+    }
+
+    #[test]
+    fn the_buyers_signature_settles_at_once_and_the_end_of_the_window_releases_the_collateral() {
+        let mut deal = claimed(START + 10);
+        let mut work = all_done(&deal);
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 70), None, "the window is inclusive");
+        work.accept = Some((CLAIM, Bytes::from_static(b"signature")));
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 11), Some(Step::Settle { accept: true, finalise: false }));
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 71), Some(Step::Settle { accept: true, finalise: true }));
+        deal.history.push((place(START + 12), Change::Paid { paid: 1, fee: 0 }));
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 13), None);
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 71), Some(Step::Settle { accept: false, finalise: true }));
+        deal.history.push((place(START + 72), Change::Finalised));
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 73), None);
+    }
+
+    #[test]
+    fn a_signature_over_another_claim_settles_nothing() {
+        let deal = claimed(START + 10);
+        let work = Work { accept: Some((B256::ZERO, Bytes::new())), ..all_done(&deal) };
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 11), None);
+    }
+}
