@@ -69,7 +69,9 @@ impl Streams {
         for attempt in 1.. {
             match self.ask_once(peer, protocol, request).await {
                 Err(NetError::Busy) if attempt < ATTEMPTS => {
-                    tokio::time::sleep(pause.mul_f64(rand::rng().random_range(0.5..1.5))).await;
+                    // Drawn before the wait: the generator belongs to one thread.
+                    let wait = pause.mul_f64(rand::rng().random_range(0.5..1.5));
+                    tokio::time::sleep(wait).await;
                     pause *= 2;
                 }
                 outcome => {
