@@ -103,20 +103,20 @@ pub fn instruction(op: &Operator<'_>) -> Option<u64> {
 
         O::F32Eq | O::F32Ne | O::F32Lt | O::F32Gt | O::F32Le | O::F32Ge
         | O::F64Eq | O::F64Ne | O::F64Lt | O::F64Gt | O::F64Le | O::F64Ge
-        | O::F32Abs | O::F32Neg | O::F32Copysign | O::F64Abs | O::F64Neg | O::F64Copysign => 2,
+        | O::F32Abs | O::F32Neg | O::F32Copysign | O::F64Abs | O::F64Neg | O::F64Copysign => 1,
         O::F32Add | O::F32Sub | O::F32Mul | O::F64Add | O::F64Sub | O::F64Mul
         | O::F32ConvertI32S | O::F32ConvertI32U | O::F32ConvertI64S | O::F32ConvertI64U
         | O::F64ConvertI32S | O::F64ConvertI32U | O::F64ConvertI64S | O::F64ConvertI64U
         | O::F32DemoteF64 | O::F64PromoteF32
         | O::F32Ceil | O::F32Floor | O::F32Trunc | O::F32Nearest
-        | O::F64Ceil | O::F64Floor | O::F64Trunc | O::F64Nearest => 4,
+        | O::F64Ceil | O::F64Floor | O::F64Trunc | O::F64Nearest => 2,
         O::F32Min | O::F32Max | O::F64Min | O::F64Max
         | O::I32TruncF32S | O::I32TruncF32U | O::I32TruncF64S | O::I32TruncF64U
         | O::I64TruncF32S | O::I64TruncF32U | O::I64TruncF64S | O::I64TruncF64U
         | O::I32TruncSatF32S | O::I32TruncSatF32U | O::I32TruncSatF64S | O::I32TruncSatF64U
-        | O::I64TruncSatF32S | O::I64TruncSatF32U | O::I64TruncSatF64S | O::I64TruncSatF64U => 6,
-        O::F32Div | O::F32Sqrt => 10,
-        O::F64Div | O::F64Sqrt => 14,
+        | O::I64TruncSatF32S | O::I64TruncSatF32U | O::I64TruncSatF64S | O::I64TruncSatF64U => 4,
+        O::F32Div | O::F32Sqrt => 6,
+        O::F64Div | O::F64Sqrt => 8,
 
         O::TableGet { .. } | O::TableSet { .. } | O::TableSize { .. } => 4,
         O::DataDrop { .. } | O::ElemDrop { .. } => 4,

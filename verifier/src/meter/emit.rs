@@ -87,20 +87,30 @@ impl Emitter {
 
     /// An `if` without parameters and results whose arm hardly ever runs. Must be closed by `End`.
     pub(super) fn unlikely(&mut self) {
-        self.hints.push(BranchHint { branch_func_offset: self.function.byte_len() as u32, branch_hint_value: 0 });
+        self.hinted_if(0);
+    }
+
+    /// An `if` without parameters and results whose `else` hardly ever runs.
+    fn likely(&mut self) {
+        self.hinted_if(1);
+    }
+
+    fn hinted_if(&mut self, branch_hint_value: u32) {
+        self.hints.push(BranchHint { branch_func_offset: self.function.byte_len() as u32, branch_hint_value });
         self.put(&Instruction::If(BlockType::Empty));
     }
 
     /// Makes the float on top of the stack, the result of `operator`, a canonical NaN if it is one.
     pub(super) fn canonicalise(&mut self, operator: &Operator<'_>) {
-        let (local, ne, nan) = if is_f32(operator) {
-            (self.scratch_f32, Instruction::F32Ne, Instruction::F32Const(f32::from_bits(0x7fc0_0000).into()))
+        let (local, ge, nan) = if is_f32(operator) {
+            (self.scratch_f32, Instruction::F32Ge, Instruction::F32Const(f32::from_bits(0x7fc0_0000).into()))
         } else {
-            (self.scratch_f64, Instruction::F64Ne, Instruction::F64Const(f64::from_bits(0x7ff8 << 48).into()))
+            (self.scratch_f64, Instruction::F64Ge, Instruction::F64Const(f64::from_bits(0x7ff8 << 48).into()))
         };
-        self.put(&Instruction::LocalTee(local)).put(&Instruction::LocalGet(local)).put(&ne);
-        self.unlikely();
-        self.put(&nan).put(&Instruction::LocalSet(local)).put(&Instruction::End);
+        // `x >= x` fails for a NaN only, and unlike `x != x` it is one flag of the processor.
+        self.put(&Instruction::LocalTee(local)).put(&Instruction::LocalGet(local)).put(&ge);
+        self.likely();
+        self.put(&Instruction::Else).put(&nan).put(&Instruction::LocalSet(local)).put(&Instruction::End);
         self.put(&Instruction::LocalGet(local));
     }
 

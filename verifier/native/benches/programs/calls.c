@@ -28,7 +28,7 @@ int queens(int n, uint32_t columns, uint32_t left, uint32_t right) {
 
 int main(void) {
     uint32_t x = 1;
-    for (uint32_t i = 0; i < 20000000; i++) x = table[x & 3](x);
-    printf("%u %u %d %u\n", fib(33), ackermann(2, 2000), queens(10, 0, 0, 0), x);
+    for (uint32_t i = 0; i < 60000000; i++) x = table[x & 3](x);
+    printf("%u %u %d %u\n", fib(36), ackermann(2, 4000), queens(10, 0, 0, 0), x);
     return 0;
 }

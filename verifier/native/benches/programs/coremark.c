@@ -74,7 +74,7 @@ int main(void) {
     static const char text[] = "5012,1234,-874,+122,35.54400,.1234500,-110.700,+0.64400,5.500e+3,-.123e-2,-87e+832,"
                                "+0.6e-12,T0.3e-1F,-T.T++Tq,1T3.4e4z,34.0e-T^";
     uint16_t crc = 0xffff;
-    for (int round = 0; round < 900; round++) {
+    for (int round = 0; round < 6000; round++) {
         node *list = NULL;
         for (int i = 0; i < 400; i++) {
             nodes[i] = (node){list, (int16_t)(i * 7919 + round * 31), (int16_t)i};

@@ -6,7 +6,7 @@ enum op { PUSH, ADD, MUL, XOR, DUP, SWAP, LOAD, STORE, JNZ, DEC, HALT };
 
 int main(void) {
     static const int32_t code[] = {
-        PUSH, 6000000, STORE, 0, PUSH, 1, STORE, 1,
+        PUSH, 16000000, STORE, 0, PUSH, 1, STORE, 1,
         LOAD, 1, PUSH, 31, MUL, LOAD, 0, XOR, DUP, PUSH, 7, ADD, SWAP, ADD, STORE, 1,
         LOAD, 0, DEC, STORE, 0, LOAD, 0, JNZ, 8, HALT};
     int32_t stack[16], memory[4] = {0}, *top = stack;

