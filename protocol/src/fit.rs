@@ -11,9 +11,6 @@ use crate::types::{Bid, JobSpec, Offer};
 /// Why an offer does not serve a bid, with the figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Rejection {
-    /// Buyer and provider are one account.
-    #[error("the provider is the buyer")]
-    SelfDeal,
     /// It wants another token.
     #[error("the offer is in token {0}")]
     Token(Address),
@@ -43,6 +40,9 @@ pub enum Rejection {
         /// How many.
         count: u16,
     },
+    /// Buyer and provider are one account.
+    #[error("the provider is the buyer")]
+    SelfDeal,
     /// Its prices exceed 128 bits in sum.
     #[error("the offer's unit price needs more than 128 bits")]
     Amount,
@@ -70,7 +70,6 @@ pub enum Rejection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Constraint {
-    SelfDeal,
     Token,
     Machine,
     Region,
@@ -79,6 +78,7 @@ pub enum Constraint {
     Disk,
     Egress,
     Gpu,
+    SelfDeal,
     Amount,
     Price,
     Speed,
@@ -91,7 +91,6 @@ pub enum Constraint {
 impl Constraint {
     /// All kinds, in the order in which they are tried.
     pub const ALL: [Self; 16] = [
-        Self::SelfDeal,
         Self::Token,
         Self::Machine,
         Self::Region,
@@ -100,6 +99,7 @@ impl Constraint {
         Self::Disk,
         Self::Egress,
         Self::Gpu,
+        Self::SelfDeal,
         Self::Amount,
         Self::Price,
         Self::Speed,
@@ -198,6 +198,17 @@ fn tasks_within_collateral(bid: &Bid, offer: &Offer, cost_max: u128) -> u32 {
     u32::try_from(most.min(U256::from(TASKS_PER_DEAL_MAX))).unwrap_or(TASKS_PER_DEAL_MAX)
 }
 
+macro_rules! require {
+    ($fits:ident, $reject:ident, $holds:expr, $rejection:expr) => {
+        if !$holds {
+            $fits = false;
+            if !$reject($rejection) {
+                return Default::default();
+            }
+        }
+    };
+}
+
 /// Holds an offer against a bid by their signed fields alone. Calls `reject` for each constraint
 /// that fails until it answers `false`; returns the terms if none failed.
 pub fn judge(
@@ -206,45 +217,121 @@ pub fn judge(
     offer: &Offer,
     mut reject: impl FnMut(Rejection) -> bool,
 ) -> Option<Fit> {
-    let mut fits = true;
-    macro_rules! require {
-        ($holds:expr, $rejection:expr) => {
-            if !$holds {
-                fits = false;
-                if !reject($rejection) {
-                    return None;
-                }
-            }
-        };
+    let mut stopped = false;
+    let mut pass_on = |rejection| {
+        let goes_on = reject(rejection);
+        stopped |= !goes_on;
+        goes_on
+    };
+    let suits = judge_kind(bid, job, offer, &mut pass_on);
+    if stopped {
+        return None;
     }
+    let fit = judge_terms(bid, job, offer, reject);
+    fit.filter(|_| suits)
+}
+
+/// The part of [`judge`] that depends on what the offer is, not on its price: equal for all offers
+/// of one [`Kind`].
+pub(crate) fn judge_kind(
+    bid: &Bid,
+    job: &JobSpec,
+    offer: &Offer,
+    mut reject: impl FnMut(Rejection) -> bool,
+) -> bool {
+    let mut fits = true;
     let (wants, has) = (&bid.resources, &offer.resources);
-    require!(offer.provider != bid.buyer, Rejection::SelfDeal);
-    require!(offer.token == bid.token, Rejection::Token(offer.token));
     require!(
-        offer.machineVersion == job.machineVersion,
-        Rejection::Machine(offer.machineVersion)
+        fits,
+        reject,
+        offer.token == bid.token,
+        Rejection::Token(offer.token)
+    );
+    let version = offer.machineVersion;
+    require!(
+        fits,
+        reject,
+        version == job.machineVersion,
+        Rejection::Machine(version)
     );
     require!(
+        fits,
+        reject,
         bid.regions.bit(offer.region.into()),
         Rejection::Region(offer.region)
     );
     let missing = bid.attributes & !offer.attributes;
-    require!(missing.is_zero(), Rejection::Attributes(missing));
     require!(
+        fits,
+        reject,
+        missing.is_zero(),
+        Rejection::Attributes(missing)
+    );
+    require!(
+        fits,
+        reject,
         has.memoryMib >= wants.memoryMib,
         Rejection::Memory(has.memoryMib)
     );
-    require!(has.diskMib >= wants.diskMib, Rejection::Disk(has.diskMib));
     require!(
+        fits,
+        reject,
+        has.diskMib >= wants.diskMib,
+        Rejection::Disk(has.diskMib)
+    );
+    require!(
+        fits,
+        reject,
         has.egressMib >= wants.egressMib,
         Rejection::Egress(has.egressMib)
     );
     require!(
+        fits,
+        reject,
         wants.gpuCount == 0 || (has.gpuClass == wants.gpuClass && has.gpuCount >= wants.gpuCount),
         Rejection::Gpu {
             class: has.gpuClass,
             count: has.gpuCount
         }
+    );
+    fits
+}
+
+/// Everything that [`judge_kind`] looks at.
+pub(crate) type Kind = (Address, u32, u8, U256, [u32; 5]);
+
+/// The kind of an offer.
+pub(crate) fn kind(offer: &Offer) -> Kind {
+    let has = &offer.resources;
+    let resources = [
+        has.memoryMib,
+        has.diskMib,
+        has.egressMib,
+        has.gpuClass.into(),
+        has.gpuCount.into(),
+    ];
+    (
+        offer.token,
+        offer.machineVersion,
+        offer.region,
+        offer.attributes,
+        resources,
+    )
+}
+
+/// The rest of [`judge`]: parties, price, time and collateral.
+pub(crate) fn judge_terms(
+    bid: &Bid,
+    job: &JobSpec,
+    offer: &Offer,
+    mut reject: impl FnMut(Rejection) -> bool,
+) -> Option<Fit> {
+    let mut fits = true;
+    require!(
+        fits,
+        reject,
+        offer.provider != bid.buyer,
+        Rejection::SelfDeal
     );
     let Ok(tariff) = Tariff::of(bid, offer) else {
         reject(Rejection::Amount);
@@ -252,20 +339,18 @@ pub fn judge(
     };
     let expected = tariff.uncapped(bid.cyclesExpected);
     require!(
+        fits,
+        reject,
         expected <= U256::from(bid.priceCap),
         Rejection::Price(expected)
     );
     let in_time = tasks_in_time(bid, job, offer);
-    require!(
-        in_time > 0,
-        Rejection::Speed(money::seconds(job.cycleLimit, offer.speed).unwrap_or(u64::MAX))
-    );
+    let seconds_max = money::seconds(job.cycleLimit, offer.speed).unwrap_or(u64::MAX);
+    require!(fits, reject, in_time > 0, Rejection::Speed(seconds_max));
     let cost_max = tariff.task_price(job.cycleLimit);
     let risked = tasks_within_collateral(bid, offer, cost_max);
-    require!(
-        risked > 0,
-        Rejection::Collateral(multiple_within(offer.collateralMax, cost_max))
-    );
+    let multiple = || multiple_within(offer.collateralMax, cost_max);
+    require!(fits, reject, risked > 0, Rejection::Collateral(multiple()));
     fits.then(|| Fit {
         tariff,
         cost: tariff.task_price(bid.cyclesExpected),

@@ -14,7 +14,7 @@ use alloy_primitives::{Address, B256, U256};
 
 use crate::book::{Book, OpenRange};
 use crate::codes::{self, Code, Coded};
-use crate::fit::{Fit, judge, marginal_score, pool};
+use crate::fit::{Fit, Kind, judge_kind, judge_terms, kind, marginal_score, pool};
 use crate::hash::bid_rank;
 use crate::limits::MATCHES_PER_BID_MAX;
 use crate::money;
@@ -132,13 +132,14 @@ struct Seat<'a> {
     floor_purse: usize,
 }
 
-/// Offers of one token and machine version, cheapest cycle first. `fee_min[i]` and `speed_max[i]`
-/// bound all offers from i on, so that a search can stop.
-struct Class {
+/// Offers of one kind, cheapest cycle first. `fee_min[i]` and `speed_max[i]` bound all offers from i
+/// on, so that a search can stop.
+#[derive(Default)]
+struct Shelf {
     seats: Vec<usize>,
     fee_min: Vec<u128>,
     speed_max: Vec<u64>,
-    /// Seats found without a free slot since the list was last compacted.
+    /// Seats met without a free slot since the last compaction.
     full: usize,
 }
 
@@ -146,15 +147,14 @@ struct Class {
 pub(crate) struct Engine<'a> {
     book: &'a Book,
     seats: Vec<Seat<'a>>,
-    classes: BTreeMap<(Address, u32), Class>,
+    shelves: Vec<Shelf>,
     slots_open: Vec<u32>,
     purses: BTreeMap<(Address, Address), usize>,
     free: Vec<u128>,
 }
 
-/// The bound on what is still to come is worked out at every so many offers: letting more in than
-/// needed changes nothing but the time.
-const BOUND_EVERY: usize = 32;
+/// Offers of a shelf that are let in at a time: more than needed changes nothing but the time.
+const STRIDE: usize = 8;
 
 /// One step of the search: give the slots of a seat that have `nth - 1` tasks one more.
 type Step = Reverse<(U256, u32, B256, usize)>;
@@ -171,12 +171,13 @@ impl<'a> Engine<'a> {
         let mut engine = Self {
             book,
             seats: Vec::new(),
-            classes: BTreeMap::new(),
+            shelves: Vec::new(),
             slots_open: Vec::new(),
             purses: BTreeMap::new(),
             free: Vec::new(),
         };
         let mut pools: BTreeMap<(Address, B256), usize> = BTreeMap::new();
+        let mut shelves: BTreeMap<Kind, Shelf> = BTreeMap::new();
         for (hash, signed) in book.live_offers() {
             let offer = &signed.offer;
             let pool = *pools.entry(pool(offer)).or_insert_with(|| {
@@ -195,24 +196,15 @@ impl<'a> Engine<'a> {
                 collateral_purse,
                 floor_purse,
             });
-            engine
-                .classes
-                .entry((offer.token, offer.machineVersion))
-                .or_insert_with(|| Class {
-                    seats: Vec::new(),
-                    fee_min: Vec::new(),
-                    speed_max: Vec::new(),
-                    full: 0,
-                })
-                .seats
-                .push(seat);
+            shelves.entry(kind(offer)).or_default().seats.push(seat);
         }
-        for class in engine.classes.values_mut() {
-            let seats = &engine.seats;
-            class
+        engine.shelves = shelves.into_values().collect();
+        let seats = &engine.seats;
+        for shelf in &mut engine.shelves {
+            shelf
                 .seats
                 .sort_unstable_by_key(|seat| (seats[*seat].offer.cyclePrice, seats[*seat].hash));
-            class.bound(seats);
+            shelf.bound(seats);
         }
         engine
     }
@@ -289,40 +281,51 @@ impl<'a> Engine<'a> {
         let mut takers: Vec<Taker> = Vec::new();
         let mut steps: BinaryHeap<Step> = BinaryHeap::new();
         let mut reason = Reason::NoOffer;
-        let Some(mut class) = self.classes.remove(&(bid.token, job.machineVersion)) else {
-            return (takers, Some(reason));
-        };
-        class.compact(self);
-        let mut cursor = 0;
+        // Shelves whose kind suits the bid, by the best first score that is still to come.
+        let mut shelves = std::mem::take(&mut self.shelves);
+        let mut frontier: BinaryHeap<Reverse<(U256, usize, usize)>> = BinaryHeap::new();
+        for (index, shelf) in shelves.iter_mut().enumerate() {
+            let suits = shelf
+                .seats
+                .first()
+                .is_some_and(|seat| judge_kind(bid, job, self.seats[*seat].offer, |_| false));
+            if suits {
+                shelf.compact(self);
+                if !shelf.seats.is_empty() {
+                    frontier.push(Reverse((shelf.score_min(self, bid, 0), index, 0)));
+                }
+            }
+        }
         while want > 0 {
             // Let in every offer that could still beat the best step.
-            while cursor < class.seats.len()
-                && (cursor % BOUND_EVERY != 0
-                    || steps.peek().is_none_or(|Reverse((score, ..))| {
-                        class.score_min(self, bid, cursor) <= *score
-                    }))
+            while let Some(&Reverse((bound, index, at))) = frontier.peek()
+                && steps
+                    .peek()
+                    .is_none_or(|Reverse((score, ..))| bound <= *score)
             {
-                let seat = class.seats[cursor];
-                cursor += 1;
-                if self.slots_free(seat) == 0 {
-                    class.full += 1;
-                    continue;
+                frontier.pop();
+                let shelf = &mut shelves[index];
+                let next = (at + STRIDE).min(shelf.seats.len());
+                if next < shelf.seats.len() {
+                    frontier.push(Reverse((shelf.score_min(self, bid, next), index, next)));
                 }
-                let offer = self.seats[seat].offer;
-                if let Some(fit) = judge(bid, job, offer, |_| false)
-                    && !self.book.is_barred(hash, offer.provider)
-                {
-                    steps.push(Reverse((
-                        marginal_score(bid, &fit, 1),
-                        1,
-                        self.seats[seat].hash,
-                        takers.len(),
-                    )));
-                    takers.push(Taker {
-                        seat,
-                        fit,
-                        levels: Vec::new(),
-                    });
+                for seat in shelf.seats[at..next].iter().copied() {
+                    if self.slots_free(seat) == 0 {
+                        shelf.full += 1;
+                        continue;
+                    }
+                    let offer = self.seats[seat].offer;
+                    if let Some(fit) = judge_terms(bid, job, offer, |_| false)
+                        && !self.book.is_barred(hash, offer.provider)
+                    {
+                        let score = marginal_score(bid, &fit, 1);
+                        steps.push(Reverse((score, 1, self.seats[seat].hash, takers.len())));
+                        takers.push(Taker {
+                            seat,
+                            fit,
+                            levels: Vec::new(),
+                        });
+                    }
                 }
             }
             let Some(Reverse((_, nth, offer_hash, taker))) = steps.pop() else {
@@ -349,7 +352,7 @@ impl<'a> Engine<'a> {
                 Err(why) => reason = why,
             }
         }
-        self.classes.insert((bid.token, job.machineVersion), class);
+        self.shelves = shelves;
         takers.retain(|taker| !taker.levels.is_empty());
         takers.sort_unstable_by_key(|taker| self.seats[taker.seat].hash);
         (takers, (want > 0).then_some(reason))
@@ -428,7 +431,7 @@ fn affordable(balance: u128, each: u128) -> u32 {
     u32::try_from(balance / each).unwrap_or(u32::MAX)
 }
 
-impl Class {
+impl Shelf {
     /// Recomputes the suffix bounds.
     fn bound(&mut self, seats: &[Seat<'_>]) {
         let count = self.seats.len();
@@ -447,7 +450,7 @@ impl Class {
 
     /// Drops offers whose slots are gone once they are half of what a search meets.
     fn compact(&mut self, engine: &Engine<'_>) {
-        if self.full > 16 && self.full * 2 > self.seats.len() {
+        if self.full > 4 && self.full * 2 > self.seats.len() {
             self.seats.retain(|seat| engine.slots_free(*seat) > 0);
             self.bound(&engine.seats);
         }

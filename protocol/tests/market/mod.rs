@@ -157,10 +157,10 @@ pub fn small_capacity() -> Capacity {
 
 prop_compose! {
     pub fn any_bid()(
-        buyer in 1u8..4, native in any::<bool>(), tasks in 1u32..20, cap in 900u128..2_000,
-        value in prop_oneof![Just(0u128), 1u128..400], regions in 1u64..16, attributes in 0u64..4,
+        buyer in 1u8..4, native in prop::bool::weighted(0.2), tasks in 1u32..20, cap in 900u128..4_000,
+        value in prop_oneof![Just(0u128), 1u128..400], regions in prop_oneof![Just(15u64), 1u64..16], attributes in prop_oneof![3 => Just(0u64), 1 => 0u64..4],
         memory in prop_oneof![Just(16u32), Just(64), Just(512)], collateral in prop_oneof![Just(0u32), Just(9_999), Just(20_000)],
-        execution in 1u32..30, tip in 0u128..20, life in 0u64..100, salt in 0u64..6, counter in 0u64..2,
+        execution in 1u32..30, tip in 0u128..20, life in 30u64..130, salt in 0u64..6, counter in prop_oneof![5 => Just(0u64), 1 => Just(1)],
     ) -> Bid {
         Bid {
             buyer: account(buyer),
@@ -183,12 +183,12 @@ prop_compose! {
 
 prop_compose! {
     pub fn any_offer()(
-        provider in 3u8..7, native in any::<bool>(), pool_id in 1u8..3, slots in 1u32..5, region in 0u8..5,
+        provider in 3u8..7, native in prop::bool::weighted(0.2), pool_id in 1u8..3, slots in 1u32..5, region in 0u8..5,
         attributes in 0u64..4, memory in prop_oneof![Just(16u32), Just(64), Just(512)],
         fee in prop_oneof![Just(1_000u128), 500u128..1_500], price in prop_oneof![Just(100_000_000_000u128), 0u128..400_000_000_000],
         memory_price in prop_oneof![Just(0u128), 0u128..2_000_000_000],
         speed in prop_oneof![Just(1_000_000_000u64), 200_000_000u64..4_000_000_000],
-        collateral in prop_oneof![Just(1_000_000u128), 0u128..20_000], life in 0u64..100, salt in 0u64..6, counter in 0u64..2,
+        collateral in prop_oneof![Just(1_000_000u128), 0u128..20_000], life in 30u64..130, salt in 0u64..6, counter in prop_oneof![5 => Just(0u64), 1 => Just(1)],
     ) -> Offer {
         Offer {
             provider: account(provider),
@@ -215,7 +215,7 @@ prop_compose! {
 pub fn any_fact(bids: Vec<B256>) -> impl Strategy<Value = Fact> {
     let bid = proptest::sample::select(bids);
     prop_oneof![
-        4 => (1u8..7, any::<bool>(), 0u128..60_000).prop_map(|(n, native, free)| Fact::Balance {
+        4 => (1u8..7, any::<bool>(), 0u128..90_000).prop_map(|(n, native, free)| Fact::Balance {
             account: account(n), token: if native { Address::ZERO } else { TOKEN }, free,
         }),
         1 => (1u8..7, 0u64..2).prop_map(|(n, counter)| Fact::Counter { account: account(n), counter }),
@@ -240,7 +240,7 @@ pub fn any_events() -> impl Strategy<Value = Vec<Event>> {
     (
         proptest::collection::vec(any_bid(), 1..12),
         proptest::collection::vec(any_offer(), 0..12),
-        proptest::collection::vec(NOW - 60..NOW + 20, 0..4),
+        proptest::collection::vec(NOW - 60..NOW + 5, 0..4),
     )
         .prop_flat_map(|(bids, offers, times)| {
             let hashes = bids.iter().map(|bid| domain().bid_hash(bid)).collect();
@@ -267,7 +267,7 @@ pub fn any_events() -> impl Strategy<Value = Vec<Event>> {
             // Everybody starts with something, or little would ever match.
             for n in 1..7 {
                 for token in [TOKEN, Address::ZERO] {
-                    events.push(balance(1, account(n), token, 40_000));
+                    events.push(balance(1, account(n), token, 90_000));
                 }
                 events.push(Event::Fact {
                     block: 1,
