@@ -1,0 +1,360 @@
+/** A node's HTTP API, typed as `sdk/rust/src/api.rs` defines it. */
+import { blake3, concat } from "./bytes.js";
+import type { Hex } from "./bytes.js";
+import { OutcryError } from "./errors.js";
+import type { Status } from "./hashes.js";
+import { fromJson, toJson } from "./orders.js";
+import type { Bid, Deal, JobSpec, Offer } from "./orders.js";
+
+/** States of a job. */
+export type JobState =
+  | "open"
+  | "matched"
+  | "funded"
+  | "starting"
+  | "running"
+  | "interrupted"
+  | "verifying"
+  | "challenged"
+  | "settled"
+  | "failed"
+  | "cancelled"
+  | "expired";
+
+/** Whether nothing can change any more. */
+export function isTerminal(state: JobState): boolean {
+  return state === "settled" || state === "failed" || state === "cancelled" || state === "expired";
+}
+
+/** What a node says of itself. */
+export interface NodeStatus {
+  chainId: number;
+  market: string;
+  machineVersion: number;
+  block: { number: number; hash: Hex; timestamp: number };
+  peerKey: Hex;
+  peers: number;
+  roles: string[];
+  version: string;
+}
+
+/** A claim as the node read it from the chain. */
+export interface ClaimView {
+  claimHash: Hex;
+  resultRoot: Hex;
+  cycles: bigint;
+  price: bigint;
+  claimedAt: number;
+  finalisableAt: number;
+  tasks: { task: number; cycles: bigint; inner: Hex }[];
+}
+
+/** A range of a job's tasks at one provider. */
+export interface DealView {
+  dealId: Hex;
+  state: "open" | "claimed" | "accepted" | "challenged" | "settled" | "timedOut" | "cancelled" | "slashed";
+  peerKey: Hex;
+  terms: Deal;
+  claim?: ClaimView;
+  paid: bigint;
+  refunded: bigint;
+}
+
+/** A bid and everything that came of it. */
+export interface JobView {
+  id: Hex;
+  state: JobState;
+  tasks: number;
+  tasksOpen: number;
+  tasksClaimed: number;
+  tasksSettled: number;
+  price: bigint;
+  deals: DealView[];
+  problem?: { code: string; message: string; help: string };
+}
+
+/** The result of one task. Not yet trusted: `Client` checks it. */
+export interface TaskResult {
+  task: number;
+  status: Status;
+  exitCode: number;
+  cycles: bigint;
+  outputRoot: Hex;
+  outputLength: number;
+  blake3: string;
+}
+
+/** One event of a job's life. `kind` says what happened; further fields depend on it. */
+export interface JobEvent {
+  seq: number;
+  time: number;
+  state: JobState;
+  kind:
+    | "submitted"
+    | "matched"
+    | "dealOpened"
+    | "progress"
+    | "dealClaimed"
+    | "dealAccepted"
+    | "dealSettled"
+    | "dealFailed"
+    | "challenged"
+    | "ended";
+  dealId?: Hex;
+}
+
+/** Why a bid is or is not served. */
+export interface Explanation {
+  offers: number;
+  acceptable: number;
+  summary: string;
+  failures: { code: string; field: string; offers: number; message: string }[];
+  cheapestChange?: { field: string; from: string; to: string; offerHash: Hex; message: string };
+}
+
+/** A live offer of the book. */
+export interface BookOffer {
+  hash: Hex;
+  offer: Offer;
+  slotsFree: number;
+}
+
+type Json = Record<string, unknown>;
+
+/** Connections in a row that an event stream may fail before it gives up. */
+const RECONNECTS_MAX = 10;
+
+/** A client of one node. */
+export class Node {
+  readonly url: string;
+  readonly #token: string | undefined;
+
+  /** `token` is the bearer token that nodes beyond loopback ask for. */
+  constructor(url: string, token?: string) {
+    this.url = url.replace(/\/+$/, "");
+    this.#token = token;
+  }
+
+  async status(): Promise<NodeStatus> {
+    return (await this.#json("GET", "/v1/status")) as unknown as NodeStatus;
+  }
+
+  /** Stores a blob and returns its name, which is checked. */
+  async putBlob(bytes: Uint8Array): Promise<string> {
+    const wanted = blake3(bytes);
+    const stored = await this.#json("POST", "/v1/blobs", bytes);
+    if (stored["blake3"] !== wanted) throw wrongBlob(wanted, String(stored["blake3"]));
+    return wanted;
+  }
+
+  async hasBlob(name: string): Promise<boolean> {
+    return (await this.#fetch("HEAD", `/v1/blobs/${name}`)).ok;
+  }
+
+  /** Fetches a blob of at most `limit` bytes; `from` is the key of a peer that has it. */
+  async blob(name: string, limit: number, from?: Hex): Promise<Uint8Array> {
+    const query = from === undefined ? "" : `?from=${from}`;
+    const response = await this.#checked("GET", `/v1/blobs/${name}${query}`);
+    const parts: Uint8Array[] = [];
+    let length = 0;
+    for await (const part of chunks(response)) {
+      length += part.length;
+      if (length > limit) throw new OutcryError("B-003", `the blob ${name} is longer than ${limit} bytes`, "Ask another node.");
+      parts.push(part);
+    }
+    const bytes = concat(parts);
+    const found = blake3(bytes);
+    if (found !== name) throw wrongBlob(name, found);
+    return bytes;
+  }
+
+  /** Submits a signed bid; the answer is the job's id. */
+  async submitBid(bid: Bid, signature: Hex, job: JobSpec): Promise<Hex> {
+    const body = { bid: toJson("Bid", bid), signature, job: toJson("JobSpec", job) };
+    return String((await this.#json("POST", "/v1/bids", body))["bidHash"]);
+  }
+
+  async job(id: Hex): Promise<JobView> {
+    return readJob(await this.#json("GET", `/v1/jobs/${id}`));
+  }
+
+  async deal(id: Hex): Promise<DealView> {
+    return readDeal(await this.#json("GET", `/v1/deals/${id}`));
+  }
+
+  async results(deal: Hex): Promise<TaskResult[]> {
+    const list = (await this.#json("GET", `/v1/deals/${deal}/results`)) as unknown as Json[];
+    return list.map((item) => ({ ...(item as unknown as TaskResult), cycles: BigInt(item["cycles"] as number) }));
+  }
+
+  async accept(deal: Hex, signature: Hex): Promise<void> {
+    await this.#json("POST", `/v1/deals/${deal}/accept`, { signature });
+  }
+
+  async receipt(deal: Hex, task: number, outputRoot: Hex, signature: Hex): Promise<void> {
+    await this.#json("POST", `/v1/deals/${deal}/receipts`, { task, outputRoot, signature });
+  }
+
+  /** The live offers that the node knows. */
+  async offers(): Promise<BookOffer[]> {
+    const { offers } = (await this.#json("GET", "/v1/book")) as unknown as { offers: Json[] };
+    return offers.map((entry) => ({
+      hash: String(entry["hash"]),
+      offer: fromJson("Offer", entry["offer"]),
+      slotsFree: Number(entry["slotsFree"]),
+    }));
+  }
+
+  /** Why a submitted bid is or is not served. */
+  async explain(bid: Hex): Promise<Explanation> {
+    return (await this.#json("GET", `/v1/explain/${bid}`)) as unknown as Explanation;
+  }
+
+  /** Why a bid that is not submitted yet would or would not be served. */
+  async explainUnsigned(bid: Bid, job: JobSpec): Promise<Explanation> {
+    const body = { bid: toJson("Bid", bid), job: toJson("JobSpec", job) };
+    return (await this.#json("POST", "/v1/explain", body)) as unknown as Explanation;
+  }
+
+  /**
+   * The events of a job after number `after`, in order, none missing and none twice, also when the
+   * connection breaks. Ends after the event `ended`.
+   */
+  async *events(id: Hex, after = 0, signal?: AbortSignal): AsyncGenerator<JobEvent, void, void> {
+    let last = after;
+    for (let failures = 0; ; ) {
+      try {
+        const headers = { accept: "text/event-stream", "last-event-id": String(last) };
+        const response = await this.#checked("GET", `/v1/jobs/${id}/events`, undefined, headers, signal);
+        for await (const data of eventData(response)) {
+          const event = JSON.parse(data) as JobEvent;
+          if (event.seq <= last) continue;
+          last = event.seq;
+          failures = 0;
+          yield event;
+          if (event.kind === "ended") return;
+        }
+      } catch (error) {
+        // A refusal will be the same the next time; a broken connection may not.
+        if (signal?.aborted || (error instanceof OutcryError && error.code !== "N-001")) throw error;
+        if (failures >= RECONNECTS_MAX) throw error;
+      }
+      failures += 1;
+      if (failures > RECONNECTS_MAX) throw new OutcryError("N-001", `the events of ${id} break off`, "Check the node.");
+      await new Promise((resolve) => setTimeout(resolve, Math.min(5_000, 100 * 2 ** failures)));
+    }
+  }
+
+  async #json(method: string, path: string, body?: unknown): Promise<Json> {
+    const response = await this.#checked(method, path, body);
+    try {
+      return (await response.json()) as Json;
+    } catch (cause) {
+      throw new OutcryError("N-004", `${this.url}${path} did not answer in JSON`, "Check the address.", { cause });
+    }
+  }
+
+  async #checked(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+    signal?: AbortSignal,
+  ): Promise<Response> {
+    const response = await this.#fetch(method, path, body, headers, signal);
+    if (response.ok) return response;
+    const said = (await response.json().catch(() => ({}))) as Partial<{ code: string; message: string; help: string }>;
+    throw new OutcryError(
+      said.code ?? "N-004",
+      said.message ?? `${this.url}${path} answered with HTTP status ${response.status}`,
+      said.help ?? "Check that the address is that of an Outcry node.",
+    );
+  }
+
+  async #fetch(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+    signal?: AbortSignal,
+  ): Promise<Response> {
+    const isBytes = body instanceof Uint8Array;
+    const all: Record<string, string> = { ...headers };
+    if (body !== undefined) all["content-type"] = isBytes ? "application/octet-stream" : "application/json";
+    if (this.#token !== undefined) all["authorization"] = `Bearer ${this.#token}`;
+    const request: RequestInit = { method, headers: all };
+    if (body !== undefined) request.body = isBytes ? (body as Uint8Array<ArrayBuffer>) : JSON.stringify(body);
+    if (signal !== undefined) request.signal = signal;
+    try {
+      return await fetch(`${this.url}${path}`, request);
+    } catch (cause) {
+      throw new OutcryError("N-001", `no answer from the node at ${this.url}`, "Check its address and that it runs.", { cause });
+    }
+  }
+}
+
+function wrongBlob(wanted: string, found: string): OutcryError {
+  return new OutcryError("B-001", `the blob ${wanted} came with other content, ${found}`, "Ask another node.");
+}
+
+async function* chunks(response: Response): AsyncGenerator<Uint8Array, void, void> {
+  const reader = response.body?.getReader();
+  if (!reader) return;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+/** The `data` of server-sent events, however the bytes are cut. Exported for its test. */
+export async function* eventData(response: Response): AsyncGenerator<string, void, void> {
+  const decoder = new TextDecoder();
+  let [rest, data]: [string, string[]] = ["", []];
+  for await (const chunk of chunks(response)) {
+    rest += decoder.decode(chunk, { stream: true });
+    for (let end = rest.search(/\r\n|\r(?!$)|\n/); end >= 0; end = rest.search(/\r\n|\r(?!$)|\n/)) {
+      const line = rest.slice(0, end);
+      rest = rest.slice(end + (rest.startsWith("\r\n", end) ? 2 : 1));
+      if (line === "") {
+        if (data.length > 0) yield data.join("\n");
+        data = [];
+      } else if (line.startsWith("data:")) {
+        data.push(line.slice(5).replace(/^ /, ""));
+      }
+    }
+    if (rest.length > 1 << 20) throw new OutcryError("N-004", "an event without end", "Ask another node.");
+  }
+}
+
+function readJob(json: Json): JobView {
+  const deals = (json["deals"] as Json[]).map(readDeal);
+  return { ...(json as unknown as JobView), price: BigInt(json["price"] as string), deals };
+}
+
+function readDeal(json: Json): DealView {
+  const claim = json["claim"] as Json | undefined;
+  const { claim: _, ...rest } = json;
+  return {
+    ...(rest as unknown as DealView),
+    terms: fromJson("Deal", json["terms"]),
+    paid: BigInt(json["paid"] as string),
+    refunded: BigInt(json["refunded"] as string),
+    ...(claim && {
+      claim: {
+        ...(claim as unknown as ClaimView),
+        cycles: BigInt(claim["cycles"] as string),
+        price: BigInt(claim["price"] as string),
+        tasks: (claim["tasks"] as Json[]).map((task) => ({
+          task: Number(task["task"]),
+          cycles: BigInt(task["cycles"] as number),
+          inner: String(task["inner"]),
+        })),
+      },
+    }),
+  };
+}

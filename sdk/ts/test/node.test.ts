@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import type { RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { test } from "node:test";
+
+import { Node, OutcryError, blake3, isTerminal, parseNetwork } from "../src/index.js";
+import { eventData } from "../src/node.js";
+
+async function served<T>(listener: RequestListener, body: (node: Node) => Promise<T>): Promise<T> {
+  const server = createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    return await body(new Node(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`));
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+test("events are the same however their bytes are cut", async () => {
+  const stream = 'id: 1\r\ndata: {"a":1}\r\n\r\n: a comment\n\ndata: x\ndata:y\n\n';
+  for (let size = 1; size <= stream.length; size++) {
+    const parts: Uint8Array[] = [];
+    for (let at = 0; at < stream.length; at += size) parts.push(new TextEncoder().encode(stream.slice(at, at + size)));
+    const body = new ReadableStream({
+      start(controller) {
+        for (const part of parts) controller.enqueue(part);
+        controller.close();
+      },
+    });
+    const events: string[] = [];
+    for await (const data of eventData(new Response(body))) events.push(data);
+    assert.deepEqual(events, ['{"a":1}', "x\ny"], `in pieces of ${size}`);
+  }
+});
+
+test("a stream that breaks goes on where it broke, without a gap or a repetition", async () => {
+  const asked: (string | undefined)[] = [];
+  const event = (seq: number, kind: string): string =>
+    `id: ${seq}\ndata: ${JSON.stringify({ seq, time: 0, state: "open", kind })}\n\n`;
+  await served(
+    (request, response) => {
+      asked.push(request.headers["last-event-id"] as string | undefined);
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      if (asked.length === 1) {
+        response.write(event(1, "submitted") + event(2, "matched"));
+        setImmediate(() => response.destroy());
+      } else {
+        response.end(event(2, "matched") + event(3, "ended"));
+      }
+    },
+    async (node) => {
+      const seen: number[] = [];
+      for await (const { seq } of node.events("0x00")) seen.push(seq);
+      assert.deepEqual(seen, [1, 2, 3]);
+    },
+  );
+  assert.equal(asked[0], "0");
+  assert.ok(Number(asked[1]) <= 2);
+});
+
+test("a refusal keeps the node's code and says what to do", async () => {
+  const refusal = { code: "O-005", message: "the order has expired", help: "Sign a new one." };
+  await served(
+    (_, response) => response.writeHead(422, { "content-type": "application/json" }).end(JSON.stringify(refusal)),
+    (node) => assert.rejects(node.status(), (error: OutcryError) => error.code === "O-005" && error.help === "Sign a new one."),
+  );
+});
+
+test("a blob with other content, or more of it, is refused", async () => {
+  const content = new TextEncoder().encode("content");
+  await served(
+    (_, response) => response.end(content),
+    async (node) => {
+      assert.deepEqual(await node.blob(blake3(content), 100), content);
+      await assert.rejects(node.blob("00".repeat(32), 100), { code: "B-001" });
+      await assert.rejects(node.blob(blake3(content), 3), { code: "B-003" });
+    },
+  );
+});
+
+test("a node that is not there is an error with a code", async () => {
+  await assert.rejects(new Node("http://127.0.0.1:1").status(), { code: "N-001" });
+});
+
+test("a network file names chain, market and tokens, and a lack is told", () => {
+  const address = "0x5FbDB2315678afecb367f032d93F642f64180aa3";
+  const text = `chain_id = 31337\nrpc = "http://a"\napi = "http://b"\nmarket = "${address}"\nstake = "${address}"\ntoken = "${address}"
+[[tokens]]\nsymbol = "tUSD"\naddress = "${address}"\ndecimals = 6\n`;
+  assert.deepEqual(parseNetwork(text).tokens, [{ symbol: "tUSD", address, decimals: 6 }]);
+  assert.throws(() => parseNetwork(text.replace(/^market.*$/m, "")), { code: "C-004" });
+  assert.throws(() => parseNetwork("chain_id = "), { code: "C-004" });
+});
+
+test("the states in which nothing can change any more are these", () => {
+  const states = ["open", "matched", "funded", "starting", "running", "interrupted", "verifying", "challenged"] as const;
+  assert.ok(states.every((state) => !isTerminal(state)));
+  assert.ok((["settled", "failed", "cancelled", "expired"] as const).every(isTerminal));
+});
