@@ -14,6 +14,7 @@ use outcry_store::StoreError;
 
 use crate::chain::ChainProblem;
 use crate::deals::progress_of;
+use crate::demand;
 use crate::inputs::InputProblem;
 use crate::node::{Node, OrderProblem};
 use crate::run::RunProblem;
@@ -121,6 +122,7 @@ async fn perform(node: &Arc<Node>, activity: Activity, attempt: u64) -> Result<(
             Ok(())
         }
         Activity::Claim(deal) => claim(node, deal, attempt).await,
+        Activity::AnswerDemand(deal) => answer_demand(node, deal, attempt).await,
         Activity::Settle => settle(node, attempt).await,
         Activity::AskProgress(deal) => ask_progress(node, deal).await,
         Activity::FetchResults(deal) => fetch_results(node, deal).await,
@@ -238,6 +240,29 @@ async fn claim(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityP
         Ok::<_, ActivityProblem>((record(state, id)?, results))
     })?;
     node.chain.claim(&deal, encode_tasks(&results)?, attempt).await?;
+    Ok(())
+}
+
+/// Reveals the leaves that the buyer demanded, each with its path to the claim.
+async fn answer_demand(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityProblem> {
+    let (deal, job) = deal_and_job(node, id)?;
+    let results = node.read(|state| state.works.get(&id).map(|work| work.results.clone())).ok_or(ActivityProblem::Stale)?;
+    let (leaves, _) = deal.demand().ok_or(ActivityProblem::Stale)?;
+    let mut outputs = std::collections::BTreeMap::new();
+    for (task, _) in leaves {
+        let result = results.get(task).ok_or(ActivityProblem::Stale)?;
+        let name = blake3::Hash::from_bytes(result.output.0);
+        let blob = node.blobs().get(&name).map_err(outcry_net::NetError::from)?;
+        let blob = blob.ok_or(outcry_net::NetError::BlobNotFound(name))?;
+        outputs.insert(*task, blob);
+    }
+    let leaves = leaves.to_vec();
+    let first = deal.terms.firstTask;
+    let job_hash = deal.terms.jobHash;
+    let revealing = tokio::task::spawn_blocking(move || demand::reveal(&leaves, first, job_hash, job.outputLimit, &results, &outputs));
+    let disk = |error| ActivityProblem::Run(RunProblem::Inputs(InputProblem::Disk(error)));
+    let answers = revealing.await.map_err(|error| disk(std::io::Error::other(error)))?.map_err(disk)?;
+    node.chain.answer_demand(&deal, answers, attempt).await?;
     Ok(())
 }
 
@@ -364,6 +389,7 @@ async fn deliver(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
 /// Re-executes a claim and notes what came out.
 async fn verify(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
     let (deal, job) = deal_and_job(node, id)?;
+    let _turn = node.verifying.acquire().await.map_err(|_| ActivityProblem::Stale)?;
     let first = deal.terms.firstTask;
     let time_max = Duration::from_secs(deal.terms.deadline.saturating_sub(deal.terms.openedAt).max(60));
     let inputs = node.fetcher.inputs(&job, first..first + deal.terms.taskCount, id).await.map_err(RunProblem::from)?;

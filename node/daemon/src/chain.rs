@@ -238,6 +238,19 @@ impl Chain {
         self.send(intent).await
     }
 
+    /// Reveals the demanded leaves of a deal's outputs.
+    ///
+    /// # Errors
+    /// [`ChainProblem`].
+    pub async fn answer_demand(&self, deal: &DealRecord, answers: Vec<Market::LeafAnswer>, round: u64) -> Result<MinedTransaction, ChainProblem> {
+        let Some(claim) = deal.claim() else { return Err(ChainProblem::Refused("the deal has no claim".into())) };
+        let (terms, claim) = (deal.terms.clone().into(), claim.claim.into());
+        let data = Market::answerDemandCall { _0: terms, _1: claim, _2: answers }.abi_encode();
+        let mut intent = self.intent(IntentKind::AnswerDemand, deal.id, data);
+        (intent.urgency, intent.round) = (Urgency::Deadline, round);
+        self.send(intent).await
+    }
+
     /// Fails a deal that was not claimed by its deadline.
     ///
     /// # Errors
@@ -357,7 +370,10 @@ pub fn observe(event: ChainEvent<MarketEvents>, fee_bps: u16) -> Vec<Event> {
         }
         MarketEvents::DealChallenged(e) => changed(e.dealId, Change::Challenged),
         MarketEvents::ChallengeResolved(e) => changed(e.dealId, Change::Resolved { stands: e.stands }),
-        MarketEvents::OutputDemanded(e) => changed(e.dealId, Change::Demanded { deadline: e.deadline }),
+        MarketEvents::OutputDemanded(e) => {
+            let leaves = e.leaves.iter().map(|leaf| (leaf.task, leaf.leaf)).collect();
+            changed(e.dealId, Change::Demanded { deadline: e.deadline, leaves })
+        }
         MarketEvents::DemandAnswered(e) => changed(e.dealId, Change::DemandAnswered),
         MarketEvents::OrderCancelled(e) => Observed::Cancelled { account: e.account, salt: e.salt },
         MarketEvents::AllOrdersCancelled(e) => Observed::AllCancelled { account: e.account, counter: e.counter },

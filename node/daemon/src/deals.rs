@@ -7,6 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use outcry_net::{DealHandler, DealRequest, DealResponse, PeerKey, TaskResult};
 use outcry_protocol::codes::{self, Code};
+use outcry_protocol::types::Receipt;
 use outcry_sdk::api::DealState;
 
 use crate::node::Node;
@@ -66,7 +67,7 @@ async fn answer(node: &Arc<Node>, request: DealRequest) -> DealResponse {
     match request {
         DealRequest::Results { deal } => results(node, deal).await,
         DealRequest::Accept { deal, claim_hash, signature } => accept(node, deal, claim_hash, &signature).await,
-        DealRequest::Receipt { .. } => refused(&codes::DEAL_STATE, "this node keeps every output; it needs no receipts"),
+        DealRequest::Receipt { deal, task, output_root, signature } => receipt(node, deal, task, output_root, &signature).await,
     }
 }
 
@@ -127,5 +128,32 @@ async fn accept(node: &Arc<Node>, deal: B256, claim_hash: B256, signature: &[u8]
     match node.core.apply(Fact::AcceptReceived { deal, claim_hash, signature }).await {
         Ok(_) => DealResponse::Acknowledged,
         Err(error) => refused(&codes::STORE_IO, error.to_string()),
+    }
+}
+
+/// Keeps the buyer's word that it holds an output.
+async fn receipt(node: &Arc<Node>, deal: B256, task: u32, output_root: B256, signature: &[u8]) -> DealResponse {
+    let Some((buyer, root)) = node.read(|state| {
+        let record = state.deals.get(&deal)?;
+        let result = state.works.get(&deal).and_then(|work| work.results.get(&task));
+        Some((record.terms.buyer, result.map(|result| result.outcome.output_root)))
+    }) else {
+        return refused(&codes::DEAL_UNKNOWN, codes::DEAL_UNKNOWN.title);
+    };
+    if root != Some(output_root) {
+        return refused(&codes::DEAL_RESULT, "the receipt is about another output");
+    }
+    let digest = node.domain.receipt_digest(&Receipt { dealId: deal, task, outputRoot: output_root });
+    match node.chain.is_signed_by(digest, buyer, signature).await {
+        Ok(true) => {}
+        Ok(false) => return refused(&codes::DEAL_ACCEPT_SIGNATURE, "the receipt is not signed by the buyer"),
+        Err(error) => return refused(&codes::CHAIN_UNREACHABLE, error.to_string()),
+    }
+    let store = Arc::clone(node.core.store());
+    let mut batch = outcry_store::Batch::new();
+    batch.put(outcry_store::keys::singleton(&format!("receipt {deal:x} {task}")), signature);
+    match tokio::task::spawn_blocking(move || store.apply(&batch)).await {
+        Ok(Ok(())) => DealResponse::Acknowledged,
+        _ => refused(&codes::STORE_IO, codes::STORE_IO.title),
     }
 }

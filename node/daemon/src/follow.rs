@@ -54,7 +54,14 @@ pub async fn follow(node: Arc<Node>, mut follower: Follower<MarketEvents>) -> Re
                 };
                 let last = Block { number: blocks.last.number, hash: blocks.last.hash, at: blocks.last.timestamp_s };
                 let is_head = blocks.last.number >= blocks.head.number;
-                node.core.apply_blocks(Fact::Blocks { last, is_head, events, facts }, &mut follower).await?;
+                let fact = Fact::Blocks { last, is_head, events, facts };
+                let changes = node.core.apply_blocks(fact, &mut follower).await?;
+                for holder in changes.released {
+                    // What was kept may go when room is needed; until then it is still served.
+                    if let Err(error) = node.blobs().unpin(holder).await {
+                        tracing::warn!(%error, %holder, "blobs of a finished deal stay on disk");
+                    }
+                }
                 node.metrics.block.set(last.number.cast_signed());
                 node.metrics.block_timestamp.set(last.at.cast_signed());
                 let (bids, offers) = node.read(|state| (state.book.bids().len(), state.book.offers().len()));

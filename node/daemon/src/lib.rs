@@ -23,6 +23,7 @@ pub mod chain;
 pub mod config;
 pub mod core;
 pub mod deals;
+pub mod demand;
 pub mod follow;
 pub mod ingest;
 pub mod inputs;

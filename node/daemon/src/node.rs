@@ -59,6 +59,8 @@ pub struct Node {
     pub sender_health: Option<watch::Receiver<outcry_chain::SenderHealth>>,
     /// Activities in progress.
     pub(crate) schedule: std::sync::Mutex<Schedule>,
+    /// Lets one claim be re-executed at a time: checking must not crowd out what earns.
+    pub(crate) verifying: tokio::sync::Semaphore,
     /// Cancelled when the node is to stop.
     pub stop: tokio_util::sync::CancellationToken,
 }

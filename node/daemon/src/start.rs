@@ -11,7 +11,7 @@ use outcry_executor::CacheLimits;
 use outcry_net::{
     BlobStore, BlobStoreConfig, Handlers, NetError, Network as Peers, NetworkConfig, PeerKey, Reachability,
 };
-use outcry_protocol::book::{Book, Event as BookEvent};
+use outcry_protocol::book::Book;
 use outcry_protocol::codes::{self, Code, Coded as _};
 use outcry_protocol::limits::MACHINE_VERSION_MAX;
 use outcry_protocol::types::Resources;
@@ -183,12 +183,8 @@ pub async fn start(
         challenge_s: parameters.challengeWindow.into(),
     };
     let mut state = State::new(setup, windows, Book::new(domain, parameters.collateralFloor));
-    // Own offers of an earlier life; expired ones fall out with the first block.
-    for signed in journal::offers(store.as_ref(), 0)? {
-        let hash = domain.offer_hash(&signed.offer);
-        state.book.apply(BookEvent::Offer(signed.clone()));
-        state.offer = Some((hash, signed));
-    }
+    // The own offer of an earlier life; `readmit` puts it into the book.
+    state.offer = journal::offers(store.as_ref(), 0)?.pop().map(|signed| (domain.offer_hash(&signed.offer), signed));
     let core = Arc::new(Core::open(state, store)?);
 
     let blobs = BlobStore::open(BlobStoreConfig {
@@ -231,13 +227,13 @@ pub async fn start(
         reader_health: follower.health(),
         sender_health,
         schedule: std::sync::Mutex::default(),
+        verifying: tokio::sync::Semaphore::new(1),
         stop: stop.clone(),
         config,
         network,
     });
     deals.serve(&node);
-    readmit(&node).await;
-
+    tasks.push(tokio::spawn(readmit(Arc::clone(&node))));
     let following = follow::follow(Arc::clone(&node), follower);
     tasks.push(until(&stop, &failed, async move { following.await.map_err(|error| error.to_string()) }));
     tasks.push(tokio::spawn(ingest(Arc::clone(&node), events)));
@@ -359,8 +355,15 @@ fn peer_settings(config: &Config, network: &Network) -> Result<NetworkConfig, Co
     Ok(settings)
 }
 
-/// Puts the jobs and offers of an earlier life into the book again.
-async fn readmit(node: &Arc<Node>) {
+/// Puts the jobs and offers of an earlier life into the book again, once the chain is read: before,
+/// nothing could be said about their accounts.
+async fn readmit(node: Arc<Node>) {
+    let mut changed = node.changed();
+    while !node.read(|state| state.is_synced) {
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
     let own = node.read(|state| {
         let bids = state.jobs.values().filter(|job| !job.state.is_terminal());
         let bids = bids.map(|job| Message::Bid(job.signed.clone()));

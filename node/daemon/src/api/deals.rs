@@ -1,6 +1,7 @@
 //! Deals: their state, their results, and the buyer's word on them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy::primitives::B256;
 use axum::Json;
@@ -15,6 +16,9 @@ use super::{Body, Segment, view};
 use crate::node::Node;
 use crate::state::Fact;
 use crate::state::deal::DealRecord;
+
+/// Longest wait for a provider to hand out the results of a claim.
+const RESULTS_PATIENCE: Duration = Duration::from_secs(30);
 
 fn unknown() -> ApiError {
     ApiError::unknown(&codes::DEAL_UNKNOWN, "deal")
@@ -41,17 +45,33 @@ pub(super) async fn one(State(node): State<Arc<Node>>, Segment(id): Segment<B256
 )]
 pub(super) async fn results(State(node): State<Arc<Node>>, Segment(id): Segment<B256>) -> Result<Json<Vec<TaskResult>>, ApiError> {
     let deal = find(&node, id)?;
-    let results = node.read(|state| {
-        let job = state.jobs.get(&deal.terms.bidHash)?;
-        job.watches.get(&id)?.results.as_ref().map(|results| results.iter().map(view::result).collect())
-    });
-    results.map(Json).ok_or_else(|| {
-        ApiError::coded(
+    let look = || {
+        node.read(|state| {
+            let job = state.jobs.get(&deal.terms.bidHash)?;
+            let results = job.watches.get(&id)?.results.as_ref()?;
+            Some(results.iter().map(view::result).collect::<Vec<_>>())
+        })
+    };
+    let mut changed = node.changed();
+    let found = async {
+        loop {
+            changed.borrow_and_update();
+            if let Some(results) = look() {
+                return Some(results);
+            }
+            changed.changed().await.ok()?;
+        }
+    };
+    // A claim is announced before its results are here; whoever asks at once is made to wait.
+    let patience = if deal.claim().is_some() { RESULTS_PATIENCE } else { Duration::ZERO };
+    match tokio::time::timeout(patience, found).await {
+        Ok(Some(results)) => Ok(Json(results)),
+        _ => Err(ApiError::coded(
             StatusCode::SERVICE_UNAVAILABLE,
             &codes::DEAL_STATE,
             format!("the deal is {}; its results are not here yet", deal.state()),
-        )
-    })
+        )),
+    }
 }
 
 /// Takes the buyer's acceptance of a claim on: the provider gets it, or this node settles with it.

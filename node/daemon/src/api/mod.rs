@@ -10,6 +10,8 @@ mod health;
 mod jobs;
 mod market;
 mod status;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::sync::Arc;

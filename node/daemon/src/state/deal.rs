@@ -90,6 +90,8 @@ pub enum Change {
     Demanded {
         /// Last second for the answer.
         deadline: u64,
+        /// Task in the job and leaf of its output, in the order of the demand.
+        leaves: Vec<(u32, u64)>,
     },
     /// The demand was answered: the challenge window starts again.
     DemandAnswered,
@@ -236,6 +238,18 @@ impl DealRecord {
         found.map(|(place, hash, claim, tasks)| StandingClaim { place, hash, claim, tasks, window_from })
     }
 
+    /// The open demand: its leaves, and the last second for the answer.
+    #[must_use]
+    pub fn demand(&self) -> Option<(&[(u32, u64)], u64)> {
+        if !matches!(self.stage(), Stage::Demanded | Stage::AcceptedDemanded) {
+            return None;
+        }
+        self.history.iter().rev().find_map(|(_, change)| match change {
+            Change::Demanded { deadline, leaves } => Some((leaves.as_slice(), *deadline)),
+            _ => None,
+        })
+    }
+
     /// Base units that the buyer paid, and the fee within them.
     #[must_use]
     pub fn paid(&self) -> (u128, u128) {
@@ -363,8 +377,9 @@ mod tests {
     fn an_answered_demand_starts_the_window_again() {
         let mut deal = DealRecord::opened(B256::ZERO, example::deal(), B256::ZERO, at(1));
         deal.history.push((at(2), claimed()));
-        deal.history.push((at(4), Change::Demanded { deadline: 2000 }));
+        deal.history.push((at(4), Change::Demanded { deadline: 2000, leaves: vec![(0, 7)] }));
         assert_eq!(deal.state(), DealState::Challenged);
+        assert_eq!(deal.demand(), Some((&[(0, 7)][..], 2000)));
         deal.history.push((at(9), Change::DemandAnswered));
         assert_eq!(deal.claim().unwrap().window_from, 1009);
     }

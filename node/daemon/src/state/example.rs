@@ -82,5 +82,5 @@ pub(crate) fn offer(slots: u32, salt: u64) -> Offer {
 pub(crate) fn deal() -> Deal {
     let job = job(4);
     let domain = outcry_protocol::hash::Domain::new(31_337, Address::repeat_byte(0xaa));
-    outcry_protocol::deal::terms(&domain, &bid(&job, 1), &offer(1, 1), &job, 0, 4, 0, START).unwrap()
+    outcry_protocol::deal::terms(&domain, &bid(&job, 1), &offer(1, 1), &job, 0, 0, 4, START).unwrap()
 }

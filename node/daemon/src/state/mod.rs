@@ -224,6 +224,8 @@ pub enum Activity {
     CancelAdmission(B256),
     /// Send `claim`.
     Claim(B256),
+    /// Send `answerDemand`.
+    AnswerDemand(B256),
     /// Send `settleMany` for what [`State::settleable`] names.
     Settle,
     /// Ask a provider how far it is.
@@ -253,6 +255,8 @@ pub struct Changes {
     pub order: Option<Effect>,
     /// What the epoch matched.
     pub epoch: Epoch,
+    /// Deals and jobs that are over: nothing has to be kept for them any more.
+    pub released: Vec<B256>,
 }
 
 impl State {
@@ -437,6 +441,9 @@ impl State {
         }
         record.history.push((place, change));
         journal::put_deal(&mut changes.chain, record);
+        if record.state().is_terminal() {
+            changes.released.push(id);
+        }
         for fact in chain::book_facts(record) {
             self.book.apply(BookEvent::Fact { block: place.block, fact });
         }
@@ -570,6 +577,9 @@ impl State {
         if let Some(job) = self.jobs.get_mut(&bid) {
             job.events += 1;
             job.state = state;
+            if state.is_terminal() && matches!(event, JobEventKind::Ended {}) {
+                changes.released.push(bid);
+            }
             let event = outcry_sdk::api::JobEvent { seq: job.events, time, state, event };
             journal::put_event(&mut changes.local, bid, &event);
             journal::put_bid(&mut changes.local, bid, job);
@@ -593,6 +603,7 @@ impl State {
                 provider::Step::Run => Activity::Run(*id),
                 provider::Step::CancelAdmission => Activity::CancelAdmission(*id),
                 provider::Step::Claim => Activity::Claim(*id),
+                provider::Step::AnswerDemand => Activity::AnswerDemand(*id),
                 provider::Step::Settle { .. } => Activity::Settle,
             }));
         }

@@ -56,6 +56,8 @@ pub enum Step {
     CancelAdmission,
     /// Every task has a result: claim.
     Claim,
+    /// The buyer demanded output on the chain: reveal it.
+    AnswerDemand,
     /// Release money: by the buyer's signature, because the window is over, or both.
     Settle {
         /// With the buyer's signature.
@@ -83,8 +85,11 @@ pub fn next(deal: &DealRecord, work: &Work, windows: &Windows, now: u64) -> Opti
                 && work.accept.as_ref().is_some_and(|(hash, _)| *hash == claim.hash);
             (accept || finalise).then_some(Step::Settle { accept, finalise })
         }
-        DealState::Challenged
-        | DealState::Settled
+        DealState::Challenged => {
+            let (_, deadline) = deal.demand()?;
+            (now < deadline).then_some(Step::AnswerDemand)
+        }
+        DealState::Settled
         | DealState::TimedOut
         | DealState::Cancelled
         | DealState::Slashed => None,
@@ -171,6 +176,18 @@ mod tests {
         assert_eq!(next(&deal, &work, &WINDOWS, START + 71), Some(Step::Settle { accept: false, finalise: true }));
         deal.history.push((place(START + 72), Change::Finalised));
         assert_eq!(next(&deal, &work, &WINDOWS, START + 73), None);
+    }
+
+    #[test]
+    fn a_demand_is_answered_in_time_and_nothing_is_finalised_meanwhile() {
+        let mut deal = claimed(START + 10);
+        deal.history.push((place(START + 20), Change::Demanded { deadline: START + 40, leaves: vec![(1, 0)] }));
+        let work = all_done(&deal);
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 21), Some(Step::AnswerDemand));
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 80), None);
+        deal.history.push((place(START + 30), Change::DemandAnswered));
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 90), None, "the window starts again");
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 91), Some(Step::Settle { accept: false, finalise: true }));
     }
 
     #[test]

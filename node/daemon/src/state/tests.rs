@@ -146,7 +146,7 @@ fn answer(key: &FactKey) -> Option<BookFact> {
 /// The chain's event for a deal between the example's bid and an offer.
 fn opened(offer: &outcry_protocol::types::Offer, tasks: u32) -> (B256, Observed) {
     let (signed, _) = signed_bid(tasks);
-    let terms = outcry_protocol::deal::terms(&domain(), &signed.bid, offer, &signed.job, 0, tasks, 0, START + 1).unwrap();
+    let terms = outcry_protocol::deal::terms(&domain(), &signed.bid, offer, &signed.job, 0, 0, tasks, START + 1).unwrap();
     let id = domain().deal_id(&terms);
     (id, Observed::Opened { deal: id, terms: Box::new(terms) })
 }
