@@ -19,8 +19,6 @@ pub enum Table {
     /// Capacity that a signed order or a deal has taken, by order hash and position.
     Reservation = 0x03,
 
-    /// How far the chain has been read, per market.
-    Cursor = 0x10,
     /// A block up to which effects are applied, and what undoes them, by number.
     Checkpoint = 0x11,
     /// Chain intents that have no nonce yet.
@@ -54,14 +52,14 @@ pub enum Table {
     Trade = 0x2a,
     /// Orders and counters cancelled on chain, by account and salt.
     Cancelled = 0x2b,
+    /// What a verifier found about a claim, by deal id.
+    Finding = 0x2c,
 
     /// Blobs on disk, by BLAKE3.
     Blob = 0x30,
 
     /// Checkpoints of a trace, by claim and position.
     Trace = 0x40,
-    /// The last move answered in a game.
-    Move = 0x41,
 }
 
 /// The full key of one record.
@@ -190,8 +188,6 @@ keys! {
     /// Capacity taken for `order`; `position` tells several apart.
     reservation(order: &Hash, position: u32) in Reservation;
 
-    /// How far a market's events have been read.
-    cursor(market: &Address) in Cursor;
     /// The block `number` of a market's reader.
     checkpoint(market: &Address, number: u64) in Checkpoint;
     /// An intent of `account` that has no nonce yet.
@@ -225,14 +221,14 @@ keys! {
     trade(block: u64, log_index: u32) in Trade;
     /// An account's order with this salt is cancelled.
     cancelled(account: &Address, salt: &Hash) in Cancelled;
+    /// What a verifier found about the claim of a deal.
+    finding(deal: &Hash) in Finding;
 
     /// A blob on disk.
     blob(blake3: &Hash) in Blob;
 
     /// A checkpoint of a claim's trace.
     trace(claim: &Hash, position: u64) in Trace;
-    /// The last move answered in a game.
-    last_move(game: &Hash) in Move;
 }
 
 prefixes! {

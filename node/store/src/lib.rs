@@ -7,6 +7,24 @@
 //! Adapters: [`RedbStore`] (the default), `SledStore` (feature `sled`) and [`MemoryStore`] (tests
 //! and simulation, with faults drawn by the caller). All three pass the same conformance tests.
 //!
+//! ```
+//! use outcry_store::{Batch, MemoryStore, Store, StoreError, entries, keys};
+//!
+//! let store = MemoryStore::new();
+//! let (deal, bid) = ([1; 32], [2; 32]);
+//! let mut opened = Batch::new();
+//! opened
+//!     .expect(keys::deal(&deal), None)
+//!     .put(keys::deal(&deal), *b"open")
+//!     .put(keys::deal_of_bid(&bid, &deal), Vec::new());
+//! store.apply(&opened)?;
+//!
+//! // Decided on the same state twice: the second one loses, whole.
+//! assert!(matches!(store.apply(&opened), Err(StoreError::Conflict(_))));
+//! assert_eq!(entries(&store, &keys::deals_of_bid(&bid)).count(), 1);
+//! # Ok::<(), StoreError>(())
+//! ```
+//!
 //! redb is the default because a crash while sled 0.34.7 writes a snapshot leaves a torn file that
 //! it then refuses to open.
 //!
