@@ -51,7 +51,7 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The network's file.
-    #[error("[{}] {0}", .0.code())]
+    #[error("{}", .0.coded_message())]
     Network(#[source] outcry_sdk::Error),
     /// The data folder.
     #[error(transparent)]

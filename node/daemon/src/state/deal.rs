@@ -205,9 +205,12 @@ impl DealRecord {
             Stage::Open => DealState::Open,
             Stage::Claimed => DealState::Claimed,
             Stage::Accepted => DealState::Accepted,
-            Stage::Demanded | Stage::AcceptedDemanded | Stage::Challenged | Stage::AcceptedChallenged => {
-                DealState::Challenged
-            }
+            Stage::Demanded
+            | Stage::AcceptedDemanded
+            | Stage::Challenged
+            | Stage::AcceptedChallenged
+            | Stage::DemandedChallenged
+            | Stage::AcceptedDemandedChallenged => DealState::Challenged,
             Stage::Settled => DealState::Settled,
             Stage::Cancelled => DealState::Cancelled,
             Stage::Failed => {
@@ -241,7 +244,11 @@ impl DealRecord {
     /// The open demand: its leaves, and the last second for the answer.
     #[must_use]
     pub fn demand(&self) -> Option<(&[(u32, u64)], u64)> {
-        if !matches!(self.stage(), Stage::Demanded | Stage::AcceptedDemanded) {
+        let is_open = matches!(
+            self.stage(),
+            Stage::Demanded | Stage::AcceptedDemanded | Stage::DemandedChallenged | Stage::AcceptedDemandedChallenged
+        );
+        if !is_open {
             return None;
         }
         self.history.iter().rev().find_map(|(_, change)| match change {
