@@ -46,13 +46,16 @@ demo: build ## Run the whole market on this machine and check its results
 
 # --- tests -------------------------------------------------------------------
 
-.PHONY: test test-generated test-contracts test-rust test-ts
-test: packages test-generated test-contracts test-rust test-ts ## Run every test
+.PHONY: test test-generated test-guest test-contracts test-rust test-ts
+test: packages test-generated test-guest test-contracts test-rust test-ts ## Run every test
 
 test-generated: packages # what is generated and checked in is current
 	@node verifier/guest/build.mjs --check
 	@node testnet/programs/build.mjs --check
 	@cd contracts && $(NPM) run --silent artifacts -- --check
+
+test-guest: contracts/node_modules/.stamp # the WASI library against another WASI
+	@node --no-warnings --test verifier/guest/test/library.test.mjs
 
 test-contracts: contracts/node_modules/.stamp
 	@cd contracts && $(NPM) test --silent && $(NPM) run --silent gas -- --check
