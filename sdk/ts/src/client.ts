@@ -45,6 +45,8 @@ const ERC20_ABI = [
 const NATIVE = "0x0000000000000000000000000000000000000000";
 /** Cycles per second that a default execution timeout allows for. */
 const SLOW_SPEED = 250_000_000n;
+/** Most seconds for which a result that can't be fetched is asked for again. */
+const CHECKS_MAX = 120;
 /** Highest price of the protocol. */
 const PRICE_MAX = 1n << 100n;
 
@@ -56,6 +58,8 @@ export interface Terms {
   maxPrice?: bigint;
   /** Expected cycles of one task; a tenth of the limit by default. */
   cyclesExpected?: bigint;
+  /** MiB of memory that a task reserves; what its page limit needs by default. */
+  memoryMib?: number;
   diskMib?: number;
   egressMib?: number;
   /** Base units per second of expected completion. */
@@ -155,7 +159,7 @@ export class Client {
     if (token === undefined) throw new OutcryError("C-007", "the network names no payment token", "Give terms.token.");
     const { spec } = job;
     const resources = {
-      memoryMib: Math.ceil(spec.pageLimit / 16),
+      memoryMib: terms.memoryMib ?? Math.ceil(spec.pageLimit / 16),
       diskMib: terms.diskMib ?? 0,
       gpuClass: 0,
       gpuCount: 0,
@@ -226,9 +230,13 @@ export class Client {
     return this.#market().getFunction("balanceOf").staticCall(account ?? (await this.account()), token);
   }
 
-  /** Base units that must still be deposited before a bid can be served in full. */
+  /**
+   * Base units that must still be deposited before a bid can be served in full, beside what earlier
+   * bids of the account may still use.
+   */
   async missingDeposit(bid: Bid): Promise<bigint> {
-    const missing = bidExposure(bid.priceCap, bid.tasks, bid.tip) - (await this.balance(bid.token, bid.buyer));
+    const needed = bidExposure(bid.priceCap, bid.tasks, bid.tip) + (await this.node.committed(bid.buyer, bid.token));
+    const missing = needed - (await this.balance(bid.token, bid.buyer));
     return missing > 0n ? missing : 0n;
   }
 
@@ -293,7 +301,7 @@ export class Client {
       for await (const event of this.node.events(id, 0, limit)) {
         options.onEvent?.(event);
         if (event.kind !== "dealClaimed" || event.dealId === undefined || deals.has(event.dealId)) continue;
-        const checked = await this.checkDeal(job, event.dealId);
+        const checked = await this.#checkPatiently(job, event.dealId, limit);
         await this.accept(checked, job, options.trust);
         deals.set(checked.deal, checked);
         for (const output of checked.tasks) tasks.set(output.task, output);
@@ -316,6 +324,22 @@ export class Client {
   }
 
   /**
+   * {@link checkDeal}, tried again while node, chain or provider can't be reached: a claim stands for
+   * its whole window, and whoever is down may come back.
+   */
+  async #checkPatiently(job: Job, deal: Hex, limit: AbortSignal): Promise<CheckedDeal> {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await this.checkDeal(job, deal);
+      } catch (error) {
+        const isPassing = !(error instanceof OutcryError) || /^(N-|B-002|D-002)/.test(error.code);
+        if (!isPassing || limit.aborted || tries >= CHECKS_MAX) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
+      }
+    }
+  }
+
+  /**
    * Fetches the results of a claimed deal and checks them: terms against the deal's id, claim against
    * the chain, outputs against the claim.
    */
@@ -325,7 +349,8 @@ export class Client {
     const view = await this.node.deal(id);
     if (dealId(this.#domain, view.terms) !== id) throw wrong("its terms have another id");
     if (view.terms.jobHash !== jobHash(job.spec)) throw wrong("it belongs to another job");
-    if (!view.claim) throw wrong("it has no claim");
+    const unclaimed = (): OutcryError => new OutcryError("D-002", `the chain knows no claim of deal ${id}`, "Wait for it.");
+    if (!view.claim) throw unclaimed();
     const claim = computeClaim(view.terms, view.claim.tasks);
     const claimHash = hashClaim(id, claim);
     const logs = await this.#provider.getLogs({
@@ -333,7 +358,9 @@ export class Client {
       topics: [CLAIMED_EVENT, id],
       fromBlock: 0,
     });
-    if (logs[logs.length - 1]?.topics[2] !== claimHash) throw wrong("the chain knows another claim, or none");
+    const log = logs[logs.length - 1];
+    if (!log) throw unclaimed();
+    if (log.topics[2] !== claimHash) throw wrong("the chain knows another claim");
     const results = await this.node.results(id);
     if (results.length !== view.terms.taskCount) throw wrong(`it has ${results.length} results`);
     const tasks: TaskOutput[] = [];

@@ -23,7 +23,7 @@ export interface Program {
 export interface Limits {
   /** Cycles; 10^12 by default. */
   cycles?: bigint;
-  /** MiB of memory; 1024 by default. */
+  /** MiB of memory; 1024 by default, 4096 are the most that a program can address. */
   memoryMib?: number;
   /** Frame slots of 8 bytes; 2^20 by default, the most there is. */
   slots?: bigint;
@@ -119,7 +119,7 @@ export function buildJob(request: JobRequest, source: Hex): Job {
     manifest: `0x${named.blake3}`,
     source,
     cycleLimit: limits.cycles ?? 1_000_000_000_000n,
-    pageLimit: (limits.memoryMib ?? 1024) * 16,
+    pageLimit: Math.min((limits.memoryMib ?? 1024) * 16, 65_536),
     slotLimit: limits.slots ?? 1n << 20n,
     outputLimit: limits.outputBytes ?? 64n << 20n,
     taskCount,

@@ -195,6 +195,15 @@ export class Node {
     await this.#json("POST", `/v1/deals/${deal}/receipts`, { task, outputRoot, signature });
   }
 
+  /** Base units of a token that an account's live bids may still use. */
+  async committed(account: string, token: string): Promise<bigint> {
+    const { balances } = (await this.#json("GET", `/v1/accounts/${account}`)) as unknown as {
+      balances: { token: { address: string }; committed: string }[];
+    };
+    const balance = balances.find((entry) => entry.token.address.toLowerCase() === token.toLowerCase());
+    return BigInt(balance?.committed ?? 0);
+  }
+
   /** The live offers that the node knows. */
   async offers(): Promise<BookOffer[]> {
     const { offers } = (await this.#json("GET", "/v1/book")) as unknown as { offers: Json[] };
