@@ -139,6 +139,7 @@ mod tests {
         BTreeMap::from([
             ("in/a.txt".to_owned(), b"alpha\n".to_vec()),
             ("in/sub/b.txt".to_owned(), b"0123456789".repeat(8000)),
+            (format!("in/sub/{}/{}", "d".repeat(90), "n".repeat(90)), b"a path that needs both fields of a header".to_vec()),
         ])
     }
 

@@ -26,7 +26,7 @@ wasi_errno descriptor_directory(uint32_t fd, struct node **dir) {
     return E_OK;
 }
 
-static wasi_errno take_slot(uint32_t *fd) {
+wasi_errno descriptor_next(uint32_t *fd) {
     while (lowest_free < slots && descriptors[lowest_free].kind != CLOSED) lowest_free++;
     if (lowest_free == slots) {
         if (slots == DESCRIPTORS_MAX) return E_MFILE;
@@ -43,10 +43,8 @@ static wasi_errno take_slot(uint32_t *fd) {
     return E_OK;
 }
 
-wasi_errno descriptor_open(struct node *node, uint16_t flags, uint64_t rights, uint64_t inheriting, uint32_t *fd) {
-    wasi_errno error = take_slot(fd);
-    if (error) return error;
-    descriptors[*fd] = (struct descriptor){
+void descriptor_open(uint32_t fd, struct node *node, uint16_t flags, uint64_t rights, uint64_t inheriting) {
+    descriptors[fd] = (struct descriptor){
         .kind = is_dir(node) ? DIRECTORY : FILE,
         .flags = flags,
         .node = node,
@@ -54,7 +52,6 @@ wasi_errno descriptor_open(struct node *node, uint16_t flags, uint64_t rights, u
         .inheriting = inheriting,
     };
     node->opens++;
-    return E_OK;
 }
 
 static void close(uint32_t fd) {
@@ -71,11 +68,12 @@ void descriptor_start(void) {
     uint32_t fd;
     static const uint64_t no_seek = RIGHTS_ALL & ~(RIGHT_FD_SEEK | RIGHT_FD_TELL);
     for (uint8_t kind = STDIN; kind <= STDERR; kind++) {
-        require(take_slot(&fd) == E_OK);
+        require(descriptor_next(&fd) == E_OK);
         descriptors[fd] = (struct descriptor){.kind = kind, .flags = kind == STDIN ? 0 : FDFLAG_APPEND};
         descriptors[fd].rights = no_seek & ~(kind == STDIN ? RIGHT_FD_WRITE : RIGHT_FD_READ);
     }
-    require(descriptor_open(tree.root, 0, RIGHTS_ALL, RIGHTS_ALL, &fd) == E_OK && fd == PREOPEN);
+    require(descriptor_next(&fd) == E_OK && fd == PREOPEN);
+    descriptor_open(fd, tree.root, 0, RIGHTS_ALL, RIGHTS_ALL);
     descriptors[fd].preopened = true;
 }
 

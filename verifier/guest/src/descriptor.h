@@ -32,6 +32,7 @@ void descriptor_start(void);
 // The open descriptor of that number; NULL if there is none.
 struct descriptor *descriptor_at(uint32_t fd);
 wasi_errno descriptor_directory(uint32_t fd, struct node **dir);
-// The lowest free number for an open node.
-wasi_errno descriptor_open(struct node *node, uint16_t flags, uint64_t rights, uint64_t inheriting, uint32_t *fd);
+// The lowest free number, for `descriptor_open`: asked first, so that nothing is created in vain.
+wasi_errno descriptor_next(uint32_t *fd);
+void descriptor_open(uint32_t fd, struct node *node, uint16_t flags, uint64_t rights, uint64_t inheriting);
 #endif

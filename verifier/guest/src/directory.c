@@ -30,14 +30,16 @@ wasi_errno path_open(uint32_t fd, uint32_t lookup, user_addr path, uint32_t len,
     } else {
         if (!create) return E_NOENT;
         if (to.slash) return E_ISDIR;
+    }
+    uint32_t number;
+    if ((error = descriptor_next(&number))) return error;
+    if (!to.node) {
         error = tree_create(to.dir, to.name, to.length, FILETYPE_REGULAR, &to.entry);
         if (error) return error;
         to.node = to.entry->node;
         truncate = false;
     }
-    uint32_t number;
-    error = descriptor_open(to.node, (uint16_t)fdflags, rights, inheriting, &number);
-    if (error) return error;
+    descriptor_open(number, to.node, (uint16_t)fdflags, rights, inheriting);
     if (truncate) {
         content_resize(&to.node->as.file, 0);
         to.node->mtim = to.node->ctim = clock_now_ns();
@@ -89,7 +91,7 @@ wasi_errno path_rename(uint32_t fd, user_addr path, uint32_t len, uint32_t new_f
     wasi_errno error = path_resolve(fd, path, len, &from);
     if (!error) error = path_resolve(new_fd, new_path, new_len, &to);
     if (error) return error;
-    if (from.length == 0 || (to.length == 0 && to.node)) return E_BUSY;
+    if (from.length == 0 || to.length == 0) return E_BUSY;
     if (!from.node) return E_NOENT;
     bool moves_dir = is_dir(from.node);
     if (!moves_dir && to.slash) return E_NOTDIR;

@@ -14,7 +14,11 @@ import { pack } from "./ustar.mjs";
 
 const load = (url) => new WebAssembly.Module(readFileSync(new URL(url, import.meta.url)));
 const program = (name) => load(`../../../testnet/programs/${name}.wasm`);
-const inputs = { "in/a.txt": "alpha\n", "in/sub/b.txt": "0123456789".repeat(8000) };
+const inputs = {
+  "in/a.txt": "alpha\n",
+  "in/sub/b.txt": "0123456789".repeat(8000),
+  [`in/sub/${"d".repeat(90)}/${"n".repeat(90)}`]: "a path that needs both fields of a header",
+};
 
 /** The same program under node's WASI, over a real folder. */
 function oracle(module, { args, env = {}, stdin = "" }) {
