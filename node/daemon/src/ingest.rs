@@ -44,6 +44,10 @@ pub async fn ingest(node: Arc<Node>, mut events: mpsc::Receiver<NetworkEvent>) {
                     fetch_book(&node, peer).await;
                 });
             }
+            Some(NetworkEvent::BookSyncDue(peer)) => {
+                let node = Arc::clone(&node);
+                tokio::spawn(async move { fetch_book(&node, peer).await });
+            }
             Some(NetworkEvent::PeerLeft(peer)) => tracing::debug!(%peer, "a peer left"),
             Some(_) => {}
         }

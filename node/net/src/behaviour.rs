@@ -67,8 +67,10 @@ impl Behaviour {
         if config.reachability == Reachability::Public {
             kad.set_mode(Some(kad::Mode::Server));
         }
+        // The number tells peers that this is a new life of the node: see `Driver::on_introduced`.
+        let life = rand::random::<u32>();
         let identify = identify::Config::new("/outcry/1".to_owned(), identity.public())
-            .with_agent_version(concat!("outcry/", env!("CARGO_PKG_VERSION")).to_owned())
+            .with_agent_version(format!("outcry/{} {life:08x}", env!("CARGO_PKG_VERSION")))
             .with_push_listen_addr_updates(true);
         Ok(Self {
             blocked: allow_block_list::Behaviour::default(),

@@ -13,6 +13,7 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, dcutr, identify, kad, relay};
 use libp2p_gossipsub::{self as gossipsub, IdentTopic, PublishError, TopicHash};
+use rand::seq::IteratorRandom;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,11 @@ const PEERS_WANTED: usize = 8;
 const LOOKUP_EVERY: Duration = Duration::from_secs(30);
 /// Lookups for one peer before it counts as unreachable.
 const LOOKUPS_MAX: u32 = 3;
+/// The second book sync with a peer comes this long after it joined: by then both have introduced
+/// themselves.
+const SYNC_AFTER_JOIN: Duration = Duration::from_secs(3);
+/// How often books are compared with some peer.
+const SYNC_EVERY: Duration = Duration::from_secs(20);
 /// Peers searched for at once, and callers waiting for one of them.
 const CONNECTING_MAX: usize = 256;
 const WAITERS_MAX: usize = 256;
@@ -93,6 +99,10 @@ pub(crate) struct Driver {
     lookups: HashMap<kad::QueryId, PeerId>,
     relays: HashMap<ListenerId, PeerId>,
     banned: VecDeque<(Instant, PeerId)>,
+    /// Peers that restarted: once the dead connections are closed, they are dialled again.
+    rejoining: HashMap<PeerId, Vec<Multiaddr>>,
+    syncs_due: VecDeque<(Instant, PeerId)>,
+    synced_at: Instant,
     bootstrapped_at: Option<Instant>,
     looked_up_at: Option<Instant>,
 }
@@ -190,6 +200,9 @@ impl Driver {
             lookups: HashMap::new(),
             relays: HashMap::new(),
             banned: VecDeque::new(),
+            rejoining: HashMap::new(),
+            syncs_due: VecDeque::new(),
+            synced_at: Instant::now(),
             bootstrapped_at: None,
             looked_up_at: None,
         }
@@ -526,6 +539,7 @@ impl Driver {
         let now = Instant::now();
         self.forget_unjudged(now);
         self.ban_the_worst(now);
+        self.announce_syncs(now);
 
         let gossip = &mut self.swarm.behaviour_mut().gossip;
         for (peer, standing) in &mut self.standings {
@@ -573,6 +587,26 @@ impl Driver {
             self.looked_up_at = Some(now);
             // Fails only if the table is empty; the next peer's introduction fills it.
             let _ = self.swarm.behaviour_mut().kad.bootstrap();
+        }
+    }
+
+    /// Tells the node with whom to compare books now.
+    fn announce_syncs(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        while let Some((_, peer)) = self.syncs_due.pop_front_if(|(at, _)| *at <= now) {
+            due.push(peer);
+        }
+        if now - self.synced_at >= SYNC_EVERY {
+            self.synced_at = now;
+            due.extend(self.peers.keys().choose(&mut rand::rng()));
+        }
+        for peer in due {
+            if self.peers.get(&peer).is_some_and(|peer| peer.topics > 0)
+                && let Some(key) = PeerKey::from_peer_id(&peer)
+                && !self.emit(NetworkEvent::BookSyncDue(key))
+            {
+                self.metrics.events_dropped.inc();
+            }
         }
     }
 
@@ -680,8 +714,14 @@ impl Driver {
             gossipsub::Event::Subscribed { peer_id, topic } if self.topics.contains_key(&topic) => {
                 if let Some(peer) = self.peers.get_mut(&peer_id) {
                     peer.topics += 1;
-                    if peer.topics == 1
-                        && let Some(key) = PeerKey::from_peer_id(&peer_id)
+                    if peer.topics > 1 {
+                        return;
+                    }
+                    if self.syncs_due.len() < self.limits.connections_max as usize {
+                        let due = Instant::now() + SYNC_AFTER_JOIN;
+                        self.syncs_due.push_back((due, peer_id));
+                    }
+                    if let Some(key) = PeerKey::from_peer_id(&peer_id)
                         && !self.emit(NetworkEvent::PeerJoined(key))
                     {
                         self.metrics.events_dropped.inc();
@@ -783,6 +823,9 @@ impl Driver {
             {
                 self.metrics.events_dropped.inc();
             }
+            if let Some(addresses) = self.rejoining.remove(&peer) {
+                self.dial(peer, addresses);
+            }
         }
     }
 
@@ -791,12 +834,14 @@ impl Driver {
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
         };
-        entry.agent = info
+        let agent: String = info
             .agent_version
             .chars()
             .filter(|c| !c.is_control())
             .take(AGENT_CHARS_MAX)
             .collect();
+        let restarted = !entry.agent.is_empty() && entry.agent != agent;
+        entry.agent = agent;
         let from_this_host = entry
             .connections
             .get(&connection)
@@ -807,6 +852,14 @@ impl Driver {
             .filter(|address| from_this_host || !is_loopback(address))
             .take(ADDRESSES_PER_PEER_MAX)
             .collect();
+        if restarted {
+            // It was killed, and the connections to its former life are not closed yet. Gossipsub
+            // introduces itself once per peer, not per connection, so the new life would never
+            // learn what we subscribe to: begin anew.
+            self.rejoining.insert(peer, addresses);
+            let _ = self.swarm.disconnect_peer_id(peer);
+            return;
+        }
         if info
             .protocols
             .iter()

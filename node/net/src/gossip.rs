@@ -33,6 +33,11 @@ const FRAME_BYTES_MAX: usize = 2 * CONTROL_BYTES_MAX;
 /// How long a message is remembered as seen. After that a copy is validated again, and ignored
 /// because the book has it.
 const SEEN_FOR: Duration = Duration::from_secs(120);
+/// Heartbeats (of 1 s) for which a message waits for its verdict. A verdict may need the chain, and
+/// a node may share two cores with the programs that it runs.
+const JUDGED_WITHIN_HEARTBEATS: usize = 20;
+/// How long an order may wait to be sent on to a peer that reads slowly.
+const QUEUED_FOR: Duration = Duration::from_secs(5);
 /// Orders of more bytes make a node tell its peers not to send them again. An order with its job
 /// has 700 to 1,500 bytes; the message that saves a copy has 40.
 const IDONTWANT_BYTES: usize = 256;
@@ -76,7 +81,7 @@ pub struct IncomingOrder {
     pub bytes: Bytes,
 }
 
-/// What a validated message deserves. To be given within 4 s: gossipsub then forgets the message.
+/// What a validated message deserves. To be given within 20 s: then the message is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Valid and new: pass it on.
@@ -130,6 +135,8 @@ fn config(topics: &[IdentTopic]) -> Result<Config, NetError> {
         .max_control_messages_sent(CONTROL_IDS_MAX)
         .max_publish_messages(64)
         .connection_handler_queue_len(1_000)
+        .forward_queue_duration(QUEUED_FOR)
+        .history_length(JUDGED_WITHIN_HEARTBEATS)
         .duplicate_cache_time(SEEN_FOR);
     for topic in topics {
         builder.max_transmit_size_for_topic(MESSAGE_BYTES_MAX + ENVELOPE_BYTES, topic.hash());

@@ -52,6 +52,10 @@ pub enum NetworkEvent {
     Order(IncomingOrder),
     /// A peer joined the gossip of this market: a good moment for [`NetworkHandle::sync_book`].
     PeerJoined(PeerKey),
+    /// Time for a [`NetworkHandle::sync_book`] with this peer: shortly after it joined, because an
+    /// order gossiped while two nodes introduce themselves reaches neither, and now and then with
+    /// some peer, because a busy node drops orders. Equal books cost 8 KiB.
+    BookSyncDue(PeerKey),
     /// The last connection to a peer closed.
     PeerLeft(PeerKey),
 }
@@ -67,7 +71,8 @@ pub struct PeerInfo {
     pub score: f64,
     /// Whether it gossips orders of this market.
     pub subscribed: bool,
-    /// What software it says it runs, at most 64 characters.
+    /// What software it says it runs, and a number that changes with each start; at most 64
+    /// characters.
     pub agent: String,
 }
 
@@ -121,6 +126,8 @@ impl Network {
             mpsc::channel(limits.orders_pending_max + PEER_EVENTS_WAITING);
         let (address_sender, addresses) = watch::channel(Vec::new());
         let stopped = CancellationToken::new();
+        // From here on a failure must end the tasks that serve streams.
+        let stop_when_dropped = stopped.clone().drop_guard();
         let mut driver = Driver::new(
             swarm,
             &config,
@@ -162,7 +169,7 @@ impl Network {
                 streams,
                 metrics,
                 limits,
-                _stop_when_dropped: stopped.clone().drop_guard(),
+                _stop_when_dropped: stop_when_dropped,
                 stopped,
             }),
         };

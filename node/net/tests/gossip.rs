@@ -8,6 +8,28 @@ use libp2p_gossipsub as gossipsub;
 use node::{Node, config, order, soon};
 use outcry_net::{NetError, NetworkConfig, NetworkEvent, NetworkLimits, Verdict};
 
+fn topic() -> gossipsub::IdentTopic {
+    gossipsub::IdentTopic::new(format!(
+        "/outcry/1/{}/{:#x}/0",
+        node::CHAIN_ID,
+        node::MARKET
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_of_books_is_due_after_a_peer_joined() {
+    let mut node = Node::start(1, config()).await;
+    let peer = Node::join(2, &node, config()).await;
+    let due = soon(async {
+        loop {
+            if let NetworkEvent::BookSyncDue(peer) = node.events.recv().await.unwrap() {
+                return peer;
+            }
+        }
+    });
+    assert_eq!(due.await, peer.key());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_order_reaches_five_nodes_in_few_copies() {
     let mut first = Node::start(1, config()).await;
@@ -146,6 +168,67 @@ async fn a_flooding_peer_is_limited_and_at_last_cut_off() {
     assert_eq!(victim.metric("peers_banned_total", ""), 1.0);
 }
 
+/// A node's former life, as its peers see it after it was killed: connected and silent.
+#[derive(libp2p::swarm::NetworkBehaviour)]
+struct FormerLife {
+    gossip: gossipsub::Behaviour,
+    identify: libp2p::identify::Behaviour,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_node_gossips_again_although_its_peers_hold_a_dead_connection() {
+    let mut witness = Node::start(1, config()).await;
+    let key = libp2p::identity::Keypair::ed25519_from_bytes(node::identity(2).to_bytes()).unwrap();
+    let mut former = libp2p::SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_tcp(
+            libp2p::tcp::Config::default(),
+            libp2p::noise::Config::new,
+            libp2p::yamux::Config::default,
+        )
+        .unwrap()
+        .with_behaviour(|key| FormerLife {
+            gossip: gossipsub::Behaviour::new(
+                gossipsub::MessageAuthenticity::Anonymous,
+                gossipsub::ConfigBuilder::default()
+                    .validation_mode(gossipsub::ValidationMode::Anonymous)
+                    .build()
+                    .unwrap(),
+            )
+            .unwrap(),
+            identify: libp2p::identify::Behaviour::new(libp2p::identify::Config::new(
+                "/outcry/1".to_owned(),
+                key.public(),
+            )),
+        })
+        .unwrap()
+        .build();
+    former.behaviour_mut().gossip.subscribe(&topic()).unwrap();
+    former.dial(witness.address()).unwrap();
+    let swimming = tokio::spawn(async move {
+        loop {
+            futures::StreamExt::select_next_some(&mut former).await;
+        }
+    });
+    witness.joined_by(1).await;
+
+    let mut reborn = Node::join(2, &witness, config()).await;
+    reborn.joined_by(1).await;
+    // The next order on which both agree is enough; those sent while they rejoin may be lost.
+    soon(async {
+        for seed in 0.. {
+            let _ = witness.net.publish(0, order(seed)).await;
+            tokio::select! {
+                order = reborn.order() => return order,
+                event = witness.events.recv() => drop(event.unwrap()),
+            };
+        }
+        unreachable!("the seeds do not end")
+    })
+    .await;
+    swimming.abort();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_sent_is_refused_with_its_reason() {
     let node = Node::start(1, config()).await;
@@ -193,11 +276,7 @@ async fn an_oversize_message_of_a_foreign_implementation_is_refused_and_costs_sc
         .with_behaviour(|_| gossip)
         .unwrap()
         .build();
-    let topic = gossipsub::IdentTopic::new(format!(
-        "/outcry/1/{}/{:#x}/0",
-        node::CHAIN_ID,
-        node::MARKET
-    ));
+    let topic = topic();
     swarm.behaviour_mut().subscribe(&topic).unwrap();
     let foreigner = outcry_net::PeerKey::from_peer_id(swarm.local_peer_id()).unwrap();
     swarm.dial(node.address()).unwrap();
