@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Measures the gas of the market's calls, each as a transaction of its own, and writes the figures
-// to gas/snapshot.json. `--check` compares instead and fails on a difference. The bars of the design
+// Measures the gas of the market's calls, each as a transaction of its own, on the bytecode in
+// artifacts/, and writes the figures to gas/snapshot.json. `--check` compares instead and fails on a difference. The bars of the design
 // are asserted in test/Gas.t.sol itself.
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

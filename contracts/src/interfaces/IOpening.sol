@@ -45,7 +45,7 @@ interface IOpening {
     error MemoryInsufficient();
     error DiskInsufficient();
     error EgressInsufficient();
-    /// A price above 2^100, or an escrow, collateral or tip that does not fit 128 bits.
+    /// A price above 2^100, or a unit price that does not fit 128 bits.
     error PriceOutOfRange();
     /// The expected cost of a task exceeds the bid's cap.
     error PriceAboveCap();

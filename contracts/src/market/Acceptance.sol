@@ -130,10 +130,9 @@ library Acceptance {
         uint256 cycleLimit = job.cycleLimit;
         uint256 escrow;
         unchecked {
-            // count <= 2^11 and a price < 2^128.
+            // At most 2^11 tasks of 2^100 + 2^128 x 2^44 / 10^18: below 2^124.
             escrow = count * Money.taskPrice(deal.startFee, deal.unitPrice, priceCap, cycleLimit);
         }
-        if (escrow > type(uint128).max) return IOpening.PriceOutOfRange.selector;
         uint256 collateral = Money.collateral(escrow, bid.collateralBps);
         if (collateral > offer.collateralMax) return IOpening.CollateralAboveMax.selector;
         deal.taskCount = uint32(count);
