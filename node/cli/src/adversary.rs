@@ -6,9 +6,9 @@
 //! measuring the best case would promise what such a program breaks.
 
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, ElementSection, Elements, ExportKind, ExportSection, Function,
-    FunctionSection, Instruction as I, MemArg, MemorySection, MemoryType, Module, RefType, TableSection,
-    TableType, TypeSection, ValType,
+    BlockType, CodeSection, ConstExpr, ElementSection, Elements, ExportKind, ExportSection,
+    Function, FunctionSection, Instruction as I, MemArg, MemorySection, MemoryType, Module,
+    RefType, TableSection, TableType, TypeSection, ValType,
 };
 
 /// Functions, a power of two. With about 2.5 kB of machine code each they exceed 2 MiB, the second
@@ -39,12 +39,24 @@ pub(crate) fn program() -> Vec<u8> {
         shared: false,
     });
     let mut memories = MemorySection::new();
-    memories.memory(MemoryType { minimum: PAGES, maximum: Some(PAGES), memory64: false, shared: false, page_size_log2: None });
+    memories.memory(MemoryType {
+        minimum: PAGES,
+        maximum: Some(PAGES),
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    });
     let mut exports = ExportSection::new();
-    exports.export("memory", ExportKind::Memory, 0).export("_start", ExportKind::Func, 0);
+    exports
+        .export("memory", ExportKind::Memory, 0)
+        .export("_start", ExportKind::Func, 0);
     let mut elements = ElementSection::new();
     let all: Vec<u32> = (1..=FUNCTIONS).collect();
-    elements.active(Some(0), &ConstExpr::i32_const(0), Elements::Functions(all.into()));
+    elements.active(
+        Some(0),
+        &ConstExpr::i32_const(0),
+        Elements::Functions(all.into()),
+    );
     let mut code = CodeSection::new();
     code.function(&entry());
     for index in 0..FUNCTIONS {
@@ -72,7 +84,10 @@ fn entry() -> Function {
         I::LocalGet(0),
         I::I32Const(FUNCTIONS as i32 - 1),
         I::I32And,
-        I::CallIndirect { type_index: 1, table_index: 0 },
+        I::CallIndirect {
+            type_index: 1,
+            table_index: 0,
+        },
         I::LocalSet(0),
         I::Br(0),
         I::End,
@@ -93,7 +108,11 @@ fn body(index: u32) -> Function {
         seed ^= seed << 5;
         seed as i32
     };
-    let read = MemArg { offset: 0, align: 2, memory_index: 0 };
+    let read = MemArg {
+        offset: 0,
+        align: 2,
+        memory_index: 0,
+    };
     for round in 0..ROUNDS {
         for instruction in [
             I::LocalGet(0),
@@ -137,9 +156,19 @@ mod tests {
 
     #[test]
     fn the_benchmark_runs_until_its_cycles_are_spent() {
-        let limits = Limits { cycles: 3_000_000, memory_mib: 256, ..Limits::default() };
-        let job = JobBuilder::wasm("adversary", super::program()).limits(limits).build(B256::ZERO).unwrap();
+        let limits = Limits {
+            cycles: 3_000_000,
+            memory_mib: 256,
+            ..Limits::default()
+        };
+        let job = JobBuilder::wasm("adversary", super::program())
+            .limits(limits)
+            .build(B256::ZERO)
+            .unwrap();
         let output = Engine::new(None).unwrap().run(&job, 0).unwrap();
-        assert_eq!((output.outcome.status, output.cycles), (Status::OutOfCycles, 3_000_000));
+        assert_eq!(
+            (output.outcome.status, output.cycles),
+            (Status::OutOfCycles, 3_000_000)
+        );
     }
 }

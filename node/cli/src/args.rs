@@ -31,31 +31,96 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// The network.toml of the network to use
-    #[arg(long, global = true, value_name = "FILE", env = "OUTCRY_NETWORK", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "OUTCRY_NETWORK",
+        hide_env_values = true
+    )]
     pub(crate) network: Option<PathBuf>,
-    /// Configuration file of the client [default: ~/.outcry/config.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "OUTCRY_CONFIG", hide_env_values = true)]
+    /// Folder of keys, configuration and compiled code [default: ~/.outcry]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "OUTCRY_HOME",
+        hide_env_values = true
+    )]
+    pub(crate) home: Option<PathBuf>,
+    /// Configuration file of the client [default: config.toml in the home folder]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "OUTCRY_CONFIG",
+        hide_env_values = true
+    )]
     pub(crate) config: Option<PathBuf>,
     /// HTTP API of the node to talk to
-    #[arg(long, global = true, value_name = "URL", env = "OUTCRY_API", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "OUTCRY_API",
+        hide_env_values = true
+    )]
     pub(crate) api: Option<String>,
     /// JSON-RPC endpoint of the chain
-    #[arg(long, global = true, value_name = "URL", env = "OUTCRY_RPC", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "OUTCRY_RPC",
+        hide_env_values = true
+    )]
     pub(crate) rpc: Option<String>,
     /// Name of the key that signs, from the keystore
-    #[arg(long, global = true, value_name = "NAME", env = "OUTCRY_KEY", hide_env_values = true, conflicts_with = "key_file")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "OUTCRY_KEY",
+        hide_env_values = true,
+        conflicts_with = "key_file"
+    )]
     pub(crate) key: Option<String>,
     /// File of the key that signs: keystore v3, or 64 hexadecimal digits, of mode 0600
-    #[arg(long, global = true, value_name = "FILE", env = "OUTCRY_KEY_FILE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "OUTCRY_KEY_FILE",
+        hide_env_values = true
+    )]
     pub(crate) key_file: Option<PathBuf>,
     /// File of mode 0600 with the key's password [else: OUTCRY_PASSWORD, else it is asked for]
-    #[arg(long, global = true, value_name = "FILE", env = "OUTCRY_PASSWORD_FILE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "OUTCRY_PASSWORD_FILE",
+        hide_env_values = true
+    )]
     pub(crate) password_file: Option<PathBuf>,
     /// Payment token, by symbol or address [default: the network's first]
-    #[arg(long, global = true, value_name = "TOKEN", env = "OUTCRY_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "TOKEN",
+        env = "OUTCRY_TOKEN",
+        hide_env_values = true
+    )]
     pub(crate) token: Option<String>,
     /// Form of the result
-    #[arg(long, short, global = true, value_name = "FORMAT", env = "OUTCRY_OUTPUT", hide_env_values = true)]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FORMAT",
+        env = "OUTCRY_OUTPUT",
+        hide_env_values = true
+    )]
     pub(crate) output: Option<Format>,
     /// Show what would be signed and sent, and stop there
     #[arg(long, global = true)]
@@ -157,7 +222,7 @@ pub(crate) struct Terms {
     /// Expected cycles of one task: ranks offers, never bills [default: a tenth of the limit]
     #[arg(long, value_name = "N")]
     pub(crate) expected_cycles: Option<u64>,
-    /// Memory of a task [default: 1024]
+    /// Memory that a task reserves, and uses at most [default: 1024]
     #[arg(long, value_name = "MIB")]
     pub(crate) memory: Option<u32>,
     /// Disk that a task reserves [default: 0]
@@ -208,7 +273,12 @@ pub(crate) struct ProgramArgs {
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) env: Vec<String>,
     /// The CPython program that runs a .py script
-    #[arg(long, value_name = "FILE", env = "OUTCRY_PYTHON", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "OUTCRY_PYTHON",
+        hide_env_values = true
+    )]
     pub(crate) python: Option<PathBuf>,
 }
 
@@ -439,7 +509,12 @@ pub(crate) struct Setup {
 #[derive(Debug, Args)]
 pub(crate) struct Start {
     /// The node's configuration file
-    #[arg(long, value_name = "FILE", env = "OUTCRY_NODE_CONFIG", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "OUTCRY_NODE_CONFIG",
+        hide_env_values = true
+    )]
     pub(crate) node_config: Option<PathBuf>,
     /// Folder for all that the node must not lose
     #[arg(long, value_name = "DIR")]
@@ -525,7 +600,12 @@ pub(crate) struct MachineRun {
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) env: Vec<String>,
     /// The CPython program that runs a .py script
-    #[arg(long, value_name = "FILE", env = "OUTCRY_PYTHON", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "OUTCRY_PYTHON",
+        hide_env_values = true
+    )]
     pub(crate) python: Option<PathBuf>,
     /// Arguments of the program
     #[arg(last = true, value_name = "ARGS")]

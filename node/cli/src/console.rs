@@ -26,7 +26,12 @@ pub(crate) fn with_process_streams<T>(body: impl FnOnce(&mut Console<'_>) -> T) 
     let interactive = std::io::stdin().is_terminal() && stderr.is_terminal();
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = stderr.is_terminal() && !no_colour;
-    let mut console = Console { stdout: &mut stdout, stderr: &mut stderr, interactive, colour };
+    let mut console = Console {
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        interactive,
+        colour,
+    };
     let result = body(&mut console);
     // A reader that has gone away wants no more, which is no failure.
     let _ = console.stdout.flush();
@@ -47,7 +52,11 @@ impl Console<'_> {
             Format::Json => json_line(value)?,
             Format::Yaml => serde_yaml_ng::to_string(value).map_err(Failure::internal)?,
         };
-        let ending = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        let ending = if text.is_empty() || text.ends_with('\n') {
+            ""
+        } else {
+            "\n"
+        };
         self.raw(format!("{text}{ending}").as_bytes())
     }
 
@@ -78,8 +87,15 @@ impl Console<'_> {
             self.note(&body.to_string());
             return;
         }
-        let (red, plain) = if self.colour { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
-        self.note(&format!("{red}error:{plain} [{}] {}", failure.code, failure.message));
+        let (red, plain) = if self.colour {
+            ("\u{1b}[1;31m", "\u{1b}[0m")
+        } else {
+            ("", "")
+        };
+        self.note(&format!(
+            "{red}error:{plain} [{}] {}",
+            failure.code, failure.message
+        ));
         if !failure.help.is_empty() {
             self.note(&format!("  help: {}", failure.help));
         }
@@ -127,7 +143,9 @@ pub(crate) fn columns<const N: usize>(headers: [&str; N], rows: &[[String; N]]) 
 /// Lines of `name  value`.
 pub(crate) fn pairs(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+    rows.iter()
+        .map(|(name, value)| format!("{name:<width$}  {value}\n"))
+        .collect()
 }
 
 /// The first and last digits of a long hash, for tables.
@@ -145,7 +163,13 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [["long-name".to_owned(), "1".to_owned()], ["x".to_owned(), "22".to_owned()]];
-        assert_eq!(columns(["NAME", "N"], &rows), "NAME       N\nlong-name  1\nx          22\n");
+        let rows = [
+            ["long-name".to_owned(), "1".to_owned()],
+            ["x".to_owned(), "22".to_owned()],
+        ];
+        assert_eq!(
+            columns(["NAME", "N"], &rows),
+            "NAME       N\nlong-name  1\nx          22\n"
+        );
     }
 }

@@ -42,20 +42,43 @@ impl Failure {
     }
 
     pub(crate) fn body(&self) -> ErrorBody {
-        ErrorBody { code: self.code.clone(), message: self.message.clone(), help: self.help.clone() }
+        ErrorBody {
+            code: self.code.clone(),
+            message: self.message.clone(),
+            help: self.help.clone(),
+        }
     }
 }
 
 impl From<outcry_sdk::Error> for Failure {
     fn from(error: outcry_sdk::Error) -> Self {
-        let ErrorBody { code, message, help } = error.body();
-        Self { code, message, help, exit: error.code().exit as u8 }
+        let ErrorBody {
+            code,
+            message,
+            help,
+        } = error.body();
+        Self {
+            code,
+            message,
+            help,
+            exit: error.code().exit as u8,
+        }
     }
 }
 
 impl From<HostError> for Failure {
     fn from(error: HostError) -> Self {
-        let HostError { code, message, help, exit } = error;
-        Self { code, message, help, exit }
+        let HostError {
+            code,
+            message,
+            help,
+            exit,
+        } = error;
+        Self {
+            code,
+            message,
+            help,
+            exit,
+        }
     }
 }

@@ -47,21 +47,30 @@ pub fn run(args: impl IntoIterator<Item = OsString>, host: &dyn Host) -> u8 {
 }
 
 /// The same on streams of the caller's.
-pub fn run_on(args: impl IntoIterator<Item = OsString>, host: &dyn Host, console: &mut Console<'_>) -> u8 {
-    let cli = match Cli::command().try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches)) {
+pub fn run_on(
+    args: impl IntoIterator<Item = OsString>,
+    host: &dyn Host,
+    console: &mut Console<'_>,
+) -> u8 {
+    let cli = match Cli::command()
+        .try_get_matches_from(args)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+    {
         Ok(cli) => cli,
         Err(error) => return explain_usage(&error, console),
     };
     let wished = cli.global.output.unwrap_or(Format::Table);
     let done = Settings::resolve(cli.global).and_then(|settings| {
         let format = settings.format();
-        dispatch(&cli.verb, &settings, host, console).map_err(|failure| (format, failure)).map_or_else(
-            |(format, failure)| {
-                console.failure(format, &failure);
-                Ok(failure.exit)
-            },
-            Ok,
-        )
+        dispatch(&cli.verb, &settings, host, console)
+            .map_err(|failure| (format, failure))
+            .map_or_else(
+                |(format, failure)| {
+                    console.failure(format, &failure);
+                    Ok(failure.exit)
+                },
+                Ok,
+            )
     });
     done.unwrap_or_else(|failure| {
         console.failure(wished, &failure);
@@ -71,9 +80,15 @@ pub fn run_on(args: impl IntoIterator<Item = OsString>, host: &dyn Host, console
 
 /// Help goes to stdout, because it is what was asked for; a wrong command line is an error.
 fn explain_usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
-    let text = if console.colour { error.render().ansi().to_string() } else { error.render().to_string() };
+    let text = if console.colour {
+        error.render().ansi().to_string()
+    } else {
+        error.render().to_string()
+    };
     match error.exit_code() {
-        0 => console.raw(text.as_bytes()).map_or_else(|failure| failure.exit, |()| 0),
+        0 => console
+            .raw(text.as_bytes())
+            .map_or_else(|failure| failure.exit, |()| 0),
         _ => {
             console.note(text.trim_end());
             outcry_protocol::codes::Exit::Usage as u8
@@ -81,12 +96,21 @@ fn explain_usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
     }
 }
 
-fn dispatch(verb: &Verb, settings: &Settings, host: &dyn Host, console: &mut Console<'_>) -> Result<u8, Failure> {
+fn dispatch(
+    verb: &Verb,
+    settings: &Settings,
+    host: &dyn Host,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     // The daemon has a runtime and a log of its own.
     match verb {
         Verb::Node(Node::Start(args)) => return verbs::node::start(args, None, settings, host),
-        Verb::Provider(Provider::Start(args)) => return verbs::node::start(args, Some("provider"), settings, host),
-        Verb::Verifier(Verifier::Start(args)) => return verbs::node::start(args, Some("verifier"), settings, host),
+        Verb::Provider(Provider::Start(args)) => {
+            return verbs::node::start(args, Some("provider"), settings, host);
+        }
+        Verb::Verifier(Verifier::Start(args)) => {
+            return verbs::node::start(args, Some("verifier"), settings, host);
+        }
         Verb::Config(verb) => return verbs::config::config(verb, settings, host, console),
         Verb::Keys(verb) => return verbs::keys::keys(verb, settings, console),
         Verb::Completions(args) => return completions(args.shell, console),
@@ -104,7 +128,12 @@ fn dispatch(verb: &Verb, settings: &Settings, host: &dyn Host, console: &mut Con
     done
 }
 
-async fn perform(verb: &Verb, settings: &Settings, host: &dyn Host, console: &mut Console<'_>) -> Result<u8, Failure> {
+async fn perform(
+    verb: &Verb,
+    settings: &Settings,
+    host: &dyn Host,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     use verbs::{account, job, machine, market, node, provider};
     match verb {
         Verb::Run(args) => job::run(args, settings, console).await,
@@ -121,7 +150,9 @@ async fn perform(verb: &Verb, settings: &Settings, host: &dyn Host, console: &mu
         Verb::Deposit(args) => account::deposit(args, settings, console).await,
         Verb::Withdraw(args) => account::withdraw(args, settings, console).await,
         Verb::Balance(args) => account::balance(args, settings, console).await,
-        Verb::Provider(Provider::Setup(args)) => provider::setup(args, settings, host, console).await,
+        Verb::Provider(Provider::Setup(args)) => {
+            provider::setup(args, settings, host, console).await
+        }
         Verb::Provider(Provider::Status) => node::provider_status(settings, console).await,
         Verb::Provider(Provider::Drain) => node::drain(settings, console).await,
         Verb::Provider(Provider::Earnings) => node::earnings(settings, console).await,
@@ -157,7 +188,10 @@ fn completions(shell: clap_complete::Shell, console: &mut Console<'_>) -> Result
 
 fn manual(folder: &std::path::Path) -> Result<u8, Failure> {
     let failed = |e: std::io::Error| {
-        Failure::new(&outcry_protocol::codes::CONFIG_FILE, format!("{}: {e}", folder.display()))
+        Failure::new(
+            &outcry_protocol::codes::CONFIG_FILE,
+            format!("{}: {e}", folder.display()),
+        )
     };
     std::fs::create_dir_all(folder).map_err(failed)?;
     clap_mangen::generate_to(Cli::command(), folder).map_err(failed)?;
@@ -167,17 +201,26 @@ fn manual(folder: &std::path::Path) -> Result<u8, Failure> {
 /// The reference of the command line in Markdown: `node/cli/docs/outcry.md`, which a test compares.
 #[doc(hidden)]
 pub fn reference() -> String {
-    let mut text = String::from("# outcry\n\nGenerated by `cargo run --release -p outcry-cli --example reference`.\n");
+    let mut text = String::from(
+        "# outcry\n\nGenerated by `cargo run --release -p outcry-cli --example reference`.\n",
+    );
     describe(&Cli::command(), "outcry", &mut text);
     text
 }
 
 /// Global options stand once, at the top: a command that was not built has only its own.
 fn describe(command: &clap::Command, name: &str, text: &mut String) {
-    let mut shown = command.clone().bin_name(name).term_width(FILE_COLUMNS).disable_help_subcommand(true);
+    let mut shown = command
+        .clone()
+        .bin_name(name)
+        .term_width(FILE_COLUMNS)
+        .disable_help_subcommand(true);
     let help = shown.render_long_help().to_string();
     let help: Vec<&str> = help.lines().map(str::trim_end).collect();
-    text.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", help.join("\n").trim_end()));
+    text.push_str(&format!(
+        "\n## {name}\n\n```text\n{}\n```\n",
+        help.join("\n").trim_end()
+    ));
     for inner in command.get_subcommands() {
         describe(inner, &format!("{name} {}", inner.get_name()), text);
     }

@@ -26,7 +26,13 @@ impl<'a, 'b> Watch<'a, 'b> {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { console, token, quiet, bar, last: String::new() }
+        Self {
+            console,
+            token,
+            quiet,
+            bar,
+            last: String::new(),
+        }
     }
 
     pub(crate) fn say(&mut self, text: &str) {
@@ -45,14 +51,20 @@ impl<'a, 'b> Watch<'a, 'b> {
         match progress {
             Progress::Uploaded { bytes, of } => {
                 let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-                self.say(&format!("stored {:.1} of {:.1} MiB on the node", mib(*bytes), mib(*of)));
+                self.say(&format!(
+                    "stored {:.1} of {:.1} MiB on the node",
+                    mib(*bytes),
+                    mib(*of)
+                ));
             }
             Progress::Submitted { id } => self.keep(&format!("job {id}")),
             Progress::Event(event) => {
                 let text = describe(event, &self.token);
                 self.say(&text);
             }
-            Progress::Checking { deal, task } => self.say(&format!("checking task {task} of deal {}", short(deal))),
+            Progress::Checking { deal, task } => {
+                self.say(&format!("checking task {task} of deal {}", short(deal)))
+            }
             Progress::Accepted { deal } => self.say(&format!("accepted deal {}", short(deal))),
         }
     }
@@ -81,20 +93,53 @@ impl Drop for Watch<'_, '_> {
 pub(crate) fn describe(event: &JobEvent, token: &TokenInfo) -> String {
     let what = match &event.event {
         JobEventKind::Submitted {} => "the bid is on the market".to_owned(),
-        JobEventKind::Matched { offer_hash, tasks } => format!("{tasks} tasks matched with offer {}", short(offer_hash)),
-        JobEventKind::DealOpened { deal_id, provider, first_task, task_count, .. } => format!(
+        JobEventKind::Matched { offer_hash, tasks } => {
+            format!("{tasks} tasks matched with offer {}", short(offer_hash))
+        }
+        JobEventKind::DealOpened {
+            deal_id,
+            provider,
+            first_task,
+            task_count,
+            ..
+        } => format!(
             "deal {} opened: {provider} runs tasks {first_task} to {}",
             short(deal_id),
             first_task + task_count.saturating_sub(1)
         ),
-        JobEventKind::Progress { deal_id, tasks_done, .. } => format!("deal {}: {tasks_done} tasks done", short(deal_id)),
-        JobEventKind::DealClaimed { deal_id, cycles, price, .. } => {
-            format!("deal {} claimed: {cycles} cycles for {}", short(deal_id), units::show(*price, token))
+        JobEventKind::Progress {
+            deal_id,
+            tasks_done,
+            ..
+        } => format!("deal {}: {tasks_done} tasks done", short(deal_id)),
+        JobEventKind::DealClaimed {
+            deal_id,
+            cycles,
+            price,
+            ..
+        } => {
+            format!(
+                "deal {} claimed: {cycles} cycles for {}",
+                short(deal_id),
+                units::show(*price, token)
+            )
         }
-        JobEventKind::DealAccepted { deal_id, paid } => format!("deal {} paid: {}", short(deal_id), units::show(*paid, token)),
+        JobEventKind::DealAccepted { deal_id, paid } => format!(
+            "deal {} paid: {}",
+            short(deal_id),
+            units::show(*paid, token)
+        ),
         JobEventKind::DealSettled { deal_id, .. } => format!("deal {} settled", short(deal_id)),
-        JobEventKind::DealFailed { deal_id, state, refunded } => {
-            format!("deal {} {state}: {} came back", short(deal_id), units::show(*refunded, token))
+        JobEventKind::DealFailed {
+            deal_id,
+            state,
+            refunded,
+        } => {
+            format!(
+                "deal {} {state}: {} came back",
+                short(deal_id),
+                units::show(*refunded, token)
+            )
         }
         JobEventKind::Challenged { deal_id } => format!("deal {} is disputed", short(deal_id)),
         JobEventKind::Ended {} => "the job has ended".to_owned(),

@@ -53,11 +53,23 @@ impl ConfigFile {
         let text = std::fs::read_to_string(path)
             .map_err(|e| Failure::new(&codes::CONFIG_FILE, format!("{}: {e}", path.display())))?;
         let mut config: Self = toml::from_str(&text).map_err(|e| {
-            let code = if e.message().starts_with("unknown field") { &codes::CONFIG_KEY } else { &codes::CONFIG_VALUE };
-            Failure::new(code, format!("{}: {}", path.display(), e.to_string().trim_end()))
+            let code = if e.message().starts_with("unknown field") {
+                &codes::CONFIG_KEY
+            } else {
+                &codes::CONFIG_VALUE
+            };
+            Failure::new(
+                code,
+                format!("{}: {}", path.display(), e.to_string().trim_end()),
+            )
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let files = [&mut config.network, &mut config.key_file, &mut config.password_file, &mut config.python];
+        let files = [
+            &mut config.network,
+            &mut config.key_file,
+            &mut config.password_file,
+            &mut config.python,
+        ];
         for file in files.into_iter().flatten() {
             *file = folder.join(&*file);
         }
@@ -74,8 +86,8 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn resolve(global: Global) -> Result<Self, Failure> {
-        let home = match std::env::var_os("OUTCRY_HOME") {
-            Some(home) => PathBuf::from(home),
+        let home = match &global.home {
+            Some(home) => home.clone(),
             None => std::env::home_dir().unwrap_or_default().join(".outcry"),
         };
         let usual = home.join("config.toml");
@@ -88,7 +100,10 @@ impl Settings {
     }
 
     pub(crate) fn format(&self) -> Format {
-        self.global.output.or(self.file.output).unwrap_or(Format::Table)
+        self.global
+            .output
+            .or(self.file.output)
+            .unwrap_or(Format::Table)
     }
 
     pub(crate) fn keystore(&self) -> Keystore {
@@ -128,10 +143,12 @@ impl Settings {
 
     /// The payment token.
     pub(crate) fn token(&self, network: &Network) -> Result<TokenInfo, Failure> {
-        Ok(match self.global.token.as_deref().or(self.file.token.as_deref()) {
-            Some(name) => network.token_named(name)?.clone(),
-            None => network.payment_token()?.clone(),
-        })
+        Ok(
+            match self.global.token.as_deref().or(self.file.token.as_deref()) {
+                Some(name) => network.token_named(name)?.clone(),
+                None => network.payment_token()?.clone(),
+            },
+        )
     }
 
     /// A client that can look but not sign.
@@ -147,7 +164,11 @@ impl Settings {
     }
 
     /// The key that signs.
-    fn signer(&self, network: &Network, console: &mut Console<'_>) -> Result<PrivateKeySigner, Failure> {
+    fn signer(
+        &self,
+        network: &Network,
+        console: &mut Console<'_>,
+    ) -> Result<PrivateKeySigner, Failure> {
         if let Some(name) = &self.global.key {
             return self.named_key(name, console);
         }
@@ -156,8 +177,12 @@ impl Settings {
         }
         if let Ok(text) = std::env::var("OUTCRY_ACCOUNT_KEY") {
             let text = Zeroizing::new(text);
-            return parse_key(&text)
-                .map_err(|reason| Failure::new(&codes::CONFIG_KEYSTORE, format!("OUTCRY_ACCOUNT_KEY: {reason}")));
+            return parse_key(&text).map_err(|reason| {
+                Failure::new(
+                    &codes::CONFIG_KEYSTORE,
+                    format!("OUTCRY_ACCOUNT_KEY: {reason}"),
+                )
+            });
         }
         if let Some(name) = &self.file.key {
             return self.named_key(name, console);
@@ -168,20 +193,39 @@ impl Settings {
         let keys = self.keystore().list()?;
         match &keys[..] {
             [only] => self.named_key(&only.name, console),
-            [] => Err(no_key("there is no key yet", "make one with `outcry keys new NAME`")),
-            _ => Err(no_key("there are several keys", "choose one with --key NAME; `outcry keys list` shows them")),
+            [] => Err(no_key(
+                "there is no key yet",
+                "make one with `outcry keys new NAME`",
+            )),
+            _ => Err(no_key(
+                "there are several keys",
+                "choose one with --key NAME; `outcry keys list` shows them",
+            )),
         }
     }
 
     /// The account that signs, without its password where the key file names it.
-    pub(crate) fn account(&self, console: &mut Console<'_>) -> Result<alloy::primitives::Address, Failure> {
+    pub(crate) fn account(
+        &self,
+        console: &mut Console<'_>,
+    ) -> Result<alloy::primitives::Address, Failure> {
         let network = self.network()?;
-        let from_environment = self.global.key_file.is_some() || std::env::var_os("OUTCRY_ACCOUNT_KEY").is_some();
-        let name = self.global.key.as_ref().or(if from_environment { None } else { self.file.key.as_ref() });
+        let from_environment =
+            self.global.key_file.is_some() || std::env::var_os("OUTCRY_ACCOUNT_KEY").is_some();
+        let name = self.global.key.as_ref().or(if from_environment {
+            None
+        } else {
+            self.file.key.as_ref()
+        });
         let keys = self.keystore().list()?;
         let by_name = match name {
             Some(name) => keys.iter().find(|key| key.name == *name),
-            None if from_environment || self.file.key_file.is_some() || network.key_file.is_some() => None,
+            None if from_environment
+                || self.file.key_file.is_some()
+                || network.key_file.is_some() =>
+            {
+                None
+            }
             None => keys.first().filter(|_| keys.len() == 1),
         };
         match by_name.and_then(|key| key.address) {
@@ -190,7 +234,11 @@ impl Settings {
         }
     }
 
-    fn named_key(&self, name: &str, console: &mut Console<'_>) -> Result<PrivateKeySigner, Failure> {
+    fn named_key(
+        &self,
+        name: &str,
+        console: &mut Console<'_>,
+    ) -> Result<PrivateKeySigner, Failure> {
         let keystore = self.keystore();
         if !keystore.list()?.iter().any(|key| key.name == name) {
             return Err(outcry_sdk::Error::NoSuchKey(name.to_owned()).into());
@@ -204,19 +252,31 @@ impl Settings {
             true => Some(self.password(&format!("Password of {}: ", path.display()), console)?),
             false => None,
         };
-        Ok(load_key_file(path, password.as_ref().map(|password| password.as_str()))?)
+        Ok(load_key_file(
+            path,
+            password.as_ref().map(|password| password.as_str()),
+        )?)
     }
 
     /// A password from a file, the environment, or the person at the terminal.
-    pub(crate) fn password(&self, question: &str, console: &mut Console<'_>) -> Result<Zeroizing<String>, Failure> {
+    pub(crate) fn password(
+        &self,
+        question: &str,
+        console: &mut Console<'_>,
+    ) -> Result<Zeroizing<String>, Failure> {
         if let Some(given) = self.given_password()? {
             return Ok(given);
         }
         if !console.interactive {
-            return Err(Failure::new(&codes::CONFIG_KEYSTORE, "the key needs a password and nobody can be asked")
-                .with_help("give --password-file FILE or set OUTCRY_PASSWORD"));
+            return Err(Failure::new(
+                &codes::CONFIG_KEYSTORE,
+                "the key needs a password and nobody can be asked",
+            )
+            .with_help("give --password-file FILE or set OUTCRY_PASSWORD"));
         }
-        rpassword::prompt_password(question).map(Zeroizing::new).map_err(Failure::internal)
+        rpassword::prompt_password(question)
+            .map(Zeroizing::new)
+            .map_err(Failure::internal)
     }
 
     /// A password that need not be asked for.
@@ -230,13 +290,25 @@ impl Settings {
                 None => return Ok(None),
             },
         };
-        let failed = |e: std::io::Error| Failure::new(&codes::CONFIG_FILE, format!("{}: {e}", path.display()));
-        let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+        let failed = |e: std::io::Error| {
+            Failure::new(&codes::CONFIG_FILE, format!("{}: {e}", path.display()))
+        };
+        let mode = std::fs::metadata(path)
+            .map_err(failed)?
+            .permissions()
+            .mode()
+            & 0o777;
         if mode & 0o077 != 0 {
-            return Err(outcry_sdk::Error::SecretExposed { path: path.clone(), mode }.into());
+            return Err(outcry_sdk::Error::SecretExposed {
+                path: path.clone(),
+                mode,
+            }
+            .into());
         }
         let text = Zeroizing::new(std::fs::read_to_string(path).map_err(failed)?);
-        Ok(Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())))
+        Ok(Some(Zeroizing::new(
+            text.trim_end_matches(['\r', '\n']).to_owned(),
+        )))
     }
 
     /// The engine that runs tasks here; compiled code is kept below the home folder.
@@ -259,19 +331,30 @@ impl Settings {
 
 /// A line from the person at the terminal.
 pub(crate) fn ask(question: &str, console: &mut Console<'_>) -> Result<String, Failure> {
-    write!(console.stderr, "{question}").and_then(|()| console.stderr.flush()).map_err(Failure::internal)?;
+    write!(console.stderr, "{question}")
+        .and_then(|()| console.stderr.flush())
+        .map_err(Failure::internal)?;
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(Failure::internal)?;
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(Failure::internal)?;
     Ok(line.trim().to_owned())
 }
 
 fn api_token() -> Option<String> {
-    std::env::var("OUTCRY_API_TOKEN").ok().filter(|token| !token.is_empty())
+    std::env::var("OUTCRY_API_TOKEN")
+        .ok()
+        .filter(|token| !token.is_empty())
 }
 
 fn no_key(message: &str, help: &str) -> Failure {
-    Failure::new(&codes::CONFIG_KEYSTORE, format!("no key to sign with: {message}"))
-        .with_help(format!("{help}; --key-file FILE and OUTCRY_ACCOUNT_KEY work too"))
+    Failure::new(
+        &codes::CONFIG_KEYSTORE,
+        format!("no key to sign with: {message}"),
+    )
+    .with_help(format!(
+        "{help}; --key-file FILE and OUTCRY_ACCOUNT_KEY work too"
+    ))
 }
 
 #[cfg(test)]
@@ -290,7 +373,11 @@ mod tests {
     fn an_unknown_key_is_refused_by_name_and_line() {
         let failure = load("api = \"http://127.0.0.1:1\"\ncolor = true\n").unwrap_err();
         assert_eq!((failure.code.as_str(), failure.exit), ("C-001", 2));
-        assert!(failure.message.contains("color") && failure.message.contains("line 2"), "{}", failure.message);
+        assert!(
+            failure.message.contains("color") && failure.message.contains("line 2"),
+            "{}",
+            failure.message
+        );
     }
 
     #[test]

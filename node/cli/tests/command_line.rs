@@ -22,7 +22,12 @@ impl Host for FakeDaemon {
     fn effective_config(&self, start: Start) -> Result<String, HostError> {
         if start.settings.iter().any(|(key, _)| key == "nonsense") {
             let code = "C-001".to_owned();
-            return Err(HostError { code, message: "unknown key `nonsense`".into(), help: "see the example".into(), exit: 2 });
+            return Err(HostError {
+                code,
+                message: "unknown key `nonsense`".into(),
+                help: "see the example".into(),
+                exit: 2,
+            });
         }
         Ok(format!("roles = [{}]\n", self.roles))
     }
@@ -44,12 +49,27 @@ impl Outcome {
     }
 }
 
-fn outcry_with(daemon: &FakeDaemon, args: &[&str]) -> Outcome {
+/// Runs the command line in a home folder, so that nothing of the developer's own takes part.
+fn outcry_in(home: &Path, daemon: &FakeDaemon, args: &[&str]) -> Outcome {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let mut console = Console { stdout: &mut stdout, stderr: &mut stderr, interactive: false, colour: false };
-    let args = ["outcry"].iter().chain(args).map(Into::into);
+    let mut console = Console {
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        interactive: false,
+        colour: false,
+    };
+    let home = ["outcry", "--home", home.to_str().unwrap()];
+    let args = home.iter().chain(args).map(Into::into);
     let exit = run_on(args, daemon, &mut console);
-    Outcome { exit, stdout: String::from_utf8(stdout).unwrap(), stderr: String::from_utf8(stderr).unwrap() }
+    Outcome {
+        exit,
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+fn outcry_with(daemon: &FakeDaemon, args: &[&str]) -> Outcome {
+    outcry_in(tempfile::tempdir().unwrap().path(), daemon, args)
 }
 
 fn outcry(args: &[&str]) -> Outcome {
@@ -57,10 +77,13 @@ fn outcry(args: &[&str]) -> Outcome {
 }
 
 fn program(name: &str) -> String {
-    format!("{}/../../testnet/programs/{name}.wasm", env!("CARGO_MANIFEST_DIR"))
+    format!(
+        "{}/../../testnet/programs/{name}.wasm",
+        env!("CARGO_MANIFEST_DIR")
+    )
 }
 
-/// A folder with a configuration, so that nothing of the developer's own takes part.
+/// A home folder with a configuration.
 struct Home {
     folder: tempfile::TempDir,
 }
@@ -77,10 +100,7 @@ impl Home {
     }
 
     fn outcry(&self, args: &[&str]) -> Outcome {
-        let config = self.path("config.toml");
-        let mut all = vec!["--config", config.to_str().unwrap()];
-        all.extend(args);
-        outcry(&all)
+        outcry_in(self.folder.path(), &FakeDaemon::default(), args)
     }
 
     fn network(&self) -> PathBuf {
@@ -115,7 +135,10 @@ fn private_file(path: &Path, text: &str) {
 fn the_checked_in_reference_is_what_the_parser_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/outcry.md");
     let written = std::fs::read_to_string(path).unwrap();
-    assert!(written == outcry_cli::reference(), "run `cargo run --release -p outcry-cli --example reference`");
+    assert!(
+        written == outcry_cli::reference(),
+        "run `cargo run --release -p outcry-cli --example reference`"
+    );
 }
 
 #[test]
@@ -145,7 +168,14 @@ fn an_error_has_a_code_says_what_to_do_and_leaves_stdout_empty() {
     error: [C-004] the network file /nowhere/network.toml can't be used: No such file or directory (os error 2)
       help: Check the path and its permissions.
     ");
-    let json = home.outcry(&["--network", "/nowhere/network.toml", "--output", "json", "market", "book"]);
+    let json = home.outcry(&[
+        "--network",
+        "/nowhere/network.toml",
+        "--output",
+        "json",
+        "market",
+        "book",
+    ]);
     let error: Value = serde_json::from_str(&json.stderr).unwrap();
     assert_eq!(error["error"]["code"], "C-004");
     assert_eq!(json.stdout, "");
@@ -155,11 +185,21 @@ fn an_error_has_a_code_says_what_to_do_and_leaves_stdout_empty() {
 fn a_node_that_does_not_answer_is_a_failure_of_the_network() {
     let home = Home::new("");
     let network = home.network();
-    for verb in [&["node", "status"][..], &["market", "prices"], &["ls", "--all"], &["provider", "status"]] {
+    for verb in [
+        &["node", "status"][..],
+        &["market", "prices"],
+        &["ls", "--all"],
+        &["provider", "status"],
+    ] {
         let mut args = vec!["--network", network.to_str().unwrap()];
         args.extend(verb);
         let outcome = home.outcry(&args);
-        assert_eq!((outcome.exit, outcome.stdout.as_str()), (5, ""), "{verb:?}: {}", outcome.stderr);
+        assert_eq!(
+            (outcome.exit, outcome.stdout.as_str()),
+            (5, ""),
+            "{verb:?}: {}",
+            outcome.stderr
+        );
         assert!(outcome.stderr.contains("[N-001]"), "{}", outcome.stderr);
     }
     let balance = home.outcry(&["--network", network.to_str().unwrap(), "balance"]);
@@ -172,12 +212,22 @@ fn a_flag_wins_over_the_configuration_file_and_that_over_the_network_file() {
     let home = Home::new("api = \"http://file.example:1\"\n");
     let network = home.network();
     let print = |more: &[&str]| {
-        let mut args = vec!["--network", network.to_str().unwrap(), "--output", "json", "config", "print"];
+        let mut args = vec![
+            "--network",
+            network.to_str().unwrap(),
+            "--output",
+            "json",
+            "config",
+            "print",
+        ];
         args.extend(more);
         home.outcry(&args).json()
     };
     assert_eq!(print(&[])["api"], "http://file.example:1");
-    assert_eq!(print(&["--api", "http://flag.example:1"])["api"], "http://flag.example:1");
+    assert_eq!(
+        print(&["--api", "http://flag.example:1"])["api"],
+        "http://flag.example:1"
+    );
     assert_eq!(print(&[])["rpc"], "http://127.0.0.1:1");
     assert_eq!(print(&[])["token"], "tUSD");
 }
@@ -187,29 +237,51 @@ fn an_unknown_key_of_the_configuration_is_refused_before_anything_happens() {
     let home = Home::new("color = true\n");
     let outcome = home.outcry(&["config", "check"]);
     assert_eq!(outcome.exit, 2);
-    assert!(outcome.stderr.contains("[C-001]") && outcome.stderr.contains("color"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("[C-001]") && outcome.stderr.contains("color"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
 fn a_program_runs_without_any_market() {
     let ends = program("ends");
     let run = |args: &[&str]| {
-        let mut all = vec!["machine", "run", &ends, "--output", "json", "--limit-cycles", "50000000", "--"];
+        let mut all = vec![
+            "machine",
+            "run",
+            &ends,
+            "--output",
+            "json",
+            "--limit-cycles",
+            "50000000",
+            "--",
+        ];
         all.extend(args);
         outcry(&all)
     };
     let printed = run(&["print", "hello"]);
     assert_eq!(printed.exit, 0, "{}", printed.stderr);
     let result = printed.json();
-    assert_eq!((result["status"].as_str(), result["exit_code"].as_u64()), (Some("exited"), Some(0)));
+    assert_eq!(
+        (result["status"].as_str(), result["exit_code"].as_u64()),
+        (Some("exited"), Some(0))
+    );
     assert_eq!(result["stdout"].as_str().unwrap().trim_end(), "hello");
     for key in ["cycles", "output_root", "result_hash", "wall_ms"] {
         assert!(!result[key].is_null(), "{key}");
     }
-    assert_eq!(run(&["print", "hello"]).json()["result_hash"], result["result_hash"]);
+    assert_eq!(
+        run(&["print", "hello"]).json()["result_hash"],
+        result["result_hash"]
+    );
 
     let failed = run(&["exit", "7"]);
-    assert_eq!((failed.exit, failed.json()["exit_code"].as_u64()), (1, Some(7)));
+    assert_eq!(
+        (failed.exit, failed.json()["exit_code"].as_u64()),
+        (1, Some(7))
+    );
     let spun = run(&["spin"]);
     assert_eq!(spun.exit, 1);
     assert_eq!(spun.json()["status"], "outOfCycles");
@@ -219,8 +291,23 @@ fn a_program_runs_without_any_market() {
 #[test]
 fn a_run_that_takes_too_long_is_given_up() {
     let ends = program("ends");
-    let outcome = outcry(&["machine", "run", &ends, "--timeout", "1", "--limit-cycles", "30000000000", "--", "spin"]);
-    assert_eq!((outcome.exit, outcome.stdout.as_str()), (124, ""), "{}", outcome.stderr);
+    let outcome = outcry(&[
+        "machine",
+        "run",
+        &ends,
+        "--timeout",
+        "1",
+        "--limit-cycles",
+        "30000000000",
+        "--",
+        "spin",
+    ]);
+    assert_eq!(
+        (outcome.exit, outcome.stdout.as_str()),
+        (124, ""),
+        "{}",
+        outcome.stderr
+    );
     assert!(outcome.stderr.contains("[N-003]"), "{}", outcome.stderr);
 }
 
@@ -241,15 +328,33 @@ fn bytes_that_are_no_program_are_refused() {
 fn results_are_never_written_over_files_that_are_there() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("precious"), "x").unwrap();
-    let outcome = outcry(&["machine", "run", &program("ends"), "--out", folder.path().to_str().unwrap()]);
+    let outcome = outcry(&[
+        "machine",
+        "run",
+        &program("ends"),
+        "--out",
+        folder.path().to_str().unwrap(),
+    ]);
     assert_eq!(outcome.exit, 2);
     assert!(outcome.stderr.contains("not empty"), "{}", outcome.stderr);
 }
 
 #[test]
 fn a_start_verb_adds_its_role_and_hands_the_flags_on() {
-    let daemon = FakeDaemon { roles: "\"gateway\"", ..FakeDaemon::default() };
-    let args = ["provider", "start", "--data-dir", "/tmp/x", "--network", "/tmp/n.toml", "--set", "provider.slots=2"];
+    let daemon = FakeDaemon {
+        roles: "\"gateway\"",
+        ..FakeDaemon::default()
+    };
+    let args = [
+        "provider",
+        "start",
+        "--data-dir",
+        "/tmp/x",
+        "--network",
+        "/tmp/n.toml",
+        "--set",
+        "provider.slots=2",
+    ];
     let outcome = outcry_with(&daemon, &args);
     assert_eq!(outcome.exit, 0, "{}", outcome.stderr);
     let started = daemon.started.lock().unwrap().take().unwrap();
@@ -259,12 +364,18 @@ fn a_start_verb_adds_its_role_and_hands_the_flags_on() {
         ("data_dir", "/tmp/x"),
         ("provider.slots", "2"),
     ];
-    assert_eq!(started.settings, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    assert_eq!(
+        started.settings,
+        expected.map(|(key, value)| (key.to_owned(), value.to_owned()))
+    );
 
     let args = ["provider", "start", "--node-config", "/tmp/node.toml"];
     outcry_with(&daemon, &args);
     let started = daemon.started.lock().unwrap().take().unwrap();
-    assert_eq!(started.settings, [("roles".to_owned(), "[\"gateway\", \"provider\"]".to_owned())]);
+    assert_eq!(
+        started.settings,
+        [("roles".to_owned(), "[\"gateway\", \"provider\"]".to_owned())]
+    );
 }
 
 #[test]
@@ -283,18 +394,39 @@ fn setup_writes_a_configuration_and_a_key_once() {
     let network = home.network();
     let (file, data) = (home.path("outcry.toml"), home.path("data"));
     let args = [
-        "--network", network.to_str().unwrap(), "--output", "json", "provider", "setup",
-        "--file", file.to_str().unwrap(), "--data-dir", data.to_str().unwrap(),
-        "--slots", "2", "--start-fee", "0.01", "--cycle-price", "1.5", "--speed", "1000",
+        "--network",
+        network.to_str().unwrap(),
+        "--output",
+        "json",
+        "provider",
+        "setup",
+        "--file",
+        file.to_str().unwrap(),
+        "--data-dir",
+        data.to_str().unwrap(),
+        "--slots",
+        "2",
+        "--start-fee",
+        "0.01",
+        "--cycle-price",
+        "1.5",
+        "--speed",
+        "1000",
     ];
     let outcome = home.outcry(&args);
     assert_eq!(outcome.exit, 0, "{}", outcome.stderr);
     let node: toml::Table = std::fs::read_to_string(&file).unwrap().parse().unwrap();
     assert_eq!(node["provider"]["start_fee"].as_str(), Some("10000"));
     // 1.5 units of 6 decimals for 10^12 cycles are 1.5 * 10^12 base units for 10^18.
-    assert_eq!(node["provider"]["cycle_price"].as_str(), Some("1500000000000"));
+    assert_eq!(
+        node["provider"]["cycle_price"].as_str(),
+        Some("1500000000000")
+    );
     let key = outcry_sdk::load_key_file(&data.join("account.key"), None).unwrap();
-    assert_eq!(outcome.json()["account"].as_str().unwrap(), format!("{:#x}", key.address()));
+    assert_eq!(
+        outcome.json()["account"].as_str().unwrap(),
+        format!("{:#x}", key.address())
+    );
     let again = home.outcry(&args);
     assert_eq!(again.exit, 2);
     assert!(again.stderr.contains("exists already"), "{}", again.stderr);
@@ -316,7 +448,17 @@ fn a_job_file_with_an_unknown_key_is_refused() {
     let network = home.network();
     let job = home.path("job.yaml");
     std::fs::write(&job, "program: a.wasm\nprize: 3\n").unwrap();
-    let outcome = home.outcry(&["--network", network.to_str().unwrap(), "submit", "-f", job.to_str().unwrap()]);
+    let outcome = home.outcry(&[
+        "--network",
+        network.to_str().unwrap(),
+        "submit",
+        "-f",
+        job.to_str().unwrap(),
+    ]);
     assert_eq!(outcome.exit, 2);
-    assert!(outcome.stderr.contains("[C-002]") && outcome.stderr.contains("prize"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("[C-002]") && outcome.stderr.contains("prize"),
+        "{}",
+        outcome.stderr
+    );
 }

@@ -33,6 +33,9 @@ pub struct Terms {
     pub max_price: Option<Amount>,
     /// Expected cycles of one task: ranks offers, never bills. `None`: a tenth of the limit.
     pub cycles_expected: Option<u64>,
+    /// MiB of memory that a task reserves and pays for. `None`: what its page limit needs; the host's
+    /// own share of a job is the provider's affair.
+    pub memory_mib: Option<u32>,
     /// MiB of disk that a task reserves and pays for.
     pub disk_mib: u32,
     /// MiB of outgoing traffic that a task reserves and pays for.
@@ -61,6 +64,7 @@ impl Default for Terms {
         Self {
             max_price: None,
             cycles_expected: None,
+            memory_mib: None,
             disk_mib: 0,
             egress_mib: 0,
             value_of_time: Amount::ZERO,
@@ -79,7 +83,9 @@ impl Terms {
     /// What one task reserves.
     pub fn resources(&self, job: &JobSpec) -> Resources {
         Resources {
-            memoryMib: job.pageLimit.div_ceil(PAGES_PER_MIB),
+            memoryMib: self
+                .memory_mib
+                .unwrap_or(job.pageLimit.div_ceil(PAGES_PER_MIB)),
             diskMib: self.disk_mib,
             gpuClass: 0,
             gpuCount: 0,
@@ -100,7 +106,10 @@ impl Terms {
     ) -> Result<u128, Error> {
         if let Some(max) = self.max_price {
             let cap = max.0 / U256::from(job.taskCount.max(1));
-            return u128::try_from(cap).ok().filter(|cap| *cap <= PRICE_MAX).ok_or(Error::TooLarge(max.0));
+            return u128::try_from(cap)
+                .ok()
+                .filter(|cap| *cap <= PRICE_MAX)
+                .ok_or(Error::TooLarge(max.0));
         }
         let resources = self.resources(job);
         let mut prices: Vec<u128> = offers
@@ -108,13 +117,20 @@ impl Terms {
             .filter(|offer| offer.token == token)
             .filter_map(|offer| {
                 let unit_price = outcry_protocol::money::unit_price(offer, &resources).ok()?;
-                let tariff = Tariff { start_fee: offer.startFee, unit_price, price_cap: PRICE_MAX };
+                let tariff = Tariff {
+                    start_fee: offer.startFee,
+                    unit_price,
+                    price_cap: PRICE_MAX,
+                };
                 Some(tariff.task_price(job.cycleLimit))
             })
             .collect();
         prices.sort_unstable();
         let middle = prices.len().saturating_sub(1) / 2;
-        prices.get(middle).copied().ok_or_else(|| Error::NoPrice(token.to_string()))
+        prices
+            .get(middle)
+            .copied()
+            .ok_or_else(|| Error::NoPrice(token.to_string()))
     }
 
     /// The bid.
@@ -122,7 +138,10 @@ impl Terms {
     /// # Errors
     /// [`Error::Order`] naming the limit that a value exceeds.
     pub fn bid(&self, job: &JobSpec, place: Order) -> Result<Bid, Error> {
-        let default_timeout = job.cycleLimit.div_ceil(SLOW_SPEED).clamp(EXECUTION_TIMEOUT_S_MIN, EXECUTION_TIMEOUT_S_MAX.into());
+        let default_timeout = job
+            .cycleLimit
+            .div_ceil(SLOW_SPEED)
+            .clamp(EXECUTION_TIMEOUT_S_MIN, EXECUTION_TIMEOUT_S_MAX.into());
         // The clamp leaves at most thirty days, which fit 32 bits.
         let default_timeout = u32::try_from(default_timeout).unwrap_or(EXECUTION_TIMEOUT_S_MAX);
         let bid = Bid {
@@ -173,7 +192,10 @@ pub struct Order {
 }
 
 fn price(amount: Amount) -> Result<u128, Error> {
-    amount.to_u128().filter(|value| *value <= PRICE_MAX).ok_or(Error::TooLarge(amount.0))
+    amount
+        .to_u128()
+        .filter(|value| *value <= PRICE_MAX)
+        .ok_or(Error::TooLarge(amount.0))
 }
 
 /// Gives every order of a process a salt of its own. Salts run on from a random start, so that
@@ -190,7 +212,10 @@ impl Salts {
     pub fn random() -> Self {
         let start: [u8; 32] = rand::random();
         // Room for 2^32 salts that share the upper bits.
-        Self { start: U256::from_be_bytes(start) >> 32 << 32, next: AtomicU32::new(0) }
+        Self {
+            start: U256::from_be_bytes(start) >> 32 << 32,
+            next: AtomicU32::new(0),
+        }
     }
 
     /// A salt that was not given before.
@@ -216,16 +241,30 @@ mod tests {
     }
 
     fn order() -> Order {
-        Order { buyer: Address::repeat_byte(9), token: Address::ZERO, price_cap: 5, now: 1_000, salt: U256::from(7), counter: 2 }
+        Order {
+            buyer: Address::repeat_byte(9),
+            token: Address::ZERO,
+            price_cap: 5,
+            now: 1_000,
+            salt: U256::from(7),
+            counter: 2,
+        }
     }
 
     fn offer(start_fee: u128, token: Address) -> Offer {
-        Offer { startFee: start_fee, token, ..Default::default() }
+        Offer {
+            startFee: start_fee,
+            token,
+            ..Default::default()
+        }
     }
 
     #[test]
     fn a_stated_price_is_shared_by_the_tasks_and_never_exceeded() {
-        let terms = Terms { max_price: Some(100u64.into()), ..Terms::default() };
+        let terms = Terms {
+            max_price: Some(100u64.into()),
+            ..Terms::default()
+        };
         assert_eq!(terms.price_cap(&job(), Address::ZERO, &[]).unwrap(), 33);
     }
 
@@ -233,34 +272,80 @@ mod tests {
     fn without_a_stated_price_half_of_the_offers_in_the_token_fit() {
         let other = Address::repeat_byte(1);
         let zero = Address::ZERO;
-        let offers = [offer(40, zero), offer(10, zero), offer(1, other), offer(20, zero), offer(30, zero)];
-        assert_eq!(Terms::default().price_cap(&job(), zero, &offers).unwrap(), 20);
-        assert!(matches!(Terms::default().price_cap(&job(), zero, &[]), Err(Error::NoPrice(_))));
+        let offers = [
+            offer(40, zero),
+            offer(10, zero),
+            offer(1, other),
+            offer(20, zero),
+            offer(30, zero),
+        ];
+        assert_eq!(
+            Terms::default().price_cap(&job(), zero, &offers).unwrap(),
+            20
+        );
+        assert!(matches!(
+            Terms::default().price_cap(&job(), zero, &[]),
+            Err(Error::NoPrice(_))
+        ));
     }
 
     #[test]
     fn a_bid_reserves_the_memory_that_the_job_may_use() {
         let bid = Terms::default().bid(&job(), order()).unwrap();
         assert_eq!(bid.resources.memoryMib, 1024);
-        assert_eq!((bid.expiry, bid.executionTimeout, bid.cyclesExpected), (4_600, 4_000, 100_000_000_000));
+        assert_eq!(
+            (bid.expiry, bid.executionTimeout, bid.cyclesExpected),
+            (4_600, 4_000, 100_000_000_000)
+        );
         assert_eq!(bid.jobHash, hash::job_hash(&job()));
     }
 
     #[test]
     fn a_value_beyond_a_limit_is_refused_by_name() {
         let refused = |terms: Terms| terms.bid(&job(), order()).unwrap_err().to_string();
-        assert!(refused(Terms { queue_timeout_s: 0, ..Terms::default() }).contains("queueTimeout"));
-        assert!(refused(Terms { life_s: u64::MAX, ..Terms::default() }).contains("expires"));
-        assert!(refused(Terms { collateral_bps: u32::MAX, ..Terms::default() }).contains("collateral"));
-        assert!(refused(Terms { cycles_expected: Some(u64::MAX), ..Terms::default() }).contains("cycles are expected"));
-        assert!(refused(Terms { tip: Amount(U256::MAX), ..Terms::default() }).contains("128 bits"));
+        assert!(
+            refused(Terms {
+                queue_timeout_s: 0,
+                ..Terms::default()
+            })
+            .contains("queueTimeout")
+        );
+        assert!(
+            refused(Terms {
+                life_s: u64::MAX,
+                ..Terms::default()
+            })
+            .contains("expires")
+        );
+        assert!(
+            refused(Terms {
+                collateral_bps: u32::MAX,
+                ..Terms::default()
+            })
+            .contains("collateral")
+        );
+        assert!(
+            refused(Terms {
+                cycles_expected: Some(u64::MAX),
+                ..Terms::default()
+            })
+            .contains("cycles are expected")
+        );
+        assert!(
+            refused(Terms {
+                tip: Amount(U256::MAX),
+                ..Terms::default()
+            })
+            .contains("128 bits")
+        );
     }
 
     #[test]
     fn no_salt_is_given_twice() {
         let (salts, others) = (Salts::random(), Salts::random());
-        let given: std::collections::HashSet<U256> =
-            (0..100).flat_map(|_| [salts.next(), others.next()]).collect();
+        let given: std::collections::HashSet<U256> = (0..100)
+            .flat_map(|_| [salts.next(), others.next()])
+            .collect();
         assert_eq!(given.len(), 200);
     }
 }

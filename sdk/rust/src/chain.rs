@@ -120,7 +120,11 @@ impl Chain {
     /// # Errors
     /// [`Error::WrongNetwork`], [`Error::Chain`].
     pub async fn check(&self) -> Result<(), Error> {
-        let found = self.provider.get_chain_id().await.map_err(|e| self.failed("its id", e))?;
+        let found = self
+            .provider
+            .get_chain_id()
+            .await
+            .map_err(|e| self.failed("its id", e))?;
         if found != self.chain_id {
             return Err(Error::WrongNetwork {
                 what: "the chain's id",
@@ -128,7 +132,11 @@ impl Chain {
                 expected: self.chain_id.to_string(),
             });
         }
-        let code = self.provider.get_code_at(self.market).await.map_err(|e| self.failed("the market's code", e))?;
+        let code = self
+            .provider
+            .get_code_at(self.market)
+            .await
+            .map_err(|e| self.failed("the market's code", e))?;
         if code.is_empty() {
             return Err(Error::WrongNetwork {
                 what: "the code at the market's address",
@@ -144,8 +152,14 @@ impl Chain {
     /// # Errors
     /// [`Error::Chain`].
     pub async fn now(&self) -> Result<u64, Error> {
-        let block = self.provider.get_block_by_number(BlockNumberOrTag::Latest).await.map_err(|e| self.failed("its newest block", e))?;
-        block.map(|block| block.header.timestamp).ok_or_else(|| self.failed("its newest block", "there is none"))
+        let block = self
+            .provider
+            .get_block_by_number(BlockNumberOrTag::Latest)
+            .await
+            .map_err(|e| self.failed("its newest block", e))?;
+        block
+            .map(|block| block.header.timestamp)
+            .ok_or_else(|| self.failed("its newest block", "there is none"))
     }
 
     /// What an account holds.
@@ -155,8 +169,16 @@ impl Chain {
     pub async fn holdings(&self, account: Address, token: &TokenInfo) -> Result<Holdings, Error> {
         let market = Market::new(self.market, &self.provider);
         let failed = |e| self.failed("a balance", e);
-        let free = market.balanceOf(account, token.address).call().await.map_err(failed)?;
-        let pending = market.pendingWithdrawal(account, token.address).call().await.map_err(failed)?;
+        let free = market
+            .balanceOf(account, token.address)
+            .call()
+            .await
+            .map_err(failed)?;
+        let pending = market
+            .pendingWithdrawal(account, token.address)
+            .call()
+            .await
+            .map_err(failed)?;
         Ok(Holdings {
             token: token.clone(),
             wallet: Amount(self.wallet_balance(account, token.address).await?),
@@ -172,7 +194,11 @@ impl Chain {
     /// [`Error::Chain`].
     pub async fn counter(&self, account: Address) -> Result<u64, Error> {
         let market = Market::new(self.market, &self.provider);
-        market.counterOf(account).call().await.map_err(|e| self.failed("an order counter", e))
+        market
+            .counterOf(account)
+            .call()
+            .await
+            .map_err(|e| self.failed("an order counter", e))
     }
 
     /// The hash of the claim that was made for a deal, from the log that the market wrote with it;
@@ -186,7 +212,11 @@ impl Chain {
             .event_signature(Market::DealClaimed::SIGNATURE_HASH)
             .topic1(deal)
             .from_block(BlockNumberOrTag::Earliest);
-        let logs = self.provider.get_logs(&filter).await.map_err(|e| self.failed("a claim's log", e))?;
+        let logs = self
+            .provider
+            .get_logs(&filter)
+            .await
+            .map_err(|e| self.failed("a claim's log", e))?;
         // A deal is claimed at most once.
         Ok(logs.last().and_then(|log| log.topics().get(2).copied()))
     }
@@ -196,7 +226,11 @@ impl Chain {
     ///
     /// # Errors
     /// [`Error::WalletBalance`], [`Error::NoKey`], [`Error::Chain`].
-    pub async fn plan_deposit(&self, token: &TokenInfo, amount: Amount) -> Result<Vec<Step>, Error> {
+    pub async fn plan_deposit(
+        &self,
+        token: &TokenInfo,
+        amount: Amount,
+    ) -> Result<Vec<Step>, Error> {
         let signer = self.signer()?;
         let account = signer.address();
         let wallet = self.wallet_balance(account, token.address).await?;
@@ -212,17 +246,39 @@ impl Chain {
             return Ok(vec![self.step("deposit", what, self.market, amount, &call)]);
         }
         if let Some(call) = self.permit(signer, token.address, amount.0).await? {
-            return Ok(vec![self.step("deposit", what, self.market, Amount::ZERO, &call)]);
+            return Ok(vec![self.step(
+                "deposit",
+                what,
+                self.market,
+                Amount::ZERO,
+                &call,
+            )]);
         }
         let erc20 = Erc20::new(token.address, &self.provider);
-        let allowance = erc20.allowance(account, self.market).call().await.map_err(|e| self.failed("an allowance", e))?;
+        let allowance = erc20
+            .allowance(account, self.market)
+            .call()
+            .await
+            .map_err(|e| self.failed("an allowance", e))?;
         let mut steps = Vec::new();
         if allowance < amount.0 {
-            let call = Erc20::approveCall { spender: self.market, amount: amount.0 };
+            let call = Erc20::approveCall {
+                spender: self.market,
+                amount: amount.0,
+            };
             let what = format!("let the market take {}", units::show(amount, token));
-            steps.push(self.step("approve the deposit", what, token.address, Amount::ZERO, &call));
+            steps.push(self.step(
+                "approve the deposit",
+                what,
+                token.address,
+                Amount::ZERO,
+                &call,
+            ));
         }
-        let call = Market::depositCall { token: token.address, amount: amount.0 };
+        let call = Market::depositCall {
+            token: token.address,
+            amount: amount.0,
+        };
         steps.push(self.step("deposit", what, self.market, Amount::ZERO, &call));
         Ok(steps)
     }
@@ -231,7 +287,11 @@ impl Chain {
     ///
     /// # Errors
     /// [`Error::MarketBalance`], [`Error::NoKey`], [`Error::Chain`].
-    pub async fn plan_withdrawal_request(&self, token: &TokenInfo, amount: Amount) -> Result<Step, Error> {
+    pub async fn plan_withdrawal_request(
+        &self,
+        token: &TokenInfo,
+        amount: Amount,
+    ) -> Result<Step, Error> {
         let holdings = self.holdings(self.signer()?.address(), token).await?;
         if holdings.market < amount {
             return Err(Error::MarketBalance {
@@ -239,9 +299,18 @@ impl Chain {
                 found: units::show(holdings.market, token),
             });
         }
-        let call = Market::requestWithdrawalCall { token: token.address, amount: amount.0 };
+        let call = Market::requestWithdrawalCall {
+            token: token.address,
+            amount: amount.0,
+        };
         let what = format!("ask {} back from the market", units::show(amount, token));
-        Ok(self.step("ask for a withdrawal", what, self.market, Amount::ZERO, &call))
+        Ok(self.step(
+            "ask for a withdrawal",
+            what,
+            self.market,
+            Amount::ZERO,
+            &call,
+        ))
     }
 
     /// The transaction that takes what was asked for, and how much that is.
@@ -258,23 +327,44 @@ impl Chain {
         let now = self.now().await?;
         if now < holdings.withdrawable_at {
             let amount = units::show(amount, token);
-            return Err(Error::TooEarly { amount, at: holdings.withdrawable_at, now });
+            return Err(Error::TooEarly {
+                amount,
+                at: holdings.withdrawable_at,
+                now,
+            });
         }
-        let call = Market::withdrawCall { token: token.address };
+        let call = Market::withdrawCall {
+            token: token.address,
+        };
         let what = format!("withdraw {}", units::show(amount, token));
-        Ok((self.step("withdraw", what, self.market, Amount::ZERO, &call), amount))
+        Ok((
+            self.step("withdraw", what, self.market, Amount::ZERO, &call),
+            amount,
+        ))
     }
 
     /// The transaction that cancels one order by its salt.
     pub fn plan_cancel(&self, salt: U256) -> Step {
         let what = format!("cancel the order with salt {salt}");
-        self.step("cancel the order", what, self.market, Amount::ZERO, &Market::cancelOrderCall { salt })
+        self.step(
+            "cancel the order",
+            what,
+            self.market,
+            Amount::ZERO,
+            &Market::cancelOrderCall { salt },
+        )
     }
 
     /// The transaction that cancels every order that the account has signed so far.
     pub fn plan_cancel_all(&self) -> Step {
         let what = "cancel every order signed so far".to_owned();
-        self.step("cancel all orders", what, self.market, Amount::ZERO, &Market::cancelAllCall {})
+        self.step(
+            "cancel all orders",
+            what,
+            self.market,
+            Amount::ZERO,
+            &Market::cancelAllCall {},
+        )
     }
 
     /// Sends a transaction and waits until it is mined.
@@ -290,19 +380,37 @@ impl Chain {
             .value(step.value.0)
             .input(step.data.clone().into());
         let what = step.verb;
-        self.provider.call(request.clone()).await.map_err(|e| self.refused(what, &e))?;
-        let pending = self.provider.send_transaction(request).await.map_err(|e| self.refused(what, &e))?;
-        let receipt = pending.get_receipt().await.map_err(|e| self.failed("a receipt", e))?;
+        self.provider
+            .call(request.clone())
+            .await
+            .map_err(|e| self.refused(what, &e))?;
+        let pending = self
+            .provider
+            .send_transaction(request)
+            .await
+            .map_err(|e| self.refused(what, &e))?;
+        let receipt = pending
+            .get_receipt()
+            .await
+            .map_err(|e| self.failed("a receipt", e))?;
         if !receipt.status() {
             let reason = format!("transaction {} reverted", receipt.transaction_hash);
-            return Err(Error::Reverted { what, reason, code: &codes::CHAIN_REVERTED });
+            return Err(Error::Reverted {
+                what,
+                reason,
+                code: &codes::CHAIN_REVERTED,
+            });
         }
         Ok(receipt.transaction_hash)
     }
 
     async fn wallet_balance(&self, account: Address, token: Address) -> Result<U256, Error> {
         if token.is_zero() {
-            return self.provider.get_balance(account).await.map_err(|e| self.failed("a balance", e));
+            return self
+                .provider
+                .get_balance(account)
+                .await
+                .map_err(|e| self.failed("a balance", e));
         }
         Erc20::new(token, &self.provider)
             .balanceOf(account)
@@ -337,9 +445,16 @@ impl Chain {
             return Ok(None);
         }
         let deadline = U256::from(self.now().await? + PERMIT_LIFE_S);
-        let permit = Permit { owner: signer.address(), spender: self.market, value: amount, nonce, deadline };
-        let signature =
-            signer.sign_typed_data_sync(&permit, &domain).map_err(|e| Error::Signing(e.to_string()))?;
+        let permit = Permit {
+            owner: signer.address(),
+            spender: self.market,
+            value: amount,
+            nonce,
+            deadline,
+        };
+        let signature = signer
+            .sign_typed_data_sync(&permit, &domain)
+            .map_err(|e| Error::Signing(e.to_string()))?;
         Ok(Some(Market::depositWithPermitCall {
             token,
             amount,
@@ -350,16 +465,35 @@ impl Chain {
         }))
     }
 
-    fn step<C: SolCall>(&self, verb: &'static str, what: String, to: Address, value: Amount, call: &C) -> Step {
-        Step { what, to, value, data: call.abi_encode().into(), verb }
+    fn step<C: SolCall>(
+        &self,
+        verb: &'static str,
+        what: String,
+        to: Address,
+        value: Amount,
+        call: &C,
+    ) -> Step {
+        Step {
+            what,
+            to,
+            value,
+            data: call.abi_encode().into(),
+            verb,
+        }
     }
 
     fn signer(&self) -> Result<&PrivateKeySigner, Error> {
-        self.signer.as_ref().ok_or_else(|| Error::NoKey("this needs a transaction".to_owned()))
+        self.signer
+            .as_ref()
+            .ok_or_else(|| Error::NoKey("this needs a transaction".to_owned()))
     }
 
     fn failed(&self, what: &'static str, reason: impl std::fmt::Display) -> Error {
-        Error::Chain { url: self.url.clone(), what, reason: reason.to_string() }
+        Error::Chain {
+            url: self.url.clone(),
+            what,
+            reason: reason.to_string(),
+        }
     }
 
     /// A revert is an answer; everything else is the endpoint's failure.

@@ -15,8 +15,8 @@ use outcry_protocol::status::{Outcome, Status};
 use outcry_protocol::types::{Accept, Bid, Deal, Receipt};
 
 use crate::api::{
-    Amount, BidQuestion, DealView, Explanation, JobEvent, JobEventKind, NodeStatus, Order as BookOrder, Quote,
-    SubmitReceipt,
+    Amount, BidQuestion, DealView, Explanation, JobEvent, JobEventKind, NodeStatus,
+    Order as BookOrder, Quote, SubmitReceipt,
 };
 use crate::bid::{Order, Salts, Terms};
 use crate::chain::Chain;
@@ -30,6 +30,11 @@ use crate::output::TaskOutput;
 
 /// Most bytes of a manifest: a task takes about 200.
 const MANIFEST_BYTES_MAX: u64 = 256 << 20;
+
+/// Pause before a result that could not be fetched is asked for again.
+const CHECK_AGAIN: Duration = Duration::from_secs(1);
+/// Most such pauses for one deal.
+const CHECKS_MAX: u32 = 120;
 
 /// Whether a claim is believed.
 #[derive(Clone, Debug)]
@@ -52,7 +57,10 @@ pub struct Patience {
 impl Default for Patience {
     /// Two minutes for the first deal, an hour in all.
     fn default() -> Self {
-        Self { match_within: Duration::from_secs(120), finish_within: Duration::from_secs(3_600) }
+        Self {
+            match_within: Duration::from_secs(120),
+            finish_within: Duration::from_secs(3_600),
+        }
     }
 }
 
@@ -181,12 +189,26 @@ impl Client {
     /// [`Error::WrongNetwork`]; those of [`Node::status`].
     pub async fn check(&self) -> Result<NodeStatus, Error> {
         let status = self.node.status().await?;
-        let wrong = |what, found: String, expected: String| Err(Error::WrongNetwork { what, found, expected });
+        let wrong = |what, found: String, expected: String| {
+            Err(Error::WrongNetwork {
+                what,
+                found,
+                expected,
+            })
+        };
         if status.chain_id != self.network.chain_id {
-            return wrong("the node's chain id", status.chain_id.to_string(), self.network.chain_id.to_string());
+            return wrong(
+                "the node's chain id",
+                status.chain_id.to_string(),
+                self.network.chain_id.to_string(),
+            );
         }
         if status.market != self.network.market {
-            return wrong("the node's market", status.market.to_string(), self.network.market.to_string());
+            return wrong(
+                "the node's market",
+                status.market.to_string(),
+                self.network.market.to_string(),
+            );
         }
         Ok(status)
     }
@@ -195,7 +217,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NoPrice`], [`Error::Order`], [`Error::NoKey`], and those of node and chain.
-    pub async fn bid(&self, job: &Job, terms: &Terms, token: Option<Address>) -> Result<Bid, Error> {
+    pub async fn bid(
+        &self,
+        job: &Job,
+        terms: &Terms,
+        token: Option<Address>,
+    ) -> Result<Bid, Error> {
         let buyer = self.account()?;
         let token = match token {
             Some(token) => token,
@@ -205,10 +232,21 @@ impl Client {
             Some(_) => Vec::new(),
             None => self.node.book().await?.offers,
         };
-        let price_cap = terms.price_cap(job.spec(), token, offers.iter().map(|entry| &entry.offer))?;
+        let price_cap =
+            terms.price_cap(job.spec(), token, offers.iter().map(|entry| &entry.offer))?;
         let now = self.chain.now().await?;
         let counter = self.chain.counter(buyer).await?;
-        terms.bid(job.spec(), Order { buyer, token, price_cap, now, salt: self.salts.next(), counter })
+        terms.bid(
+            job.spec(),
+            Order {
+                buyer,
+                token,
+                price_cap,
+                now,
+                salt: self.salts.next(),
+                counter,
+            },
+        )
     }
 
     /// The job's id: what the buyer signs.
@@ -216,15 +254,26 @@ impl Client {
         self.domain.bid_hash(bid)
     }
 
-    /// Base units that must still be deposited before the bid can be served in full.
+    /// Base units that must still be deposited before the bid can be served in full, beside what
+    /// earlier bids of the account may still use.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] and those of the chain.
+    /// [`Error::TooLarge`] and those of node and chain.
     pub async fn missing_deposit(&self, bid: &Bid) -> Result<Amount, Error> {
-        let needed = money::bid_exposure(bid.priceCap, bid.tasks, bid.tip)
+        let exposure = money::bid_exposure(bid.priceCap, bid.tasks, bid.tip)
             .map_err(|_| Error::TooLarge(U256::from(bid.priceCap)))?;
-        let holdings = self.chain.holdings(bid.buyer, &self.network.token_at(bid.token)).await?;
-        Ok(Amount(U256::from(needed).saturating_sub(holdings.market.0)))
+        let account = self.node.account(bid.buyer).await?;
+        let committed = account
+            .balances
+            .iter()
+            .find(|balance| balance.token.address == bid.token)
+            .map_or(U256::ZERO, |balance| balance.committed.0);
+        let holdings = self
+            .chain
+            .holdings(bid.buyer, &self.network.token_at(bid.token))
+            .await?;
+        let needed = U256::from(exposure).saturating_add(committed);
+        Ok(Amount(needed.saturating_sub(holdings.market.0)))
     }
 
     /// What the bid would get now.
@@ -232,7 +281,12 @@ impl Client {
     /// # Errors
     /// Those of [`Node::quote`].
     pub async fn quote(&self, job: &Job, bid: &Bid) -> Result<Quote, Error> {
-        self.node.quote(&BidQuestion { bid: bid.clone(), job: job.spec().clone() }).await
+        self.node
+            .quote(&BidQuestion {
+                bid: bid.clone(),
+                job: job.spec().clone(),
+            })
+            .await
     }
 
     /// Why the bid would or would not be served.
@@ -240,7 +294,12 @@ impl Client {
     /// # Errors
     /// Those of [`Node::explain`].
     pub async fn explain(&self, job: &Job, bid: &Bid) -> Result<Explanation, Error> {
-        self.node.explain(&BidQuestion { bid: bid.clone(), job: job.spec().clone() }).await
+        self.node
+            .explain(&BidQuestion {
+                bid: bid.clone(),
+                job: job.spec().clone(),
+            })
+            .await
     }
 
     /// Signs the bid, stores the job's blobs on the node and submits it; returns the job's id.
@@ -248,7 +307,12 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NoKey`], [`Error::Signing`], and those of [`Node::submit_bid`].
-    pub async fn submit(&self, job: &Job, bid: &Bid, mut on: impl FnMut(Progress)) -> Result<B256, Error> {
+    pub async fn submit(
+        &self,
+        job: &Job,
+        bid: &Bid,
+        mut on: impl FnMut(Progress),
+    ) -> Result<B256, Error> {
         let id = self.bid_hash(bid);
         let signature = self.sign_bid(bid)?;
         let blobs = job.blobs();
@@ -261,7 +325,10 @@ impl Client {
             }
             on(Progress::Uploaded { bytes, of });
         }
-        let answered = self.node.submit_bid(bid.clone(), signature, job.spec().clone()).await?;
+        let answered = self
+            .node
+            .submit_bid(bid.clone(), signature, job.spec().clone())
+            .await?;
         if answered != id {
             return Err(Error::NodeAnswer {
                 url: self.node.url().to_owned(),
@@ -311,7 +378,11 @@ impl Client {
         let events = self.node.job_events(id, 0);
         pin_mut!(events);
         loop {
-            let until = if matched { finish_at } else { match_at.min(finish_at) };
+            let until = if matched {
+                finish_at
+            } else {
+                match_at.min(finish_at)
+            };
             let event = match tokio::time::timeout_at(until, events.next()).await {
                 Ok(Some(event)) => event?,
                 Ok(None) => return Err(self.ended(id).await),
@@ -325,7 +396,9 @@ impl Client {
             match event.event {
                 JobEventKind::DealOpened { .. } => matched = true,
                 JobEventKind::DealClaimed { deal_id, .. } if !deals.contains_key(&deal_id) => {
-                    let checked = self.check_deal(job, deal_id, trust, &mut on).await?;
+                    let checked = self
+                        .check_patiently(job, deal_id, trust, finish_at, &mut on)
+                        .await?;
                     self.accept(&checked).await?;
                     on(Progress::Accepted { deal: deal_id });
                     deals.insert(deal_id, checked);
@@ -338,12 +411,40 @@ impl Client {
         }
     }
 
+    /// [`Client::check_deal`], tried again while node, chain or provider can't be reached: a claim
+    /// stands for its whole window, and whoever is down may come back.
+    async fn check_patiently(
+        &self,
+        job: &Job,
+        deal: B256,
+        trust: &Trust,
+        until: tokio::time::Instant,
+        mut on: impl FnMut(Progress),
+    ) -> Result<CheckedDeal, Error> {
+        let mut tries = 0;
+        loop {
+            match self.check_deal(job, deal, trust, &mut on).await {
+                Err(error)
+                    if is_passing(&error)
+                        && tries < CHECKS_MAX
+                        && tokio::time::Instant::now() < until =>
+                {
+                    tracing::info!(%deal, %error, "the result can't be checked yet");
+                    tries += 1;
+                    tokio::time::sleep(CHECK_AGAIN).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
     /// Fetches the results of a claimed deal and checks them: terms against the deal's id, claim
     /// against the chain, outputs against the claim, and, unless waived, the claim against a run on
     /// this machine.
     ///
     /// # Errors
-    /// [`Error::FalseDeal`], [`Error::FalseResult`], [`Error::Engine`], and those of node and chain.
+    /// [`Error::Unclaimed`], [`Error::FalseDeal`], [`Error::FalseResult`], [`Error::Engine`], and
+    /// those of node and chain.
     pub async fn check_deal(
         &self,
         job: &Job,
@@ -353,16 +454,21 @@ impl Client {
     ) -> Result<CheckedDeal, Error> {
         let view = self.node.deal(deal).await?;
         let (claim_hash, claim, claimed) = self.check_claim(deal, &view)?;
-        let on_chain = self.chain.claim_hash(deal).await?;
-        if on_chain != Some(claim_hash) {
-            let reason = match on_chain {
-                Some(other) => format!("it tells of the claim {claim_hash}, the chain of {other}"),
-                None => "the chain holds no claim".to_owned(),
-            };
+        let on_chain = self
+            .chain
+            .claim_hash(deal)
+            .await?
+            .ok_or(Error::Unclaimed(deal))?;
+        if on_chain != claim_hash {
+            let reason = format!("it tells of the claim {claim_hash}, the chain of {on_chain}");
             return Err(Error::FalseDeal { deal, reason });
         }
         if view.terms.jobHash != job.hash() {
-            let reason = format!("it belongs to the job {}, not to {}", view.terms.jobHash, job.hash());
+            let reason = format!(
+                "it belongs to the job {}, not to {}",
+                view.terms.jobHash,
+                job.hash()
+            );
             return Err(Error::FalseDeal { deal, reason });
         }
         let results = self.node.results(deal).await?;
@@ -379,7 +485,10 @@ impl Client {
                 output_root: result.output_root,
                 output_length: result.output_length,
             };
-            if result.task != task || result.cycles != claimed.cycles || outcome.inner() != claimed.inner {
+            if result.task != task
+                || result.cycles != claimed.cycles
+                || outcome.inner() != claimed.inner
+            {
                 let reason = format!("the result of task {task} is not the claimed one");
                 return Err(Error::FalseDeal { deal, reason });
             }
@@ -388,7 +497,10 @@ impl Client {
             if let Trust::Recheck(engine) = trust {
                 let (engine, job) = (Arc::clone(engine), job.clone());
                 let run = tokio::task::spawn_blocking(move || engine.run(&job, task));
-                let again = run.await.map_err(|e| Error::Engine { task, reason: e.to_string() })??;
+                let again = run.await.map_err(|e| Error::Engine {
+                    task,
+                    reason: e.to_string(),
+                })??;
                 if (again.cycles, again.outcome) != (result.cycles, outcome) {
                     return Err(Error::FalseResult {
                         deal,
@@ -398,9 +510,21 @@ impl Client {
                     });
                 }
             }
-            tasks.push(TaskOutput::new(task, deal, outcome, result.cycles, archive.into())?);
+            tasks.push(TaskOutput::new(
+                task,
+                deal,
+                outcome,
+                result.cycles,
+                archive.into(),
+            )?);
         }
-        Ok(CheckedDeal { deal, terms: view.terms, claim_hash, price: claim.price, tasks })
+        Ok(CheckedDeal {
+            deal,
+            terms: view.terms,
+            claim_hash,
+            price: claim.price,
+            tasks,
+        })
     }
 
     /// Releases the price of a checked deal. The node delivers the signature.
@@ -419,7 +543,11 @@ impl Client {
     pub async fn give_receipt(&self, output: &TaskOutput) -> Result<(), Error> {
         let output_root = output.outcome.output_root;
         let signature = self.sign_receipt(output.deal, output.task, output_root)?;
-        let body = SubmitReceipt { task: output.task, output_root, signature };
+        let body = SubmitReceipt {
+            task: output.task,
+            output_root,
+            signature,
+        };
         self.node.receipt(output.deal, &body).await.map(drop)
     }
 
@@ -441,9 +569,15 @@ impl Client {
             return Err(wrong("it has another hash".to_owned()));
         }
         let source = Some(spec.source);
-        let manifest = self.node.blob(spec.manifest.into(), source, MANIFEST_BYTES_MAX).await?;
+        let manifest = self
+            .node
+            .blob(spec.manifest.into(), source, MANIFEST_BYTES_MAX)
+            .await?;
         let manifest = Manifest::parse(&manifest)?;
-        let program = self.node.blob(manifest.program.blake3, source, manifest.program.length).await?;
+        let program = self
+            .node
+            .blob(manifest.program.blake3, source, manifest.program.length)
+            .await?;
         let mut fetched = BTreeMap::new();
         let mut inputs = Vec::with_capacity(manifest.tasks.len());
         for entry in &manifest.tasks {
@@ -453,9 +587,11 @@ impl Client {
             }
             inputs.extend(fetched.get(&entry.blake3).cloned());
         }
-        let job = tokio::task::spawn_blocking(move || Job::from_blobs(spec, manifest, program.into(), inputs))
-            .await
-            .map_err(|e| Error::Manifest(e.to_string()))??;
+        let job = tokio::task::spawn_blocking(move || {
+            Job::from_blobs(spec, manifest, program.into(), inputs)
+        })
+        .await
+        .map_err(|e| Error::Manifest(e.to_string()))??;
         Ok((bid, job))
     }
 
@@ -473,7 +609,10 @@ impl Client {
     /// # Errors
     /// [`Error::NoKey`], [`Error::Signing`].
     pub fn sign_accept(&self, deal: B256, claim_hash: B256) -> Result<Bytes, Error> {
-        self.sign(self.domain.accept_digest(&Accept { dealId: deal, claimHash: claim_hash }))
+        self.sign(self.domain.accept_digest(&Accept {
+            dealId: deal,
+            claimHash: claim_hash,
+        }))
     }
 
     /// The buyer's signature by which it confirms that it holds a task's output.
@@ -481,28 +620,47 @@ impl Client {
     /// # Errors
     /// [`Error::NoKey`], [`Error::Signing`].
     pub fn sign_receipt(&self, deal: B256, task: u32, output_root: B256) -> Result<Bytes, Error> {
-        self.sign(self.domain.receipt_digest(&Receipt { dealId: deal, task, outputRoot: output_root }))
+        self.sign(self.domain.receipt_digest(&Receipt {
+            dealId: deal,
+            task,
+            outputRoot: output_root,
+        }))
     }
 
     fn sign(&self, digest: B256) -> Result<Bytes, Error> {
-        let signature = self.signer()?.sign_hash_sync(&digest).map_err(|e| Error::Signing(e.to_string()))?;
+        let signature = self
+            .signer()?
+            .sign_hash_sync(&digest)
+            .map_err(|e| Error::Signing(e.to_string()))?;
         Ok(signature.as_bytes().to_vec().into())
     }
 
     fn signer(&self) -> Result<&PrivateKeySigner, Error> {
-        self.signer.as_ref().ok_or_else(|| Error::NoKey("this needs a signature".to_owned()))
+        self.signer
+            .as_ref()
+            .ok_or_else(|| Error::NoKey("this needs a signature".to_owned()))
     }
 
     /// What the node tells of a deal, checked as far as that goes without the chain.
-    fn check_claim(&self, deal: B256, view: &DealView) -> Result<(B256, claim::Claim, Vec<ClaimedResult>), Error> {
+    fn check_claim(
+        &self,
+        deal: B256,
+        view: &DealView,
+    ) -> Result<(B256, claim::Claim, Vec<ClaimedResult>), Error> {
         let wrong = |reason: String| Error::FalseDeal { deal, reason };
         let found = self.domain.deal_id(&view.terms);
         if found != deal {
             return Err(wrong(format!("its terms have the id {found}")));
         }
-        let told = view.claim.as_ref().ok_or_else(|| wrong("it has no claim".to_owned()))?;
-        let tasks: Vec<ClaimedResult> =
-            told.tasks.iter().map(|task| ClaimedResult { cycles: task.cycles, inner: task.inner }).collect();
+        let told = view.claim.as_ref().ok_or(Error::Unclaimed(deal))?;
+        let tasks: Vec<ClaimedResult> = told
+            .tasks
+            .iter()
+            .map(|task| ClaimedResult {
+                cycles: task.cycles,
+                inner: task.inner,
+            })
+            .collect();
         let claim = claim::compute(&view.terms, &tasks).map_err(|e| wrong(e.to_string()))?;
         Ok((claim.hash(deal), claim, tasks))
     }
@@ -517,7 +675,11 @@ impl Client {
     ) -> Result<Vec<u8>, Error> {
         let archive = match result.output_length {
             0 => Vec::new(),
-            length => self.node.blob(result.blake3, Some(view.peer_key), length).await?,
+            length => {
+                self.node
+                    .blob(result.blake3, Some(view.peer_key), length)
+                    .await?
+            }
         };
         let root = hash::output_root(&archive, job.spec().outputLimit).ok();
         if archive.len() as u64 != result.output_length || root != Some(result.output_root) {
@@ -531,7 +693,10 @@ impl Client {
         match self.node.job(id).await {
             Ok(job) => Error::JobEnded(match job.problem {
                 Some(problem) => format!("{}, because {}", job.state, problem.message),
-                None => format!("{}, {} of {} tasks claimed", job.state, job.tasks_claimed, job.tasks),
+                None => format!(
+                    "{}, {} of {} tasks claimed",
+                    job.state, job.tasks_claimed, job.tasks
+                ),
             }),
             Err(error) => error,
         }
@@ -541,8 +706,11 @@ impl Client {
 /// The finished job, once every task is in a checked deal.
 fn finished(id: B256, task_count: u32, deals: &BTreeMap<B256, CheckedDeal>) -> Option<Finished> {
     // A task can be in two claimed deals only if the first of them failed later; either is right.
-    let tasks: BTreeMap<u32, &TaskOutput> =
-        deals.values().flat_map(|deal| &deal.tasks).map(|output| (output.task, output)).collect();
+    let tasks: BTreeMap<u32, &TaskOutput> = deals
+        .values()
+        .flat_map(|deal| &deal.tasks)
+        .map(|output| (output.task, output))
+        .collect();
     if tasks.len() != task_count as usize {
         return None;
     }
@@ -556,6 +724,16 @@ fn finished(id: B256, task_count: u32, deals: &BTreeMap<B256, CheckedDeal>) -> O
         tasks: tasks.into_values().cloned().collect(),
         providers,
     })
+}
+
+/// Whether trying again may help: somebody could not be reached, or has not seen the claim yet.
+fn is_passing(error: &Error) -> bool {
+    use outcry_protocol::codes::{Coded as _, Exit};
+    match error {
+        Error::Unclaimed(_) => true,
+        Error::FalseDeal { .. } | Error::WrongNetwork { .. } => false,
+        other => other.code().exit == Exit::Network,
+    }
 }
 
 fn describe(cycles: u64, outcome: &Outcome) -> String {

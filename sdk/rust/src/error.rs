@@ -216,6 +216,9 @@ pub enum Error {
         /// The contradiction.
         reason: String,
     },
+    /// The chain holds no claim for the deal, or its endpoint has not seen it yet.
+    #[error("the chain knows no claim of deal {0}")]
+    Unclaimed(B256),
     /// Running the task again gave something else than the provider claimed.
     #[error("task {task} of deal {deal} was claimed with {claimed}, running it here gives {found}")]
     FalseResult {
@@ -274,6 +277,7 @@ impl Coded for Error {
             Self::BlobMismatch { .. } => &codes::BLOB_HASH,
             Self::BlobTooLong { .. } => &codes::BLOB_SIZE,
             Self::FalseDeal { .. } => &codes::DEAL_CLAIM,
+            Self::Unclaimed(_) => &codes::DEAL_STATE,
             Self::FalseResult { .. } => &codes::DEAL_RESULT,
             Self::JobEnded(_) => &codes::DEAL_FAILED,
             Self::TimedOut(_) => &codes::NET_TIMEOUT,

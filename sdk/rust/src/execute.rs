@@ -49,8 +49,15 @@ impl Engine {
         if let Some(folder) = cache {
             require_own_folder(folder)?;
         }
-        let native = Native::new().map_err(|e| Error::Engine { task: 0, reason: e.to_string() })?;
-        Ok(Self { native, cache: cache.map(Path::to_path_buf), compiled: Mutex::default() })
+        let native = Native::new().map_err(|e| Error::Engine {
+            task: 0,
+            reason: e.to_string(),
+        })?;
+        Ok(Self {
+            native,
+            cache: cache.map(Path::to_path_buf),
+            compiled: Mutex::default(),
+        })
     }
 
     /// Compiles the job's program, so that [`Engine::run`] starts at once.
@@ -58,7 +65,9 @@ impl Engine {
     /// # Errors
     /// [`Error::Engine`].
     pub fn prepare(&self, job: &Job) -> Result<(), Error> {
-        self.compiled(job.image()).map(drop).map_err(|reason| Error::Engine { task: 0, reason })
+        self.compiled(job.image())
+            .map(drop)
+            .map_err(|reason| Error::Engine { task: 0, reason })
     }
 
     /// Runs one task to its end. Blocks, for as long as the program takes.
@@ -68,7 +77,9 @@ impl Engine {
     pub fn run(&self, job: &Job, task: u32) -> Result<TaskOutput, Error> {
         let failed = |reason: String| Error::Engine { task, reason };
         let spec = job.spec();
-        let input = job.input(task).ok_or_else(|| failed("the job has no such task".to_owned()))?;
+        let input = job
+            .input(task)
+            .ok_or_else(|| failed("the job has no such task".to_owned()))?;
         let header = TaskHeader {
             machine_version: spec.machineVersion,
             job_hash: job.hash(),
@@ -86,15 +97,28 @@ impl Engine {
         };
         let compiled = self.compiled(job.image()).map_err(failed)?;
         let (halted, archive) = compiled
-            .run(&outcry_native::Task::new(header, limits), input.clone(), Vec::new())
+            .run(
+                &outcry_native::Task::new(header, limits),
+                input.clone(),
+                Vec::new(),
+            )
             .map_err(|e| failed(e.to_string()))?;
-        TaskOutput::new(task, B256::ZERO, halted.outcome, halted.cycles, archive.into())
+        TaskOutput::new(
+            task,
+            B256::ZERO,
+            halted.outcome,
+            halted.cycles,
+            archive.into(),
+        )
     }
 
     fn compiled(&self, image: &Image) -> Result<CompiledImage, String> {
         // A panic while the lock was held left either the old or the new program there.
         let mut last = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(compiled) = last.as_ref().filter(|compiled| compiled.image().root() == image.root()) {
+        if let Some(compiled) = last
+            .as_ref()
+            .filter(|compiled| compiled.image().root() == image.root())
+        {
             return Ok(compiled.clone());
         }
         let compiled = match &self.cache {
@@ -128,7 +152,9 @@ impl Engine {
 fn keep(folder: &Path, path: &Path, compiled: &CompiledImage) -> Result<(), String> {
     let artifact = compiled.artifact().map_err(|e| e.to_string())?;
     let part = path.with_extension(format!("part-{}", std::process::id()));
-    fs::write(&part, &artifact).and_then(|()| fs::rename(&part, path)).map_err(|e| e.to_string())?;
+    fs::write(&part, &artifact)
+        .and_then(|()| fs::rename(&part, path))
+        .map_err(|e| e.to_string())?;
     let mut files: Vec<(SystemTime, u64, PathBuf)> = fs::read_dir(folder)
         .map_err(|e| e.to_string())?
         .filter_map(|entry| {
@@ -150,11 +176,20 @@ fn keep(folder: &Path, path: &Path, compiled: &CompiledImage) -> Result<(), Stri
 }
 
 fn require_own_folder(folder: &Path) -> Result<(), Error> {
-    let failed = |reason: String| Error::File { path: folder.to_path_buf(), reason };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| failed(e.to_string()))?;
+    let failed = |reason: String| Error::File {
+        path: folder.to_path_buf(),
+        reason,
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|e| failed(e.to_string()))?;
     let metadata = fs::metadata(folder).map_err(|e| failed(e.to_string()))?;
     if metadata.mode() & 0o022 != 0 || metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(failed("others can write to it, and what lies in it is executed; chmod 700 it".to_owned()));
+        return Err(failed(
+            "others can write to it, and what lies in it is executed; chmod 700 it".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -170,6 +205,9 @@ mod tests {
     fn a_cache_that_others_can_write_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o770)).unwrap();
-        assert!(matches!(Engine::new(Some(folder.path())), Err(Error::File { .. })));
+        assert!(matches!(
+            Engine::new(Some(folder.path())),
+            Err(Error::File { .. })
+        ));
     }
 }

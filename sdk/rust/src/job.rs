@@ -7,7 +7,7 @@ use alloy::primitives::B256;
 use bytes::Bytes;
 use outcry_protocol::codes;
 use outcry_protocol::hash;
-use outcry_protocol::limits::{PAGES_PER_MIB, TASKS_PER_JOB_MAX};
+use outcry_protocol::limits::{PAGE_LIMIT_MAX, PAGES_PER_MIB, TASKS_PER_JOB_MAX};
 use outcry_protocol::types::JobSpec;
 use outcry_verifier::archive::input::Invocation;
 use outcry_verifier::archive::{ArchiveError, Writer, folder};
@@ -22,7 +22,8 @@ use crate::manifest::{BlobRef, Manifest, TaskInput};
 pub struct Limits {
     /// Cycles.
     pub cycles: u64,
-    /// MiB of memory, the in-machine WASI library's own included.
+    /// MiB of memory, the in-machine WASI library's own included. 4096 are the most that a program can
+    /// address; more counts as that.
     pub memory_mib: u32,
     /// Frame slots of 8 bytes in use at once.
     pub slots: u64,
@@ -79,7 +80,10 @@ impl JobBuilder {
     pub fn wasm(name: &str, program: impl Into<Bytes>) -> Self {
         Self {
             program: program.into(),
-            invocation: Invocation { args: vec![name.to_owned()], ..Invocation::default() },
+            invocation: Invocation {
+                args: vec![name.to_owned()],
+                ..Invocation::default()
+            },
             variables: Vec::new(),
             app: BTreeMap::new(),
             inputs: Vec::new(),
@@ -100,7 +104,9 @@ impl JobBuilder {
     /// Adds arguments.
     #[must_use]
     pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
-        self.invocation.args.extend(args.into_iter().map(Into::into));
+        self.invocation
+            .args
+            .extend(args.into_iter().map(Into::into));
         self
     }
 
@@ -122,7 +128,8 @@ impl JobBuilder {
     /// gets the i-th.
     #[must_use]
     pub fn input_folder(mut self, folder: impl AsRef<Path>) -> Self {
-        self.inputs.push(Input::Folder(folder.as_ref().to_path_buf()));
+        self.inputs
+            .push(Input::Folder(folder.as_ref().to_path_buf()));
         self
     }
 
@@ -156,30 +163,47 @@ impl JobBuilder {
         let folders = u32::try_from(self.inputs.len()).unwrap_or(u32::MAX);
         let tasks = self.tasks.unwrap_or(folders.max(1));
         if tasks == 0 || tasks > TASKS_PER_JOB_MAX {
-            return Err(Error::Input(format!("{tasks} tasks are not between 1 and {TASKS_PER_JOB_MAX}")));
+            return Err(Error::Input(format!(
+                "{tasks} tasks are not between 1 and {TASKS_PER_JOB_MAX}"
+            )));
         }
         if folders > 1 && folders != tasks {
-            return Err(Error::Input(format!("{folders} input folders for {tasks} tasks: give one, or one for each")));
+            return Err(Error::Input(format!(
+                "{folders} input folders for {tasks} tasks: give one, or one for each"
+            )));
         }
         let image = link(&self.program)?;
         let mut invocation = self.invocation;
         for variable in &self.variables {
-            let (name, value) = variable
-                .split_once('=')
-                .ok_or_else(|| Error::Input(format!("the variable `{variable}` is not NAME=value")))?;
+            let (name, value) = variable.split_once('=').ok_or_else(|| {
+                Error::Input(format!("the variable `{variable}` is not NAME=value"))
+            })?;
             invocation.env.insert(name.to_owned(), value.to_owned());
         }
         let nothing = [Input::Files(BTreeMap::new())];
-        let folders = if self.inputs.is_empty() { &nothing[..] } else { &self.inputs[..] };
+        let folders = if self.inputs.is_empty() {
+            &nothing[..]
+        } else {
+            &self.inputs[..]
+        };
         let archives = folders
             .iter()
             .map(|input| {
-                let archive = pack(&invocation, &self.app, input).map_err(|e| Error::Input(e.to_string()))?;
+                let archive =
+                    pack(&invocation, &self.app, input).map_err(|e| Error::Input(e.to_string()))?;
                 Ok((TaskInput::of(&archive), Bytes::from(archive)))
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        let (entries, inputs) = archives.iter().cycle().take(tasks as usize).cloned().unzip();
-        let program = BlobRef { blake3: BlobHash::of(&self.program), length: self.program.len() as u64 };
+        let (entries, inputs) = archives
+            .iter()
+            .cycle()
+            .take(tasks as usize)
+            .cloned()
+            .unzip();
+        let program = BlobRef {
+            blake3: BlobHash::of(&self.program),
+            length: self.program.len() as u64,
+        };
         let manifest = Manifest::new(program, entries);
         let spec = JobSpec {
             machineVersion: guest::MACHINE_VERSION,
@@ -188,13 +212,23 @@ impl JobBuilder {
             manifest: manifest.hash(),
             source,
             cycleLimit: self.limits.cycles,
-            pageLimit: self.limits.memory_mib.saturating_mul(PAGES_PER_MIB),
+            pageLimit: self
+                .limits
+                .memory_mib
+                .saturating_mul(PAGES_PER_MIB)
+                .min(PAGE_LIMIT_MAX),
             slotLimit: self.limits.slots,
             outputLimit: self.limits.output_bytes,
             taskCount: tasks,
         };
         outcry_protocol::order::validate_job(&spec)?;
-        Ok(Job { spec, manifest, program: self.program, inputs, image })
+        Ok(Job {
+            spec,
+            manifest,
+            program: self.program,
+            inputs,
+            image,
+        })
     }
 }
 
@@ -214,24 +248,48 @@ impl Job {
     /// # Errors
     /// [`Error::Manifest`], [`Error::Program`], [`Error::Input`] for whatever does not lead to
     /// `spec`.
-    pub fn from_blobs(spec: JobSpec, manifest: Manifest, program: Bytes, inputs: Vec<Bytes>) -> Result<Self, Error> {
+    pub fn from_blobs(
+        spec: JobSpec,
+        manifest: Manifest,
+        program: Bytes,
+        inputs: Vec<Bytes>,
+    ) -> Result<Self, Error> {
         if manifest.hash() != spec.manifest || manifest.inputs_root()? != spec.inputsRoot {
-            return Err(Error::Manifest("it is not the one that the job names".to_owned()));
+            return Err(Error::Manifest(
+                "it is not the one that the job names".to_owned(),
+            ));
         }
         if manifest.tasks.len() != spec.taskCount as usize || inputs.len() != manifest.tasks.len() {
-            return Err(Error::Manifest("its tasks are not those of the job".to_owned()));
+            return Err(Error::Manifest(
+                "its tasks are not those of the job".to_owned(),
+            ));
         }
         for (index, (input, entry)) in inputs.iter().zip(&manifest.tasks).enumerate() {
             if TaskInput::of(input) != *entry {
-                return Err(Error::Input(format!("the input of task {index} is not the one that the job names")));
+                return Err(Error::Input(format!(
+                    "the input of task {index} is not the one that the job names"
+                )));
             }
         }
         let image = link(&program)?;
         if image.root() != spec.imageRoot {
-            let reason = format!("it links to the image {}, the job names {}", image.root(), spec.imageRoot);
-            return Err(Error::Program { reason, code: &codes::PROGRAM_ROOT });
+            let reason = format!(
+                "it links to the image {}, the job names {}",
+                image.root(),
+                spec.imageRoot
+            );
+            return Err(Error::Program {
+                reason,
+                code: &codes::PROGRAM_ROOT,
+            });
         }
-        Ok(Self { spec, manifest, program, inputs, image })
+        Ok(Self {
+            spec,
+            manifest,
+            program,
+            inputs,
+            image,
+        })
     }
 
     /// The header that the bid commits to.
@@ -262,7 +320,10 @@ impl Job {
     /// Every blob that a provider needs, each once: manifest, program, input archives.
     pub fn blobs(&self) -> Vec<(BlobHash, Bytes)> {
         let manifest = Bytes::from(self.manifest.to_bytes());
-        let mut blobs = vec![(BlobHash::of(&manifest), manifest), (self.manifest.program.blake3, self.program.clone())];
+        let mut blobs = vec![
+            (BlobHash::of(&manifest), manifest),
+            (self.manifest.program.blake3, self.program.clone()),
+        ];
         let mut seen = HashSet::new();
         for (entry, input) in self.manifest.tasks.iter().zip(&self.inputs) {
             if seen.insert(entry.blake3) {
@@ -274,7 +335,11 @@ impl Job {
 }
 
 /// An input archive.
-fn pack(invocation: &Invocation, app: &BTreeMap<String, Bytes>, input: &Input) -> Result<Vec<u8>, ArchiveError> {
+fn pack(
+    invocation: &Invocation,
+    app: &BTreeMap<String, Bytes>,
+    input: &Input,
+) -> Result<Vec<u8>, ArchiveError> {
     let mut archive = Writer::new(Vec::new());
     invocation.write(&mut archive)?;
     for (path, content) in app {
@@ -296,7 +361,9 @@ fn link(program: &[u8]) -> Result<Image, Error> {
         code: match &error {
             LoadError::Feature { .. } => &codes::PROGRAM_FEATURE,
             LoadError::Limit { .. } => &codes::PROGRAM_LIMIT,
-            LoadError::UnknownImport { .. } | LoadError::ImportType { .. } => &codes::PROGRAM_IMPORT,
+            LoadError::UnknownImport { .. } | LoadError::ImportType { .. } => {
+                &codes::PROGRAM_IMPORT
+            }
             _ => &codes::PROGRAM_MALFORMED,
         },
         reason: error.to_string(),

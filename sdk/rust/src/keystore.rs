@@ -51,7 +51,9 @@ pub struct KeyEntry {
 impl Keystore {
     /// The keystore in `folder`, which need not exist yet.
     pub fn open(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self {
+            folder: folder.into(),
+        }
     }
 
     /// Where the keys lie.
@@ -72,7 +74,12 @@ impl Keystore {
     ///
     /// # Errors
     /// [`Error::KeyName`], [`Error::KeyExists`], [`Error::File`].
-    pub fn import(&self, name: &str, signer: &PrivateKeySigner, password: &str) -> Result<Address, Error> {
+    pub fn import(
+        &self,
+        name: &str,
+        signer: &PrivateKeySigner,
+        password: &str,
+    ) -> Result<Address, Error> {
         let path = self.path_of(name)?;
         if path.exists() {
             return Err(Error::KeyExists(name.to_owned()));
@@ -85,7 +92,10 @@ impl Keystore {
         // The library writes with the process's umask, and without the account's address; so it
         // writes into a folder that is ours alone, and the final file is written here.
         let part = self.folder.join(format!(".{name}.part"));
-        fs::DirBuilder::new().mode(0o700).create(&part).map_err(|e| file_error(&part, &e))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&part)
+            .map_err(|e| file_error(&part, &e))?;
         let written = write_keystore(&part, &path, signer, password);
         let removed = fs::remove_dir_all(&part).map_err(|e| file_error(&part, &e));
         written?;
@@ -122,14 +132,20 @@ impl Keystore {
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+            let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else {
+                continue;
+            };
             let name = name.to_owned();
             let address = read_limited(&path)
                 .ok()
                 .and_then(|text| serde_json::from_str::<Header>(&text).ok())
                 .and_then(|header| header.address)
                 .and_then(|address| address.parse().ok());
-            keys.push(KeyEntry { name, address, path });
+            keys.push(KeyEntry {
+                name,
+                address,
+                path,
+            });
         }
         keys.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(keys)
@@ -155,8 +171,10 @@ pub fn load_key_file(path: &Path, password: Option<&str>) -> Result<PrivateKeySi
         let password = password.ok_or_else(|| Error::WrongPassword(path.to_path_buf()))?;
         return load_keystore(path, password);
     }
-    parse_key(&text)
-        .map_err(|reason| Error::KeyFile { path: path.to_path_buf(), reason: reason.to_owned() })
+    parse_key(&text).map_err(|reason| Error::KeyFile {
+        path: path.to_path_buf(),
+        reason: reason.to_owned(),
+    })
 }
 
 /// Whether a key file is encrypted, and so needs a password.
@@ -165,7 +183,9 @@ pub fn load_key_file(path: &Path, password: Option<&str>) -> Result<PrivateKeySi
 /// [`Error::File`], [`Error::SecretExposed`].
 pub fn needs_password(path: &Path) -> Result<bool, Error> {
     require_private(path)?;
-    Ok(Zeroizing::new(read_limited(path)?).trim_start().starts_with('{'))
+    Ok(Zeroizing::new(read_limited(path)?)
+        .trim_start()
+        .starts_with('{'))
 }
 
 /// A key from 64 hexadecimal digits, `0x` before them or not.
@@ -214,7 +234,10 @@ fn load_keystore(path: &Path, password: &str) -> Result<PrivateKeySigner, Error>
     use alloy::signers::local::LocalSignerError;
 
     require_private(path)?;
-    let wrong = |reason: String| Error::KeyFile { path: path.to_path_buf(), reason };
+    let wrong = |reason: String| Error::KeyFile {
+        path: path.to_path_buf(),
+        reason,
+    };
     let header: Header =
         serde_json::from_str(&read_limited(path)?).map_err(|e| wrong(e.to_string()))?;
     check_header(&header).map_err(|reason| wrong(reason.to_owned()))?;
@@ -251,12 +274,16 @@ fn write_keystore(
     signer: &PrivateKeySigner,
     password: &str,
 ) -> Result<(), Error> {
-    let wrong = |reason: String| Error::KeyFile { path: path.to_path_buf(), reason };
+    let wrong = |reason: String| Error::KeyFile {
+        path: path.to_path_buf(),
+        reason,
+    };
     let secret = Zeroizing::new(signer.to_bytes().0);
     PrivateKeySigner::encrypt_keystore(part, &mut OsRng, secret.as_slice(), password, Some("key"))
         .map_err(|e| wrong(e.to_string()))?;
     let text = read_limited(&part.join("key"))?;
-    let mut json: serde_json::Value = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    let mut json: serde_json::Value =
+        serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
     json["address"] = format!("{:x}", signer.address()).into();
     let mut file = OpenOptions::new()
         .write(true)
@@ -264,7 +291,9 @@ fn write_keystore(
         .mode(0o600)
         .open(path)
         .map_err(|e| file_error(path, &e))?;
-    writeln!(file, "{json}").and_then(|()| file.sync_all()).map_err(|e| file_error(path, &e))
+    writeln!(file, "{json}")
+        .and_then(|()| file.sync_all())
+        .map_err(|e| file_error(path, &e))
 }
 
 /// Refuses a secret that anybody but its owner can read.
@@ -272,7 +301,10 @@ fn require_private(path: &Path) -> Result<(), Error> {
     let metadata = fs::metadata(path).map_err(|e| file_error(path, &e))?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(Error::SecretExposed { path: path.to_path_buf(), mode });
+        return Err(Error::SecretExposed {
+            path: path.to_path_buf(),
+            mode,
+        });
     }
     Ok(())
 }
@@ -281,13 +313,19 @@ fn read_limited(path: &Path) -> Result<String, Error> {
     let length = fs::metadata(path).map_err(|e| file_error(path, &e))?.len();
     if length > FILE_BYTES_MAX {
         let reason = format!("{length} bytes are more than {FILE_BYTES_MAX}");
-        return Err(Error::KeyFile { path: path.to_path_buf(), reason });
+        return Err(Error::KeyFile {
+            path: path.to_path_buf(),
+            reason,
+        });
     }
     fs::read_to_string(path).map_err(|e| file_error(path, &e))
 }
 
 fn file_error(path: &Path, error: &std::io::Error) -> Error {
-    Error::File { path: path.to_path_buf(), reason: error.to_string() }
+    Error::File {
+        path: path.to_path_buf(),
+        reason: error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -306,7 +344,10 @@ mod tests {
         let (_folder, keys) = keystore();
         let address = keys.create("main", "secret").unwrap();
         let entry = keys.list().unwrap().remove(0);
-        assert_eq!((entry.name.as_str(), entry.address), ("main", Some(address)));
+        assert_eq!(
+            (entry.name.as_str(), entry.address),
+            ("main", Some(address))
+        );
         let mode = fs::metadata(&entry.path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
@@ -317,14 +358,20 @@ mod tests {
         keys.create("main", "secret").unwrap();
         let path = keys.list().unwrap().remove(0).path;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(keys.load("main", "secret"), Err(Error::SecretExposed { mode: 0o640, .. })));
+        assert!(matches!(
+            keys.load("main", "secret"),
+            Err(Error::SecretExposed { mode: 0o640, .. })
+        ));
     }
 
     #[test]
     fn a_key_is_never_overwritten() {
         let (_folder, keys) = keystore();
         let first = keys.create("main", "secret").unwrap();
-        assert!(matches!(keys.create("main", "other"), Err(Error::KeyExists(_))));
+        assert!(matches!(
+            keys.create("main", "other"),
+            Err(Error::KeyExists(_))
+        ));
         assert_eq!(keys.load("main", "secret").unwrap().address(), first);
     }
 
@@ -332,7 +379,10 @@ mod tests {
     fn a_name_can_not_leave_the_folder() {
         let (_folder, keys) = keystore();
         for name in ["", "../x", "a/b", ".hidden", "ä", &"x".repeat(65)] {
-            assert!(matches!(keys.create(name, "secret"), Err(Error::KeyName(_))), "{name}");
+            assert!(
+                matches!(keys.create(name, "secret"), Err(Error::KeyName(_))),
+                "{name}"
+            );
         }
     }
 
@@ -353,7 +403,10 @@ mod tests {
             let mut bad = good.clone();
             *bad.pointer_mut(pointer).unwrap() = value;
             fs::write(&path, bad.to_string()).unwrap();
-            assert!(matches!(keys.load("main", "secret"), Err(Error::KeyFile { .. })), "{pointer}");
+            assert!(
+                matches!(keys.load("main", "secret"), Err(Error::KeyFile { .. })),
+                "{pointer}"
+            );
         }
     }
 
@@ -364,8 +417,14 @@ mod tests {
         fs::write(&path, format!("0x{}\n", "11".repeat(32))).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let address = load_key_file(&path, None).unwrap().address();
-        assert_eq!(address.to_string(), "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A");
+        assert_eq!(
+            address.to_string(),
+            "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
+        );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
-        assert!(matches!(load_key_file(&path, None), Err(Error::SecretExposed { .. })));
+        assert!(matches!(
+            load_key_file(&path, None),
+            Err(Error::SecretExposed { .. })
+        ));
     }
 }

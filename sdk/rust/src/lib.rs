@@ -51,7 +51,7 @@
 //!
 //! // Money moves only between your wallet and your own balance on the market.
 //! let missing = client.missing_deposit(&bid).await?;
-//! if missing.0 > Default::default() {
+//! if missing > outcry_sdk::api::Amount::ZERO {
 //!     for step in client.chain().plan_deposit(&token, missing).await? {
 //!         println!("{}", step.what);
 //!         client.chain().execute(&step).await?;

@@ -58,7 +58,11 @@ impl TaskInput {
 impl Manifest {
     /// A manifest of these blobs.
     pub fn new(program: BlobRef, tasks: Vec<TaskInput>) -> Self {
-        Self { version: VERSION, program, tasks }
+        Self {
+            version: VERSION,
+            program,
+            tasks,
+        }
     }
 
     /// The bytes: compact JSON with the fields in the order of the structure, so that there is one
@@ -100,7 +104,9 @@ impl Manifest {
     pub fn inputs_root(&self) -> Result<B256, Error> {
         let leaves: Vec<B256> = (0u32..)
             .zip(&self.tasks)
-            .map(|(index, task)| hash::task_leaf(index, task.blake3.into(), task.input_root, task.length))
+            .map(|(index, task)| {
+                hash::task_leaf(index, task.blake3.into(), task.input_root, task.length)
+            })
             .collect();
         hash::inputs_root(&leaves).map_err(|e| Error::Manifest(e.to_string()))
     }
@@ -112,8 +118,14 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        let program = BlobRef { blake3: BlobHash::of(b"program"), length: 7 };
-        Manifest::new(program, vec![TaskInput::of(b"first"), TaskInput::of(b"second")])
+        let program = BlobRef {
+            blake3: BlobHash::of(b"program"),
+            length: 7,
+        };
+        Manifest::new(
+            program,
+            vec![TaskInput::of(b"first"), TaskInput::of(b"second")],
+        )
     }
 
     #[test]
@@ -124,9 +136,13 @@ mod tests {
     #[test]
     fn a_manifest_has_one_form() {
         let bytes = manifest().to_bytes();
-        let spaced = String::from_utf8(bytes.clone()).unwrap().replacen(',', ", ", 1);
+        let spaced = String::from_utf8(bytes.clone())
+            .unwrap()
+            .replacen(',', ", ", 1);
         assert!(Manifest::parse(spaced.as_bytes()).is_err());
-        let upper = String::from_utf8(bytes).unwrap().replace("\"length\":7", "\"length\":7,\"x\":1");
+        let upper = String::from_utf8(bytes)
+            .unwrap()
+            .replace("\"length\":7", "\"length\":7,\"x\":1");
         assert!(Manifest::parse(upper.as_bytes()).is_err());
         let empty = Manifest::new(manifest().program, Vec::new());
         assert!(Manifest::parse(&empty.to_bytes()).is_err());
@@ -135,12 +151,21 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_specification() {
         let manifest = Manifest::new(
-            BlobRef { blake3: BlobHash([1; 32]), length: 2 },
-            vec![TaskInput { blake3: BlobHash([3; 32]), input_root: B256::repeat_byte(4), length: 5 }],
+            BlobRef {
+                blake3: BlobHash([1; 32]),
+                length: 2,
+            },
+            vec![TaskInput {
+                blake3: BlobHash([3; 32]),
+                input_root: B256::repeat_byte(4),
+                length: 5,
+            }],
         );
         let expected = format!(
             r#"{{"version":1,"program":{{"blake3":"{}","length":2}},"tasks":[{{"blake3":"{}","inputRoot":"0x{}","length":5}}]}}"#,
-            "01".repeat(32), "03".repeat(32), "04".repeat(32),
+            "01".repeat(32),
+            "03".repeat(32),
+            "04".repeat(32),
         );
         assert_eq!(String::from_utf8(manifest.to_bytes()).unwrap(), expected);
     }

@@ -66,15 +66,25 @@ impl Network {
     /// # Errors
     /// [`Error::NetworkFile`] if it can't be read, is too long, or has an unknown or missing key.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let wrong = |reason: String| Error::NetworkFile { path: path.to_path_buf(), reason };
-        let length = std::fs::metadata(path).map_err(|e| wrong(e.to_string()))?.len();
+        let wrong = |reason: String| Error::NetworkFile {
+            path: path.to_path_buf(),
+            reason,
+        };
+        let length = std::fs::metadata(path)
+            .map_err(|e| wrong(e.to_string()))?
+            .len();
         if length > FILE_BYTES_MAX {
-            return Err(wrong(format!("{length} bytes are more than {FILE_BYTES_MAX}")));
+            return Err(wrong(format!(
+                "{length} bytes are more than {FILE_BYTES_MAX}"
+            )));
         }
         let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
         let mut network: Self = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for file in [&mut network.key_file, &mut network.python].into_iter().flatten() {
+        for file in [&mut network.key_file, &mut network.python]
+            .into_iter()
+            .flatten()
+        {
             *file = folder.join(&*file);
         }
         Ok(network)
@@ -86,7 +96,10 @@ impl Network {
     /// # Errors
     /// [`Error::NetworkFile`] if it can't be written.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
-        let wrong = |reason: String| Error::NetworkFile { path: path.to_path_buf(), reason };
+        let wrong = |reason: String| Error::NetworkFile {
+            path: path.to_path_buf(),
+            reason,
+        };
         let text = toml::to_string(self).map_err(|e| wrong(e.to_string()))?;
         let part = path.with_extension("toml.part");
         std::fs::write(&part, text).map_err(|e| wrong(e.to_string()))?;
@@ -103,7 +116,9 @@ impl Network {
     /// # Errors
     /// [`Error::UnknownToken`] if the network names none.
     pub fn payment_token(&self) -> Result<&TokenInfo, Error> {
-        self.tokens.first().ok_or_else(|| Error::UnknownToken("(default)".to_owned()))
+        self.tokens
+            .first()
+            .ok_or_else(|| Error::UnknownToken("(default)".to_owned()))
     }
 
     /// A token by its symbol or address.
@@ -121,8 +136,14 @@ impl Network {
     /// A token by its address; a token that the network does not name shows as its address with no
     /// decimal places.
     pub fn token_at(&self, address: Address) -> TokenInfo {
-        self.tokens.iter().find(|token| token.address == address).cloned().unwrap_or_else(|| {
-            TokenInfo { symbol: address.to_string(), address, decimals: 0 }
-        })
+        self.tokens
+            .iter()
+            .find(|token| token.address == address)
+            .cloned()
+            .unwrap_or_else(|| TokenInfo {
+                symbol: address.to_string(),
+                address,
+                decimals: 0,
+            })
     }
 }

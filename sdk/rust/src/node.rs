@@ -52,7 +52,10 @@ impl Node {
     /// [`Error::NodeUnreachable`] if `url` is not an HTTP address.
     pub fn new(url: &str) -> Result<Self, Error> {
         let base = url.trim_end_matches('/').to_owned();
-        let wrong = |reason: String| Error::NodeUnreachable { url: base.clone(), reason };
+        let wrong = |reason: String| Error::NodeUnreachable {
+            url: base.clone(),
+            reason,
+        };
         let parsed = reqwest::Url::parse(&base).map_err(|e| wrong(e.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(wrong(format!("{} is not http", parsed.scheme())));
@@ -65,7 +68,11 @@ impl Node {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|e| wrong(e.to_string()))?;
-        Ok(Self { base, token: None, http })
+        Ok(Self {
+            base,
+            token: None,
+            http,
+        })
     }
 
     /// Sends this bearer token with every request; nodes that listen beyond loopback ask for one.
@@ -106,7 +113,10 @@ impl Node {
         let request = self.request(Method::POST, "/v1/blobs").body(bytes.0);
         let stored: BlobStored = self.json(request).await?;
         if stored.blake3 != wanted {
-            return Err(Error::BlobMismatch { wanted, found: stored.blake3 });
+            return Err(Error::BlobMismatch {
+                wanted,
+                found: stored.blake3,
+            });
         }
         Ok(wanted)
     }
@@ -126,7 +136,12 @@ impl Node {
     ///
     /// # Errors
     /// [`Error::BlobTooLong`], [`Error::BlobMismatch`].
-    pub async fn blob(&self, blob: BlobHash, from: Option<B256>, limit: u64) -> Result<Vec<u8>, Error> {
+    pub async fn blob(
+        &self,
+        blob: BlobHash,
+        from: Option<B256>,
+        limit: u64,
+    ) -> Result<Vec<u8>, Error> {
         let mut response = self.checked(self.blob_request(blob, from)).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
@@ -137,7 +152,10 @@ impl Node {
         }
         let found = BlobHash::of(&bytes);
         if found != blob {
-            return Err(Error::BlobMismatch { wanted: blob, found });
+            return Err(Error::BlobMismatch {
+                wanted: blob,
+                found,
+            });
         }
         Ok(bytes)
     }
@@ -154,8 +172,10 @@ impl Node {
         limit: u64,
         path: &Path,
     ) -> Result<u64, Error> {
-        let file_error =
-            |e: std::io::Error| Error::File { path: path.to_path_buf(), reason: e.to_string() };
+        let file_error = |e: std::io::Error| Error::File {
+            path: path.to_path_buf(),
+            reason: e.to_string(),
+        };
         let part = path.with_extension("part");
         let mut file = tokio::fs::File::create(&part).await.map_err(file_error)?;
         let mut response = self.checked(self.blob_request(blob, from)).await?;
@@ -170,7 +190,10 @@ impl Node {
         }
         let found = BlobHash(*hasher.finalize().as_bytes());
         if found != blob {
-            return Err(Error::BlobMismatch { wanted: blob, found });
+            return Err(Error::BlobMismatch {
+                wanted: blob,
+                found,
+            });
         }
         file.flush().await.map_err(file_error)?;
         tokio::fs::rename(&part, path).await.map_err(file_error)?;
@@ -182,9 +205,20 @@ impl Node {
     ///
     /// # Errors
     /// See [`Node::status`].
-    pub async fn submit_bid(&self, bid: Bid, signature: Bytes, job: JobSpec) -> Result<B256, Error> {
-        let body = SubmitBid { bid, signature, job };
-        self.post::<_, BidSubmitted>("/v1/bids", &body).await.map(|answer| answer.bid_hash)
+    pub async fn submit_bid(
+        &self,
+        bid: Bid,
+        signature: Bytes,
+        job: JobSpec,
+    ) -> Result<B256, Error> {
+        let body = SubmitBid {
+            bid,
+            signature,
+            job,
+        };
+        self.post::<_, BidSubmitted>("/v1/bids", &body)
+            .await
+            .map(|answer| answer.bid_hash)
     }
 
     /// Submits a signed offer.
@@ -193,7 +227,9 @@ impl Node {
     /// See [`Node::status`].
     pub async fn submit_offer(&self, offer: Offer, signature: Bytes) -> Result<B256, Error> {
         let body = SubmitOffer { offer, signature };
-        self.post::<_, OfferSubmitted>("/v1/offers", &body).await.map(|answer| answer.offer_hash)
+        self.post::<_, OfferSubmitted>("/v1/offers", &body)
+            .await
+            .map(|answer| answer.offer_hash)
     }
 
     /// `GET /v1/orders/{hash}`.
@@ -209,7 +245,8 @@ impl Node {
     /// # Errors
     /// See [`Node::status`].
     pub async fn jobs(&self, query: &JobsQuery) -> Result<Vec<Job>, Error> {
-        self.json(self.request(Method::GET, "/v1/jobs").query(query)).await
+        self.json(self.request(Method::GET, "/v1/jobs").query(query))
+            .await
     }
 
     /// One job.
@@ -222,8 +259,20 @@ impl Node {
 
     /// The events of a job after number `after` (0: all), in order, none missing and none twice,
     /// also when the connection breaks. The stream ends after [`crate::api::JobEventKind::Ended`].
-    pub fn job_events(&self, id: B256, after: u64) -> impl Stream<Item = Result<JobEvent, Error>> + Send + use<> {
-        let state = EventStream { node: self.clone(), id, last: after, failures: 0, open: None, ready: Vec::new(), ended: false };
+    pub fn job_events(
+        &self,
+        id: B256,
+        after: u64,
+    ) -> impl Stream<Item = Result<JobEvent, Error>> + Send + use<> {
+        let state = EventStream {
+            node: self.clone(),
+            id,
+            last: after,
+            failures: 0,
+            open: None,
+            ready: Vec::new(),
+            ended: false,
+        };
         futures::stream::unfold(state, |mut state| async move {
             let item = state.next().await?;
             Some((item, state))
@@ -251,7 +300,11 @@ impl Node {
     /// # Errors
     /// See [`Node::status`].
     pub async fn accept(&self, deal: B256, signature: Bytes) -> Result<Relayed, Error> {
-        self.post(&format!("/v1/deals/{deal}/accept"), &SubmitAccept { signature }).await
+        self.post(
+            &format!("/v1/deals/{deal}/accept"),
+            &SubmitAccept { signature },
+        )
+        .await
     }
 
     /// Hands over the buyer's receipt for one task's output.
@@ -259,7 +312,8 @@ impl Node {
     /// # Errors
     /// See [`Node::status`].
     pub async fn receipt(&self, deal: B256, receipt: &SubmitReceipt) -> Result<Relayed, Error> {
-        self.post(&format!("/v1/deals/{deal}/receipts"), receipt).await
+        self.post(&format!("/v1/deals/{deal}/receipts"), receipt)
+            .await
     }
 
     /// The live orders that the node knows.
@@ -283,7 +337,8 @@ impl Node {
     /// # Errors
     /// See [`Node::status`].
     pub async fn history(&self, query: &HistoryQuery) -> Result<Vec<Trade>, Error> {
-        self.json(self.request(Method::GET, "/v1/market/history").query(query)).await
+        self.json(self.request(Method::GET, "/v1/market/history").query(query))
+            .await
     }
 
     /// Why a bid that is not submitted yet would or would not be served.
@@ -331,7 +386,8 @@ impl Node {
     /// # Errors
     /// See [`Node::status`].
     pub async fn drain(&self) -> Result<ProviderStatus, Error> {
-        self.json(self.request(Method::POST, "/v1/provider/drain")).await
+        self.json(self.request(Method::POST, "/v1/provider/drain"))
+            .await
     }
 
     /// What the node's verifier role has found.
@@ -354,7 +410,11 @@ impl Node {
         self.json(self.request(Method::GET, path)).await
     }
 
-    async fn post<B: Serialize + Sync, A: DeserializeOwned>(&self, path: &str, body: &B) -> Result<A, Error> {
+    async fn post<B: Serialize + Sync, A: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<A, Error> {
         self.json(self.request(Method::POST, path).json(body)).await
     }
 
@@ -387,7 +447,10 @@ impl Node {
         }
         let body = self.limited(response).await?;
         match serde_json::from_slice::<ErrorBody>(&body) {
-            Ok(body) => Err(Error::Refused { status: status.as_u16(), body }),
+            Ok(body) => Err(Error::Refused {
+                status: status.as_u16(),
+                body,
+            }),
             Err(_) => Err(Error::NodeAnswer {
                 url: self.base.clone(),
                 expected: "an Outcry API",
@@ -428,13 +491,18 @@ impl Node {
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
-        Error::NodeUnreachable { url: self.base.clone(), reason: cause.to_string() }
+        Error::NodeUnreachable {
+            url: self.base.clone(),
+            reason: cause.to_string(),
+        }
     }
 }
 
 fn short_name<T>() -> &'static str {
     let full = std::any::type_name::<T>();
-    full.rsplit("::").next().map_or(full, |name| name.trim_end_matches('>'))
+    full.rsplit("::")
+        .next()
+        .map_or(full, |name| name.trim_end_matches('>'))
 }
 
 type ByteStream = futures::stream::BoxStream<'static, Result<bytes::Bytes, reqwest::Error>>;
@@ -492,7 +560,10 @@ impl EventStream {
     }
 
     async fn read(&mut self, mut bytes: ByteStream, mut parser: sse::Parser) -> Result<(), Error> {
-        let lost = |reason: String| Error::NodeUnreachable { url: self.node.base.clone(), reason };
+        let lost = |reason: String| Error::NodeUnreachable {
+            url: self.node.base.clone(),
+            reason,
+        };
         let wrong = |reason: String| Error::NodeAnswer {
             url: self.node.base.clone(),
             expected: "JobEvent",
@@ -503,7 +574,9 @@ impl EventStream {
             Some(Err(error)) => return Err(self.node.unreachable(&error)),
             None => return Err(lost("the event stream ended".to_owned())),
         };
-        let events = parser.push(&chunk).ok_or_else(|| wrong("an endless event".to_owned()))?;
+        let events = parser
+            .push(&chunk)
+            .ok_or_else(|| wrong("an endless event".to_owned()))?;
         let mut ready = Vec::with_capacity(events.len());
         for event in events {
             let event: JobEvent =

@@ -32,13 +32,28 @@ impl TaskOutput {
     /// # Errors
     /// [`Error::Input`] if the archive is not an output archive in canonical form. A program that
     /// did not exit has none: zero bytes.
-    pub fn new(task: u32, deal: B256, outcome: Outcome, cycles: u64, archive: Bytes) -> Result<Self, Error> {
+    pub fn new(
+        task: u32,
+        deal: B256,
+        outcome: Outcome,
+        cycles: u64,
+        archive: Bytes,
+    ) -> Result<Self, Error> {
         if outcome.status == Status::Exited {
             check(&archive[..]).map_err(|e| Error::Input(e.to_string()))?;
         } else if !archive.is_empty() {
-            return Err(Error::Input(format!("a program that ended as \"{}\" has no output", outcome.status)));
+            return Err(Error::Input(format!(
+                "a program that ended as \"{}\" has no output",
+                outcome.status
+            )));
         }
-        Ok(Self { task, deal, outcome, cycles, archive })
+        Ok(Self {
+            task,
+            deal,
+            outcome,
+            cycles,
+            archive,
+        })
     }
 
     /// Whether the program exited with 0.
@@ -72,12 +87,20 @@ impl TaskOutput {
     /// # Errors
     /// [`Error::File`].
     pub fn write_files(&self, path: &Path) -> Result<(), Error> {
-        let failed = |reason: String| Error::File { path: path.to_path_buf(), reason };
+        let failed = |reason: String| Error::File {
+            path: path.to_path_buf(),
+            reason,
+        };
         if self.archive.is_empty() {
             return std::fs::create_dir_all(path).map_err(|e| failed(e.to_string()));
         }
-        folder::unpack_output(&self.archive[..], path, &mut std::io::sink(), &mut std::io::sink())
-            .map_err(|e| failed(e.to_string()))
+        folder::unpack_output(
+            &self.archive[..],
+            path,
+            &mut std::io::sink(),
+            &mut std::io::sink(),
+        )
+        .map_err(|e| failed(e.to_string()))
     }
 
     fn unpack(&self) -> Unpacked {

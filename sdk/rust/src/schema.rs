@@ -209,7 +209,6 @@ pub(crate) struct DealSchema {
     resources: Amount,
 }
 
-
 /// Resources of one slot: what a bid reserves, what an offer has.
 #[derive(ToSchema)]
 #[schema(as = Resources, rename_all = "camelCase")]
@@ -260,7 +259,12 @@ mod tests {
             _ if property["$ref"].as_str().unwrap().ends_with("/Amount") => "string",
             _ => "object",
         };
-        schema["properties"].as_object().unwrap().iter().map(|(name, p)| (name.clone(), kind(p))).collect()
+        schema["properties"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, p)| (name.clone(), kind(p)))
+            .collect()
     }
 
     fn real(value: &impl serde::Serialize) -> BTreeMap<String, &'static str> {
@@ -270,16 +274,36 @@ mod tests {
             _ => "object",
         };
         let value = serde_json::to_value(value).unwrap();
-        value.as_object().unwrap().iter().map(|(name, value)| (name.clone(), kind(value))).collect()
+        value
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.clone(), kind(value)))
+            .collect()
     }
 
     #[test]
     fn the_schemas_tell_what_the_structures_serialise_to() {
-        assert_eq!(told(&super::JobSpecSchema::schema()), real(&types::JobSpec::default()));
-        assert_eq!(told(&super::BidSchema::schema()), real(&types::Bid::default()));
-        assert_eq!(told(&super::OfferSchema::schema()), real(&types::Offer::default()));
-        assert_eq!(told(&super::DealSchema::schema()), real(&types::Deal::default()));
-        assert_eq!(told(&super::ResourcesSchema::schema()), real(&types::Resources::default()));
+        assert_eq!(
+            told(&super::JobSpecSchema::schema()),
+            real(&types::JobSpec::default())
+        );
+        assert_eq!(
+            told(&super::BidSchema::schema()),
+            real(&types::Bid::default())
+        );
+        assert_eq!(
+            told(&super::OfferSchema::schema()),
+            real(&types::Offer::default())
+        );
+        assert_eq!(
+            told(&super::DealSchema::schema()),
+            real(&types::Deal::default())
+        );
+        assert_eq!(
+            told(&super::ResourcesSchema::schema()),
+            real(&types::Resources::default())
+        );
         let schema = serde_json::to_value(super::StatusSchema::schema()).unwrap();
         let real = serde_json::to_value(outcry_protocol::status::Status::ALL).unwrap();
         assert_eq!(schema["enum"], real);

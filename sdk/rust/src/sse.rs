@@ -78,18 +78,28 @@ mod tests {
     use super::*;
 
     fn event(id: Option<&str>, data: &str) -> Event {
-        Event { id: id.map(str::to_owned), data: data.to_owned() }
+        Event {
+            id: id.map(str::to_owned),
+            data: data.to_owned(),
+        }
     }
 
     #[test]
     fn events_are_the_same_however_the_bytes_are_cut() {
-        let stream = "id: 1\r\ndata: {\"a\":1}\r\n\r\n: a comment\n\ndata: x\ndata:y\n\nid:3\ndata:\r\r";
-        let expected =
-            [event(Some("1"), "{\"a\":1}"), event(None, "x\ny"), event(Some("3"), "")];
+        let stream =
+            "id: 1\r\ndata: {\"a\":1}\r\n\r\n: a comment\n\ndata: x\ndata:y\n\nid:3\ndata:\r\r";
+        let expected = [
+            event(Some("1"), "{\"a\":1}"),
+            event(None, "x\ny"),
+            event(Some("3"), ""),
+        ];
         for size in 1..=stream.len() {
             let mut parser = Parser::default();
-            let events: Vec<_> =
-                stream.as_bytes().chunks(size).flat_map(|c| parser.push(c).unwrap()).collect();
+            let events: Vec<_> = stream
+                .as_bytes()
+                .chunks(size)
+                .flat_map(|c| parser.push(c).unwrap())
+                .collect();
             assert_eq!(events, expected, "in pieces of {size}");
         }
     }

@@ -37,7 +37,10 @@ pub fn show(amount: Amount, token: &TokenInfo) -> String {
 /// [`Error::Amount`] if it is not a decimal number, names another symbol, has more places than the
 /// token, or does not fit 256 bits.
 pub fn parse(text: &str, token: &TokenInfo) -> Result<Amount, Error> {
-    let wrong = |reason: &str| Error::Amount { text: text.to_owned(), reason: reason.to_owned() };
+    let wrong = |reason: &str| Error::Amount {
+        text: text.to_owned(),
+        reason: reason.to_owned(),
+    };
     let mut words = text.split_whitespace();
     let number = words.next().ok_or_else(|| wrong("it is empty"))?;
     match (words.next(), words.next()) {
@@ -52,7 +55,10 @@ pub fn parse(text: &str, token: &TokenInfo) -> Result<Amount, Error> {
     }
     let places = usize::from(token.decimals.min(DECIMALS_MAX));
     if fraction.len() > places {
-        return Err(wrong(&format!("{} has {places} decimal places", token.symbol)));
+        return Err(wrong(&format!(
+            "{} has {places} decimal places",
+            token.symbol
+        )));
     }
     U256::from_str_radix(&format!("{whole}{fraction:0<places$}"), 10)
         .map(Amount)
@@ -65,15 +71,32 @@ mod tests {
     use super::*;
 
     fn token(decimals: u8) -> TokenInfo {
-        TokenInfo { symbol: "OUT".into(), address: Default::default(), decimals }
+        TokenInfo {
+            symbol: "OUT".into(),
+            address: Default::default(),
+            decimals,
+        }
     }
 
     #[test]
     fn what_is_shown_reads_back_as_the_same_amount() {
         for decimals in [0, 1, 6, 18] {
-            for value in [0u128, 1, 9, 10, 1_000_000, 1_234_567, 10u128.pow(18), u128::MAX] {
+            for value in [
+                0u128,
+                1,
+                9,
+                10,
+                1_000_000,
+                1_234_567,
+                10u128.pow(18),
+                u128::MAX,
+            ] {
                 let shown = show(value.into(), &token(decimals));
-                assert_eq!(parse(&shown, &token(decimals)).unwrap(), value.into(), "{shown}");
+                assert_eq!(
+                    parse(&shown, &token(decimals)).unwrap(),
+                    value.into(),
+                    "{shown}"
+                );
             }
         }
     }
@@ -87,7 +110,18 @@ mod tests {
 
     #[test]
     fn an_amount_that_can_not_be_meant_is_refused() {
-        for text in ["", "-1", "1,5", ".5", "1.", "1e3", "0.0000001", "1 DAI", "1 OUT x", "0x10"] {
+        for text in [
+            "",
+            "-1",
+            "1,5",
+            ".5",
+            "1.",
+            "1e3",
+            "0.0000001",
+            "1 DAI",
+            "1 OUT x",
+            "0x10",
+        ] {
             assert!(parse(text, &token(6)).is_err(), "{text}");
         }
         assert!(parse(&"9".repeat(79), &token(0)).is_err());

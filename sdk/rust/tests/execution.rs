@@ -8,24 +8,41 @@ use outcry_protocol::status::Status;
 use outcry_sdk::{Engine, Job, JobBuilder, Limits};
 
 fn program(name: &str) -> Vec<u8> {
-    std::fs::read(format!("{}/../../testnet/programs/{name}.wasm", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    std::fs::read(format!(
+        "{}/../../testnet/programs/{name}.wasm",
+        env!("CARGO_MANIFEST_DIR")
+    ))
+    .unwrap()
 }
 
 fn ends(args: &[&str]) -> JobBuilder {
     // Few slots, so that recursion meets their limit before the stack in its own memory is full.
-    let limits = Limits { cycles: 50_000_000, memory_mib: 64, slots: 2_000, ..Limits::default() };
-    JobBuilder::wasm("ends", program("ends")).args(args.iter().copied()).limits(limits)
+    let limits = Limits {
+        cycles: 50_000_000,
+        memory_mib: 64,
+        slots: 2_000,
+        ..Limits::default()
+    };
+    JobBuilder::wasm("ends", program("ends"))
+        .args(args.iter().copied())
+        .limits(limits)
 }
 
 fn run(job: JobBuilder) -> outcry_sdk::TaskOutput {
-    Engine::new(None).unwrap().run(&job.build(B256::ZERO).unwrap(), 0).unwrap()
+    Engine::new(None)
+        .unwrap()
+        .run(&job.build(B256::ZERO).unwrap(), 0)
+        .unwrap()
 }
 
 #[test]
 fn what_a_program_prints_and_its_exit_code_come_back() {
     let output = run(ends(&["print", "hello"]));
     assert_eq!(output.outcome.status, Status::Exited);
-    assert_eq!(String::from_utf8(output.stdout()).unwrap().trim_end(), "hello");
+    assert_eq!(
+        String::from_utf8(output.stdout()).unwrap().trim_end(),
+        "hello"
+    );
     assert!(output.is_success() && output.cycles > 0);
     let output = run(ends(&["exit", "9"]));
     assert_eq!((output.outcome.exit_code, output.is_success()), (9, false));
@@ -40,7 +57,10 @@ fn a_program_that_does_not_exit_has_a_status_and_no_output() {
     ] {
         let output = run(ends(&[how]));
         assert_eq!(output.outcome.status, status, "{how}");
-        assert!(output.archive().is_empty() && output.stdout().is_empty(), "{how}");
+        assert!(
+            output.archive().is_empty() && output.stdout().is_empty(),
+            "{how}"
+        );
     }
 }
 
@@ -51,7 +71,10 @@ fn compiled_code_is_kept_and_gives_the_same_result() {
     let job = ends(&["print", "again"]).build(B256::ZERO).unwrap();
     let first = Engine::new(Some(&cache)).unwrap().run(&job, 0).unwrap();
     assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 1);
-    assert_eq!(Engine::new(Some(&cache)).unwrap().run(&job, 0).unwrap(), first);
+    assert_eq!(
+        Engine::new(Some(&cache)).unwrap().run(&job, 0).unwrap(),
+        first
+    );
 }
 
 #[test]
@@ -65,10 +88,20 @@ fn a_job_put_together_from_its_blobs_is_the_same_and_a_wrong_blob_is_refused() {
     assert_eq!(job.spec().taskCount, 2);
     let blobs: BTreeMap<_, _> = job.blobs().into_iter().collect();
     assert_eq!(blobs.len(), 4, "manifest, program and two inputs");
-    let archives: Vec<_> = job.manifest().tasks.iter().map(|task| blobs[&task.blake3].clone()).collect();
+    let archives: Vec<_> = job
+        .manifest()
+        .tasks
+        .iter()
+        .map(|task| blobs[&task.blake3].clone())
+        .collect();
     let put_together = |archives: Vec<bytes::Bytes>| {
         let program = blobs[&job.manifest().program.blake3].clone();
-        Job::from_blobs(job.spec().clone(), job.manifest().clone(), program, archives)
+        Job::from_blobs(
+            job.spec().clone(),
+            job.manifest().clone(),
+            program,
+            archives,
+        )
     };
     assert_eq!(put_together(archives.clone()).unwrap().hash(), job.hash());
     assert!(put_together(vec![archives[1].clone(), archives[0].clone()]).is_err());
@@ -78,9 +111,14 @@ fn a_job_put_together_from_its_blobs_is_the_same_and_a_wrong_blob_is_refused() {
 #[test]
 fn bytes_that_are_no_program_are_refused_by_a_code() {
     use outcry_protocol::codes::Coded as _;
-    let error = JobBuilder::wasm("x", &b"not wasm"[..]).build(B256::ZERO).unwrap_err();
+    let error = JobBuilder::wasm("x", &b"not wasm"[..])
+        .build(B256::ZERO)
+        .unwrap_err();
     assert_eq!(error.code().id, "P-001");
-    let foreign = wat::parse_str(r#"(module (import "env" "f" (func)) (func (export "_start")))"#).unwrap();
-    let error = JobBuilder::wasm("x", foreign).build(B256::ZERO).unwrap_err();
+    let foreign =
+        wat::parse_str(r#"(module (import "env" "f" (func)) (func (export "_start")))"#).unwrap();
+    let error = JobBuilder::wasm("x", foreign)
+        .build(B256::ZERO)
+        .unwrap_err();
     assert_eq!(error.code().id, "P-003");
 }

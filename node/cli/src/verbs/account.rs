@@ -10,24 +10,40 @@ use crate::console::{Console, Show, columns};
 use crate::failure::Failure;
 use crate::settings::Settings;
 
-pub(crate) async fn deposit(args: &args::Deposit, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn deposit(
+    args: &args::Deposit,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let client = settings.buyer(console)?;
     let token = settings.token(client.network())?;
     let amount = units::parse(&args.amount, &token)?;
     client.chain().check().await?;
     let steps = client.chain().plan_deposit(&token, amount).await?;
     if !settings.global.dry_run {
-        settings.confirm(&format!("Deposit {}?", units::show(amount, &token)), console)?;
+        settings.confirm(
+            &format!("Deposit {}?", units::show(amount, &token)),
+            console,
+        )?;
     }
     execute(&client, &steps, settings, console).await
 }
 
-pub(crate) async fn withdraw(args: &args::Withdraw, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn withdraw(
+    args: &args::Withdraw,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let client = settings.buyer(console)?;
     let token = settings.token(client.network())?;
     client.chain().check().await?;
     let step = match &args.amount {
-        Some(amount) => client.chain().plan_withdrawal_request(&token, units::parse(amount, &token)?).await?,
+        Some(amount) => {
+            client
+                .chain()
+                .plan_withdrawal_request(&token, units::parse(amount, &token)?)
+                .await?
+        }
         None => client.chain().plan_withdrawal(&token).await?.0,
     };
     if !settings.global.dry_run {
@@ -36,7 +52,11 @@ pub(crate) async fn withdraw(args: &args::Withdraw, settings: &Settings, console
     execute(&client, &[step], settings, console).await
 }
 
-pub(crate) async fn balance(args: &args::Balance, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn balance(
+    args: &args::Balance,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let account = match args.address {
         Some(address) => address,
         None => settings.account(console)?,
@@ -59,13 +79,21 @@ pub(crate) async fn execute(
     console: &mut Console<'_>,
 ) -> Result<u8, Failure> {
     if settings.global.dry_run {
-        console.result(settings.format(), &Planned { transactions: steps.to_vec() })?;
+        console.result(
+            settings.format(),
+            &Planned {
+                transactions: steps.to_vec(),
+            },
+        )?;
         return Ok(0);
     }
     let mut sent = Vec::new();
     for step in steps {
         let transaction = client.chain().execute(step).await?;
-        sent.push(Sent { what: step.what.clone(), transaction });
+        sent.push(Sent {
+            what: step.what.clone(),
+            transaction,
+        });
     }
     console.result(settings.format(), &Receipt(sent))?;
     Ok(0)
@@ -76,8 +104,15 @@ pub(crate) fn planned(steps: &[Step]) -> String {
     steps
         .iter()
         .map(|step| {
-            let value = if step.value == Amount::ZERO { String::new() } else { format!(" with {} wei", step.value) };
-            format!("would send to {}{value}: {}\n  {}\n", step.to, step.what, step.data)
+            let value = if step.value == Amount::ZERO {
+                String::new()
+            } else {
+                format!(" with {} wei", step.value)
+            };
+            format!(
+                "would send to {}{value}: {}\n  {}\n",
+                step.to, step.what, step.data
+            )
         })
         .collect()
 }
@@ -104,7 +139,10 @@ struct Receipt(Vec<Sent>);
 
 impl Show for Receipt {
     fn table(&self) -> String {
-        self.0.iter().map(|sent| format!("{}: {}\n", sent.what, sent.transaction)).collect()
+        self.0
+            .iter()
+            .map(|sent| format!("{}: {}\n", sent.what, sent.transaction))
+            .collect()
     }
 }
 
@@ -132,6 +170,10 @@ impl Show for Balances {
                 ]
             })
             .collect();
-        format!("{}\n{}", self.account, columns(["TOKEN", "WALLET", "MARKET", "WITHDRAWING"], &rows))
+        format!(
+            "{}\n{}",
+            self.account,
+            columns(["TOKEN", "WALLET", "MARKET", "WITHDRAWING"], &rows)
+        )
     }
 }

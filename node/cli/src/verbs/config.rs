@@ -10,7 +10,12 @@ use crate::host::Host;
 use crate::settings::{ConfigFile, Settings};
 use crate::verbs::node::requested;
 
-pub(crate) fn config(verb: &Config, settings: &Settings, host: &dyn Host, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) fn config(
+    verb: &Config,
+    settings: &Settings,
+    host: &dyn Host,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     match verb {
         Config::Print(args) if args.example => console.raw(host.example_config().as_bytes())?,
         Config::Print(args) => {
@@ -32,14 +37,23 @@ pub(crate) fn config(verb: &Config, settings: &Settings, host: &dyn Host, consol
 /// The effective configuration as TOML.
 fn text(args: &ConfigArgs, settings: &Settings, host: &dyn Host) -> Result<String, Failure> {
     if args.example {
-        return Err(Failure::usage("--example shows a configuration; there is nothing to check"));
+        return Err(Failure::usage(
+            "--example shows a configuration; there is nothing to check",
+        ));
     }
     if let Some(path) = &args.node_config {
-        let start = Start { node_config: Some(path.clone()), data_dir: None, set: Vec::new() };
+        let start = Start {
+            node_config: Some(path.clone()),
+            data_dir: None,
+            set: Vec::new(),
+        };
         return Ok(host.effective_config(requested(&start, settings)?)?);
     }
     let (flags, file) = (&settings.global, &settings.file);
-    let network = settings.network_file().map(|_| settings.network()).transpose()?;
+    let network = settings
+        .network_file()
+        .map(|_| settings.network())
+        .transpose()?;
     let effective = ConfigFile {
         network: settings.network_file(),
         api: network.as_ref().map(|network| network.api.clone()),
@@ -49,14 +63,24 @@ fn text(args: &ConfigArgs, settings: &Settings, host: &dyn Host) -> Result<Strin
             .key_file
             .clone()
             .or_else(|| file.key_file.clone())
-            .or_else(|| network.as_ref().and_then(|network| network.key_file.clone())),
-        password_file: flags.password_file.clone().or_else(|| file.password_file.clone()),
+            .or_else(|| {
+                network
+                    .as_ref()
+                    .and_then(|network| network.key_file.clone())
+            }),
+        password_file: flags
+            .password_file
+            .clone()
+            .or_else(|| file.password_file.clone()),
         token: match &network {
             Some(network) => Some(settings.token(network)?.symbol),
             None => flags.token.clone().or_else(|| file.token.clone()),
         },
         output: Some(settings.format()),
-        python: file.python.clone().or_else(|| network.and_then(|network| network.python)),
+        python: file
+            .python
+            .clone()
+            .or_else(|| network.and_then(|network| network.python)),
     };
     toml::to_string(&effective).map_err(|e| Failure::new(&codes::CONFIG_VALUE, e.to_string()))
 }

@@ -24,7 +24,11 @@ use crate::verbs::account::{execute, planned};
 /// Exit code of a job that ran and did not succeed.
 const JOB_FAILED: u8 = codes::Exit::Failed as u8;
 
-pub(crate) async fn run(args: &args::Run, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn run(
+    args: &args::Run,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     if let Some(out) = &args.out {
         require_empty(out)?;
     }
@@ -41,20 +45,38 @@ pub(crate) async fn run(args: &args::Run, settings: &Settings, console: &mut Con
     };
     let outcome = {
         let mut watch = Watch::new(console, token.clone(), settings.global.quiet);
-        client.run(&job, &bid, &trust, patience, |progress| watch.progress(&progress)).await
+        client
+            .run(&job, &bid, &trust, patience, |progress| {
+                watch.progress(&progress)
+            })
+            .await
     };
     let finished = match outcome {
         Err(error @ outcry_sdk::Error::NoMatch(_)) => {
             // Without this the bid could still be taken after its buyer has gone.
-            execute(&client, &[client.chain().plan_cancel(bid.salt)], settings, console).await?;
+            let cancelled = client
+                .chain()
+                .execute(&client.chain().plan_cancel(bid.salt))
+                .await?;
+            console.note(&format!("cancelled the bid: {cancelled}"));
             return Err(error.into());
         }
         other => other?,
     };
-    deliver(&finished, args.out.as_deref(), &token, settings.format(), console)
+    deliver(
+        &finished,
+        args.out.as_deref(),
+        &token,
+        settings.format(),
+        console,
+    )
 }
 
-pub(crate) async fn submit(args: &args::Submit, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn submit(
+    args: &args::Submit,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let file = JobFile::load(&args.file)?;
     let client = settings.buyer(console)?;
     let (job, bid, token) = prepare(&file, &client, settings).await?;
@@ -63,29 +85,52 @@ pub(crate) async fn submit(args: &args::Submit, settings: &Settings, console: &m
     }
     let id = {
         let mut watch = Watch::new(console, token, settings.global.quiet);
-        client.submit(&job, &bid, |progress| {
-            if matches!(progress, Progress::Uploaded { .. }) {
-                watch.progress(&progress);
-            }
-        })
-        .await?
+        client
+            .submit(&job, &bid, |progress| {
+                if matches!(progress, Progress::Uploaded { .. }) {
+                    watch.progress(&progress);
+                }
+            })
+            .await?
     };
     console.result(settings.format(), &Submitted { id })?;
     Ok(0)
 }
 
-pub(crate) async fn ls(args: &args::Ls, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn ls(
+    args: &args::Ls,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let client = settings.reader()?;
-    let buyer = if args.all { None } else { Some(settings.account(console)?) };
-    let query = JobsQuery { buyer, state: args.state, limit: Some(args.limit) };
+    let buyer = if args.all {
+        None
+    } else {
+        Some(settings.account(console)?)
+    };
+    let query = JobsQuery {
+        buyer,
+        state: args.state,
+        limit: Some(args.limit),
+    };
     let jobs = client.node().jobs(&query).await?;
     let tokens = client.network().clone();
-    let rows = jobs.into_iter().map(|job| JobRow { token: tokens.token_at(job.token), job }).collect();
+    let rows = jobs
+        .into_iter()
+        .map(|job| JobRow {
+            token: tokens.token_at(job.token),
+            job,
+        })
+        .collect();
     console.result(settings.format(), &JobList(rows))?;
     Ok(0)
 }
 
-pub(crate) async fn status(args: &args::JobId, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn status(
+    args: &args::JobId,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let client = settings.reader()?;
     let id = resolve(&client, &args.id).await?;
     let job = client.node().job(id).await?;
@@ -94,7 +139,11 @@ pub(crate) async fn status(args: &args::JobId, settings: &Settings, console: &mu
     Ok(0)
 }
 
-pub(crate) async fn logs(args: &args::Logs, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn logs(
+    args: &args::Logs,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let client = settings.reader()?;
     let id = resolve(&client, &args.job.id).await?;
     let job = client.node().job(id).await?;
@@ -111,7 +160,10 @@ pub(crate) async fn logs(args: &args::Logs, settings: &Settings, console: &mut C
             },
         };
         let Some(event) = event else { return Ok(0) };
-        let line = EventLine { event: event?, token: &token };
+        let line = EventLine {
+            event: event?,
+            token: &token,
+        };
         console.item(settings.format(), &line)?;
         if matches!(line.event.event, JobEventKind::Ended {}) {
             return Ok(0);
@@ -119,25 +171,51 @@ pub(crate) async fn logs(args: &args::Logs, settings: &Settings, console: &mut C
     }
 }
 
-pub(crate) async fn get(args: &args::Get, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn get(
+    args: &args::Get,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     if let Some(out) = &args.out {
         require_empty(out)?;
     }
-    let client = if args.no_accept { settings.reader()? } else { settings.buyer(console)? };
+    let client = if args.no_accept {
+        settings.reader()?
+    } else {
+        settings.buyer(console)?
+    };
     let id = resolve(&client, &args.job.id).await?;
     let state = client.node().job(id).await?;
     let token = client.network().token_at(state.token);
-    let claimed: Vec<_> = state.deals.iter().filter(|deal| deal.claim.is_some() && is_sound(deal.state)).collect();
+    let claimed: Vec<_> = state
+        .deals
+        .iter()
+        .filter(|deal| deal.claim.is_some() && is_sound(deal.state))
+        .collect();
     if state.tasks_claimed < state.tasks {
-        let message = format!("the job is {}: {} of {} tasks have a result", state.state, state.tasks_claimed, state.tasks);
-        return Err(Failure::new(&codes::DEAL_STATE, message).with_help("wait for it with `outcry logs -f ID`"));
+        let message = format!(
+            "the job is {}: {} of {} tasks have a result",
+            state.state, state.tasks_claimed, state.tasks
+        );
+        return Err(Failure::new(&codes::DEAL_STATE, message)
+            .with_help("wait for it with `outcry logs -f ID`"));
     }
     let (_, job) = client.fetch_job(id).await?;
     let trust = trust(args.no_recheck, settings)?;
-    let mut finished = Finished { id, tasks: Vec::new(), price: Amount::ZERO, cycles: Amount::ZERO, providers: Vec::new() };
+    let mut finished = Finished {
+        id,
+        tasks: Vec::new(),
+        price: Amount::ZERO,
+        cycles: Amount::ZERO,
+        providers: Vec::new(),
+    };
     for deal in claimed {
         let mut watch = Watch::new(console, token.clone(), settings.global.quiet);
-        let checked = client.check_deal(&job, deal.deal_id, &trust, |progress| watch.progress(&progress)).await?;
+        let checked = client
+            .check_deal(&job, deal.deal_id, &trust, |progress| {
+                watch.progress(&progress)
+            })
+            .await?;
         if !args.no_accept && deal.state == outcry_sdk::api::DealState::Claimed {
             client.accept(&checked).await?;
             watch.progress(&Progress::Accepted { deal: deal.deal_id });
@@ -148,23 +226,42 @@ pub(crate) async fn get(args: &args::Get, settings: &Settings, console: &mut Con
     }
     finished.tasks.sort_by_key(|output| output.task);
     finished.tasks.dedup_by_key(|output| output.task);
-    finished.cycles = finished.tasks.iter().map(|output| output.cycles).sum::<u64>().into();
+    finished.cycles = finished
+        .tasks
+        .iter()
+        .map(|output| output.cycles)
+        .sum::<u64>()
+        .into();
     finished.providers.sort_unstable();
     finished.providers.dedup();
-    deliver(&finished, args.out.as_deref(), &token, settings.format(), console)
+    deliver(
+        &finished,
+        args.out.as_deref(),
+        &token,
+        settings.format(),
+        console,
+    )
 }
 
-pub(crate) async fn cancel(args: &args::Cancel, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn cancel(
+    args: &args::Cancel,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let client = settings.buyer(console)?;
     let step = match &args.id {
         None => client.chain().plan_cancel_all(),
         Some(id) => {
             let id = resolve(&client, id).await?;
-            let outcry_sdk::api::Order::Bid { bid, .. } = client.node().order(id).await?.order else {
+            let outcry_sdk::api::Order::Bid { bid, .. } = client.node().order(id).await?.order
+            else {
                 return Err(Failure::usage(format!("{id} is an offer")));
             };
             if client.bid_hash(&bid) != id {
-                return Err(Failure::new(&codes::NET_MESSAGE, format!("the node answered another bid for {id}")));
+                return Err(Failure::new(
+                    &codes::NET_MESSAGE,
+                    format!("the node answered another bid for {id}"),
+                ));
             }
             client.chain().plan_cancel(bid.salt)
         }
@@ -173,7 +270,11 @@ pub(crate) async fn cancel(args: &args::Cancel, settings: &Settings, console: &m
     execute(&client, &[step], settings, console).await
 }
 
-pub(crate) async fn explain(args: &args::JobId, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn explain(
+    args: &args::JobId,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let client = settings.reader()?;
     let id = resolve(&client, &args.id).await?;
     let explanation = client.node().explain_bid(id).await?;
@@ -181,7 +282,11 @@ pub(crate) async fn explain(args: &args::JobId, settings: &Settings, console: &m
     Ok(0)
 }
 
-pub(crate) async fn quote(args: &args::JobSource, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn quote(
+    args: &args::JobSource,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let file = JobFile::from_source(args)?;
     let client = settings.buyer(console)?;
     let (job, bid, token) = prepare(&file, &client, settings).await?;
@@ -195,7 +300,11 @@ pub(crate) async fn quote(args: &args::JobSource, settings: &Settings, console: 
     Ok(0)
 }
 
-pub(crate) async fn estimate(args: &args::JobSource, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn estimate(
+    args: &args::JobSource,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let file = JobFile::from_source(args)?;
     let client = settings.reader()?;
     let token = settings.token(client.network())?;
@@ -204,14 +313,27 @@ pub(crate) async fn estimate(args: &args::JobSource, settings: &Settings, consol
     let engine = settings.engine()?;
     let output = {
         let job = job.clone();
-        tokio::task::spawn_blocking(move || engine.run(&job, 0)).await.map_err(Failure::internal)??
+        tokio::task::spawn_blocking(move || engine.run(&job, 0))
+            .await
+            .map_err(Failure::internal)??
     };
     let terms = file.terms.terms(&token)?;
     let offers = client.node().book().await?.offers;
-    let measured = JobSpec { cycleLimit: output.cycles.max(1), ..job.spec().clone() };
-    let without_cap = outcry_sdk::Terms { max_price: None, ..terms };
-    let per_task = without_cap.price_cap(&measured, token.address, offers.iter().map(|entry| &entry.offer))?;
-    let cost = alloy::primitives::U256::from(per_task) * alloy::primitives::U256::from(job.spec().taskCount);
+    let measured = JobSpec {
+        cycleLimit: output.cycles.max(1),
+        ..job.spec().clone()
+    };
+    let without_cap = outcry_sdk::Terms {
+        max_price: None,
+        ..terms
+    };
+    let per_task = without_cap.price_cap(
+        &measured,
+        token.address,
+        offers.iter().map(|entry| &entry.offer),
+    )?;
+    let cost = alloy::primitives::U256::from(per_task)
+        * alloy::primitives::U256::from(job.spec().taskCount);
     let estimate = Estimate {
         status: output.outcome.status,
         exit_code: output.outcome.exit_code,
@@ -225,7 +347,11 @@ pub(crate) async fn estimate(args: &args::JobSource, settings: &Settings, consol
 }
 
 /// The job and its bid, not signed yet.
-async fn prepare(file: &JobFile, client: &Client, settings: &Settings) -> Result<(Job, Bid, TokenInfo), Failure> {
+async fn prepare(
+    file: &JobFile,
+    client: &Client,
+    settings: &Settings,
+) -> Result<(Job, Bid, TokenInfo), Failure> {
     let token = settings.token(client.network())?;
     let terms = file.terms.terms(&token)?;
     let node = client.check().await?;
@@ -235,9 +361,16 @@ async fn prepare(file: &JobFile, client: &Client, settings: &Settings) -> Result
     Ok((job, bid, token))
 }
 
-async fn build(file: &JobFile, source: B256, client: &Client, settings: &Settings) -> Result<Job, Failure> {
+async fn build(
+    file: &JobFile,
+    source: B256,
+    client: &Client,
+    settings: &Settings,
+) -> Result<Job, Failure> {
     let builder = file.builder(settings, Some(client.node())).await?;
-    Ok(tokio::task::spawn_blocking(move || builder.build(source)).await.map_err(Failure::internal)??)
+    Ok(tokio::task::spawn_blocking(move || builder.build(source))
+        .await
+        .map_err(Failure::internal)??)
 }
 
 /// Shows the bid, asks, and deposits what is missing. `false`: it was a dry run.
@@ -255,16 +388,30 @@ async fn place(
         missing => client.chain().plan_deposit(token, missing).await?,
     };
     if settings.global.dry_run {
-        let plan = Plan { id: client.bid_hash(bid), bid: bid.clone(), job: job.spec().clone(), transactions: steps };
+        let plan = Plan {
+            id: client.bid_hash(bid),
+            bid: bid.clone(),
+            job: job.spec().clone(),
+            transactions: steps,
+        };
         console.result(settings.format(), &plan)?;
         return Ok(false);
     }
-    let most = Amount(alloy::primitives::U256::from(bid.priceCap) * alloy::primitives::U256::from(bid.tasks));
+    let most = Amount(
+        alloy::primitives::U256::from(bid.priceCap) * alloy::primitives::U256::from(bid.tasks),
+    );
     let deposit = match missing {
         Amount::ZERO => String::new(),
         missing => format!(" and deposit {}", units::show(missing, token)),
     };
-    settings.confirm(&format!("Bid at most {} for {} tasks{deposit}?", units::show(most, token), bid.tasks), console)?;
+    settings.confirm(
+        &format!(
+            "Bid at most {} for {} tasks{deposit}?",
+            units::show(most, token),
+            bid.tasks
+        ),
+        console,
+    )?;
     for step in &steps {
         if !settings.global.quiet {
             console.note(&step.what);
@@ -285,7 +432,11 @@ fn deliver(
     if let Some(out) = out {
         for output in &finished.tasks {
             // One task's files lie in the folder itself, those of several in a folder each.
-            let folder = if finished.tasks.len() == 1 { out.to_path_buf() } else { out.join(output.task.to_string()) };
+            let folder = if finished.tasks.len() == 1 {
+                out.to_path_buf()
+            } else {
+                out.join(output.task.to_string())
+            };
             output.write_files(&folder)?;
         }
     }
@@ -300,19 +451,28 @@ fn deliver(
                 }
             }
         }
-        Format::Json | Format::Yaml => console.result(format, &FinishedView::new(finished, token))?,
+        Format::Json | Format::Yaml => {
+            console.result(format, &FinishedView::new(finished, token))?
+        }
     }
     let failed = finished.tasks.iter().any(|output| !output.is_success());
     Ok(if failed { JOB_FAILED } else { 0 })
 }
 
 fn trust(waived: bool, settings: &Settings) -> Result<Trust, Failure> {
-    Ok(if waived { Trust::Waive } else { Trust::Recheck(Arc::clone(&settings.engine()?)) })
+    Ok(if waived {
+        Trust::Waive
+    } else {
+        Trust::Recheck(Arc::clone(&settings.engine()?))
+    })
 }
 
 fn is_sound(state: outcry_sdk::api::DealState) -> bool {
     use outcry_sdk::api::DealState;
-    matches!(state, DealState::Claimed | DealState::Accepted | DealState::Settled)
+    matches!(
+        state,
+        DealState::Claimed | DealState::Accepted | DealState::Settled
+    )
 }
 
 fn no_match(explanation: &Explanation) -> Failure {
@@ -332,7 +492,12 @@ fn ending(output: &TaskOutput) -> String {
 
 /// Refuses a place for results that holds something already, before anything is paid for.
 pub(crate) fn require_empty(folder: &Path) -> Result<(), Failure> {
-    let failed = |reason: &str| Err(Failure::new(&codes::CONFIG_FILE, format!("{}: {reason}", folder.display())));
+    let failed = |reason: &str| {
+        Err(Failure::new(
+            &codes::CONFIG_FILE,
+            format!("{}: {reason}", folder.display()),
+        ))
+    };
     match std::fs::read_dir(folder) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
@@ -348,16 +513,36 @@ async fn resolve(client: &Client, text: &str) -> Result<B256, Failure> {
     if let Ok(id) = text.parse::<B256>() {
         return Ok(id);
     }
-    let digits = text.strip_prefix("0x").unwrap_or(text).trim_end_matches('…').to_lowercase();
+    let digits = text
+        .strip_prefix("0x")
+        .unwrap_or(text)
+        .trim_end_matches('…')
+        .to_lowercase();
     if digits.len() < 4 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(Failure::usage(format!("`{text}` is neither a job's id nor the first four or more digits of one")));
+        return Err(Failure::usage(format!(
+            "`{text}` is neither a job's id nor the first four or more digits of one"
+        )));
     }
-    let jobs = client.node().jobs(&JobsQuery { limit: Some(1000), ..JobsQuery::default() }).await?;
-    let mut found = jobs.iter().map(|job| job.id).filter(|id| alloy::primitives::hex::encode(id).starts_with(&digits));
+    let jobs = client
+        .node()
+        .jobs(&JobsQuery {
+            limit: Some(1000),
+            ..JobsQuery::default()
+        })
+        .await?;
+    let mut found = jobs
+        .iter()
+        .map(|job| job.id)
+        .filter(|id| alloy::primitives::hex::encode(id).starts_with(&digits));
     match (found.next(), found.next()) {
         (Some(id), None) => Ok(id),
-        (None, _) => Err(Failure::new(&codes::ORDER_UNKNOWN, format!("the node knows no job {text}"))),
-        (Some(_), Some(_)) => Err(Failure::usage(format!("several jobs begin with {text}; give more digits"))),
+        (None, _) => Err(Failure::new(
+            &codes::ORDER_UNKNOWN,
+            format!("the node knows no job {text}"),
+        )),
+        (Some(_), Some(_)) => Err(Failure::usage(format!(
+            "several jobs begin with {text}; give more digits"
+        ))),
     }
 }
 
@@ -429,11 +614,20 @@ impl Show for JobRow {
             ("job", job.id.to_string()),
             ("state", job.state.to_string()),
             ("buyer", job.buyer.to_string()),
-            ("tasks", format!("{} of {} claimed, {} settled", job.tasks_claimed, job.tasks, job.tasks_settled)),
+            (
+                "tasks",
+                format!(
+                    "{} of {} claimed, {} settled",
+                    job.tasks_claimed, job.tasks, job.tasks_settled
+                ),
+            ),
             ("price", units::show(job.price, token)),
         ]);
         if let Some(problem) = &job.problem {
-            text.push_str(&format!("problem  [{}] {}\n         {}\n", problem.code, problem.message, problem.help));
+            text.push_str(&format!(
+                "problem  [{}] {}\n         {}\n",
+                problem.code, problem.message, problem.help
+            ));
         }
         if !job.deals.is_empty() {
             let rows: Vec<_> = job
@@ -445,13 +639,20 @@ impl Show for JobRow {
                         deal.state.to_string(),
                         short(&deal.terms.provider),
                         format!("{}+{}", deal.terms.firstTask, deal.terms.taskCount),
-                        deal.claim.as_ref().map_or(String::new(), |claim| claim.cycles.to_string()),
-                        deal.claim.as_ref().map_or(String::new(), |claim| units::show(claim.price, token)),
+                        deal.claim
+                            .as_ref()
+                            .map_or(String::new(), |claim| claim.cycles.to_string()),
+                        deal.claim
+                            .as_ref()
+                            .map_or(String::new(), |claim| units::show(claim.price, token)),
                     ]
                 })
                 .collect();
             text.push('\n');
-            text.push_str(&columns(["DEAL", "STATE", "PROVIDER", "TASKS", "CYCLES", "PRICE"], &rows));
+            text.push_str(&columns(
+                ["DEAL", "STATE", "PROVIDER", "TASKS", "CYCLES", "PRICE"],
+                &rows,
+            ));
         }
         text
     }
@@ -537,13 +738,22 @@ impl Show for Explanation {
     fn table(&self) -> String {
         let mut text = format!("{}\n", self.summary);
         if let Some(problem) = &self.bid_problem {
-            text.push_str(&format!("the bid: [{}] {}\n", problem.code, problem.message));
+            text.push_str(&format!(
+                "the bid: [{}] {}\n",
+                problem.code, problem.message
+            ));
         }
         if !self.failures.is_empty() {
             let rows: Vec<_> = self
                 .failures
                 .iter()
-                .map(|failure| [failure.code.clone(), format!("{}/{}", failure.offers, self.offers), failure.message.clone()])
+                .map(|failure| {
+                    [
+                        failure.code.clone(),
+                        format!("{}/{}", failure.offers, self.offers),
+                        failure.message.clone(),
+                    ]
+                })
                 .collect();
             text.push_str(&columns(["CODE", "OFFERS", "WHY"], &rows));
         }
@@ -589,7 +799,11 @@ impl Show for QuoteView {
                 "cheating",
                 format!(
                     "{} if at least {:.2}% of deals are checked",
-                    if quote.cheating.pays { "pays unless" } else { "loses" },
+                    if quote.cheating.pays {
+                        "pays unless"
+                    } else {
+                        "loses"
+                    },
                     f64::from(quote.cheating.break_even_bps) / 100.0
                 ),
             ),
@@ -612,10 +826,16 @@ struct Estimate {
 impl Show for Estimate {
     fn table(&self) -> String {
         pairs(&[
-            ("status", format!("{}, exit code {}", self.status, self.exit_code)),
+            (
+                "status",
+                format!("{}, exit code {}", self.status, self.exit_code),
+            ),
             ("cycles per task", self.cycles_per_task.to_string()),
             ("tasks", self.tasks.to_string()),
-            ("expected cost", units::show(self.expected_cost, &self.token)),
+            (
+                "expected cost",
+                units::show(self.expected_cost, &self.token),
+            ),
         ])
     }
 }

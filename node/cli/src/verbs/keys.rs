@@ -10,34 +10,60 @@ use crate::console::{Console, Show, columns};
 use crate::failure::Failure;
 use crate::settings::Settings;
 
-pub(crate) fn keys(verb: &Keys, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) fn keys(
+    verb: &Keys,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let keystore = settings.keystore();
     match verb {
         Keys::New { name } => {
             let password = new_password(settings, console)?;
             let address = keystore.create(name, &password)?;
-            console.result(settings.format(), &Made { name: name.clone(), address })?;
+            console.result(
+                settings.format(),
+                &Made {
+                    name: name.clone(),
+                    address,
+                },
+            )?;
         }
         Keys::Import { name, file } => {
             let signer = match file {
                 Some(path) if needs_password(path)? => {
-                    let password = settings.password(&format!("Password of {}: ", path.display()), console)?;
+                    let password =
+                        settings.password(&format!("Password of {}: ", path.display()), console)?;
                     load_key_file(path, Some(&password))?
                 }
                 Some(path) => load_key_file(path, None)?,
                 None if console.interactive => {
-                    let text = rpassword::prompt_password("Key, 64 hexadecimal digits: ").map_err(Failure::internal)?;
+                    let text = rpassword::prompt_password("Key, 64 hexadecimal digits: ")
+                        .map_err(Failure::internal)?;
                     parse_key(&Zeroizing::new(text)).map_err(Failure::usage)?
                 }
-                None => return Err(Failure::usage("nobody can be asked for the key; name a file of mode 0600")),
+                None => {
+                    return Err(Failure::usage(
+                        "nobody can be asked for the key; name a file of mode 0600",
+                    ));
+                }
             };
             let password = new_password(settings, console)?;
             let address = keystore.import(name, &signer, &password)?;
-            console.result(settings.format(), &Made { name: name.clone(), address })?;
+            console.result(
+                settings.format(),
+                &Made {
+                    name: name.clone(),
+                    address,
+                },
+            )?;
         }
         Keys::List => {
             let entries = keystore.list()?;
-            let rows = entries.into_iter().map(|entry| Row { name: entry.name, address: entry.address, path: entry.path });
+            let rows = entries.into_iter().map(|entry| Row {
+                name: entry.name,
+                address: entry.address,
+                path: entry.path,
+            });
             console.result(settings.format(), &List(rows.collect()))?;
         }
     }
@@ -45,7 +71,10 @@ pub(crate) fn keys(verb: &Keys, settings: &Settings, console: &mut Console<'_>) 
 }
 
 /// A password for a new key; asked for twice where it is typed.
-fn new_password(settings: &Settings, console: &mut Console<'_>) -> Result<Zeroizing<String>, Failure> {
+fn new_password(
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<Zeroizing<String>, Failure> {
     if let Some(given) = settings.given_password()? {
         return Ok(given);
     }
@@ -85,7 +114,14 @@ impl Show for List {
         let rows: Vec<_> = self
             .0
             .iter()
-            .map(|row| [row.name.clone(), row.address.map_or("?".to_owned(), |address| address.to_string()), row.path.display().to_string()])
+            .map(|row| {
+                [
+                    row.name.clone(),
+                    row.address
+                        .map_or("?".to_owned(), |address| address.to_string()),
+                    row.path.display().to_string(),
+                ]
+            })
             .collect();
         columns(["NAME", "ACCOUNT", "FILE"], &rows)
     }

@@ -17,7 +17,11 @@ use crate::jobfile::{file_name, parse_env, python, read};
 use crate::settings::Settings;
 use crate::verbs::job::require_empty;
 
-pub(crate) async fn run(args: &MachineRun, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn run(
+    args: &MachineRun,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let Engine::Native = args.engine;
     if let Some(out) = &args.out {
         require_empty(out)?;
@@ -25,7 +29,11 @@ pub(crate) async fn run(args: &MachineRun, settings: &Settings, console: &mut Co
     let name = file_name(&args.program)?;
     let program = read(&args.program, &codes::PROGRAM_FILE)?;
     let mut builder = match args.program.extension().and_then(|e| e.to_str()) {
-        Some("py") => JobBuilder::python(python(args.python.as_deref(), settings, None).await?, name, program),
+        Some("py") => JobBuilder::python(
+            python(args.python.as_deref(), settings, None).await?,
+            name,
+            program,
+        ),
         _ => JobBuilder::wasm(name, program),
     };
     if let Some(folder) = &args.input {
@@ -74,10 +82,18 @@ pub(crate) async fn run(args: &MachineRun, settings: &Settings, console: &mut Co
         stderr: text(output.stderr()),
     };
     console.result(settings.format(), &result)?;
-    Ok(if output.is_success() { 0 } else { codes::Exit::Failed as u8 })
+    Ok(if output.is_success() {
+        0
+    } else {
+        codes::Exit::Failed as u8
+    })
 }
 
-pub(crate) fn link(program: &Path, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) fn link(
+    program: &Path,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let name = file_name(program)?;
     let job = JobBuilder::wasm(name, read(program, &codes::PROGRAM_FILE)?).build(B256::ZERO)?;
     let program = job.manifest().program;

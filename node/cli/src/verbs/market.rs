@@ -12,7 +12,11 @@ use crate::settings::Settings;
 /// The unit in which prices of cycles are shown: 10^12 cycles are about half an hour of a core.
 const SHOWN_CYCLES: u128 = 1_000_000_000_000;
 
-pub(crate) async fn show(verb: &Market, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn show(
+    verb: &Market,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let client = settings.reader()?;
     let network = client.network();
     match verb {
@@ -22,13 +26,30 @@ pub(crate) async fn show(verb: &Market, settings: &Settings, console: &mut Conso
             console.result(settings.format(), &BookView { book, tokens })?;
         }
         Market::History { limit } => {
-            let trades = client.node().history(&HistoryQuery { limit: Some(*limit) }).await?;
-            let rows = trades.into_iter().map(|trade| TradeRow { token: network.token_at(trade.token), trade }).collect();
+            let trades = client
+                .node()
+                .history(&HistoryQuery {
+                    limit: Some(*limit),
+                })
+                .await?;
+            let rows = trades
+                .into_iter()
+                .map(|trade| TradeRow {
+                    token: network.token_at(trade.token),
+                    trade,
+                })
+                .collect();
             console.result(settings.format(), &History(rows))?;
         }
         Market::Prices => {
             let prices = client.node().prices().await?;
-            let rows = prices.into_iter().map(|price| PriceRow { token: network.token_at(price.token), price }).collect();
+            let rows = prices
+                .into_iter()
+                .map(|price| PriceRow {
+                    token: network.token_at(price.token),
+                    price,
+                })
+                .collect();
             console.result(settings.format(), &Prices(rows))?;
         }
     }
@@ -52,8 +73,16 @@ struct BookView {
 impl Show for BookView {
     fn table(&self) -> String {
         let token_at = |address| {
-            let unknown = || TokenInfo { symbol: short(&address), address, decimals: 0 };
-            self.tokens.iter().find(|token| token.address == address).cloned().unwrap_or_else(unknown)
+            let unknown = || TokenInfo {
+                symbol: short(&address),
+                address,
+                decimals: 0,
+            };
+            self.tokens
+                .iter()
+                .find(|token| token.address == address)
+                .cloned()
+                .unwrap_or_else(unknown)
         };
         let bids: Vec<_> = self
             .book
@@ -89,7 +118,18 @@ impl Show for BookView {
         format!(
             "{}\n{}",
             columns(["BID", "BUYER", "TASKS", "MEMORY", "CAP PER TASK"], &bids),
-            columns(["OFFER", "PROVIDER", "SLOTS", "MEMORY", "CYCLES/S", "START", "PER 10^12 CYCLES"], &offers)
+            columns(
+                [
+                    "OFFER",
+                    "PROVIDER",
+                    "SLOTS",
+                    "MEMORY",
+                    "CYCLES/S",
+                    "START",
+                    "PER 10^12 CYCLES"
+                ],
+                &offers
+            )
         )
     }
 }
@@ -121,7 +161,10 @@ impl Show for History {
                 ]
             })
             .collect();
-        columns(["PAID AT", "DEAL", "PROVIDER", "TASKS", "CYCLES", "PRICE"], &rows)
+        columns(
+            ["PAID AT", "DEAL", "PROVIDER", "TASKS", "CYCLES", "PRICE"],
+            &rows,
+        )
     }
 }
 
@@ -142,7 +185,9 @@ impl Show for Prices {
             .0
             .iter()
             .map(|PriceRow { price, token }| {
-                let shown = |amount: outcry_sdk::api::Amount| per_shown(amount.to_u128().unwrap_or(u128::MAX), token);
+                let shown = |amount: outcry_sdk::api::Amount| {
+                    per_shown(amount.to_u128().unwrap_or(u128::MAX), token)
+                };
                 [
                     token.symbol.clone(),
                     price.offers.to_string(),
@@ -154,6 +199,17 @@ impl Show for Prices {
                 ]
             })
             .collect();
-        columns(["TOKEN", "OFFERS", "FREE SLOTS", "LEAST", "MEDIAN", "MOST", "LEAST START"], &rows)
+        columns(
+            [
+                "TOKEN",
+                "OFFERS",
+                "FREE SLOTS",
+                "LEAST",
+                "MEDIAN",
+                "MOST",
+                "LEAST START",
+            ],
+            &rows,
+        )
     }
 }

@@ -12,14 +12,23 @@ use crate::host::{Host, Start};
 use crate::settings::Settings;
 
 /// Runs a node until it is told to stop. `role` is added to what the configuration says.
-pub(crate) fn start(args: &args::Start, role: Option<&str>, settings: &Settings, host: &dyn Host) -> Result<u8, Failure> {
+pub(crate) fn start(
+    args: &args::Start,
+    role: Option<&str>,
+    settings: &Settings,
+    host: &dyn Host,
+) -> Result<u8, Failure> {
     let mut start = requested(args, settings)?;
     if let Some(role) = role {
         let roles = roles_of(&host.effective_config(start.clone())?);
         if !roles.iter().any(|known| known == role) {
             // A gateway is what a node is when nothing else is said; it is kept only if it was said.
             let said = args.node_config.is_some();
-            let all: Vec<_> = roles.into_iter().filter(|_| said).chain([role.to_owned()]).collect();
+            let all: Vec<_> = roles
+                .into_iter()
+                .filter(|_| said)
+                .chain([role.to_owned()])
+                .collect();
             let list = toml::Value::from(all).to_string();
             start.settings.insert(0, ("roles".to_owned(), list));
         }
@@ -42,18 +51,30 @@ pub(crate) fn requested(args: &args::Start, settings: &Settings) -> Result<Start
         own.push(("data_dir".to_owned(), path(dir)));
     }
     for pair in &args.set {
-        let (key, value) = pair
-            .split_once('=')
-            .ok_or_else(|| Failure::usage(format!("--set {pair}: give KEY=VALUE, for example provider.slots=2")))?;
+        let (key, value) = pair.split_once('=').ok_or_else(|| {
+            Failure::usage(format!(
+                "--set {pair}: give KEY=VALUE, for example provider.slots=2"
+            ))
+        })?;
         own.push((key.to_owned(), value.to_owned()));
     }
-    Ok(Start { config: args.node_config.clone(), settings: own })
+    Ok(Start {
+        config: args.node_config.clone(),
+        settings: own,
+    })
 }
 
 fn roles_of(config: &str) -> Vec<String> {
     let table: toml::Table = config.parse().unwrap_or_default();
-    let roles = table.get("roles").and_then(toml::Value::as_array).cloned().unwrap_or_default();
-    roles.iter().filter_map(|role| role.as_str().map(str::to_owned)).collect()
+    let roles = table
+        .get("roles")
+        .and_then(toml::Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    roles
+        .iter()
+        .filter_map(|role| role.as_str().map(str::to_owned))
+        .collect()
 }
 
 pub(crate) async fn status(settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
@@ -62,7 +83,10 @@ pub(crate) async fn status(settings: &Settings, console: &mut Console<'_>) -> Re
     Ok(0)
 }
 
-pub(crate) async fn provider_status(settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn provider_status(
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let status = settings.reader()?.node().provider().await?;
     console.result(settings.format(), &status)?;
     Ok(0)
@@ -78,44 +102,78 @@ pub(crate) async fn drain(settings: &Settings, console: &mut Console<'_>) -> Res
     Ok(0)
 }
 
-pub(crate) async fn earnings(settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn earnings(
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let status = settings.reader()?.node().provider().await?;
     console.result(settings.format(), &EarningsView(status.earnings))?;
     Ok(0)
 }
 
-pub(crate) async fn verifier_status(settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn verifier_status(
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let status = settings.reader()?.node().verifier().await?;
     console.result(settings.format(), &status)?;
     Ok(0)
 }
 
-pub(crate) async fn disputes(settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn disputes(
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let disputes = settings.reader()?.node().disputes().await?;
     console.result(settings.format(), &DisputeList(disputes))?;
     Ok(0)
 }
 
-pub(crate) async fn dispute(id: &str, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
+pub(crate) async fn dispute(
+    id: &str,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
     let disputes = settings.reader()?.node().disputes().await?;
     let wanted = id.to_lowercase();
-    let mut found = disputes.into_iter().filter(|dispute| dispute.id.to_string().starts_with(wanted.trim_end_matches('…')));
+    let mut found = disputes.into_iter().filter(|dispute| {
+        dispute
+            .id
+            .to_string()
+            .starts_with(wanted.trim_end_matches('…'))
+    });
     match (found.next(), found.next()) {
         (Some(dispute), None) => console.result(settings.format(), &dispute)?,
-        (None, _) => return Err(Failure::new(&codes::DEAL_UNKNOWN, format!("the node knows no dispute {id}"))),
-        (Some(_), Some(_)) => return Err(Failure::usage(format!("several disputes begin with {id}; give more digits"))),
+        (None, _) => {
+            return Err(Failure::new(
+                &codes::DEAL_UNKNOWN,
+                format!("the node knows no dispute {id}"),
+            ));
+        }
+        (Some(_), Some(_)) => {
+            return Err(Failure::usage(format!(
+                "several disputes begin with {id}; give more digits"
+            )));
+        }
     }
     Ok(0)
 }
 
 impl Show for NodeStatus {
     fn table(&self) -> String {
-        let roles: Vec<_> = self.roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
+        let roles: Vec<_> = self
+            .roles
+            .iter()
+            .map(|role| format!("{role:?}").to_lowercase())
+            .collect();
         pairs(&[
             ("version", self.version.clone()),
             ("chain", self.chain_id.to_string()),
             ("market", self.market.to_string()),
-            ("block", format!("{} at {}", self.block.number, self.block.timestamp)),
+            (
+                "block",
+                format!("{} at {}", self.block.number, self.block.timestamp),
+            ),
             ("machine", self.machine_version.to_string()),
             ("peer key", self.peer_key.to_string()),
             ("peers", self.peers.to_string()),
@@ -129,13 +187,25 @@ impl Show for ProviderStatus {
         let mut text = pairs(&[
             ("account", self.address.to_string()),
             ("state", format!("{:?}", self.state).to_lowercase()),
-            ("slots", format!("{} of {} busy", self.slots_busy, self.slots)),
+            (
+                "slots",
+                format!("{} of {} busy", self.slots_busy, self.slots),
+            ),
             ("speed", format!("{} cycles/s", self.speed)),
             ("offers", self.offers.len().to_string()),
-            ("deals", format!("{} open, {} settled, {} failed", self.deals_open, self.deals_settled, self.deals_failed)),
+            (
+                "deals",
+                format!(
+                    "{} open, {} settled, {} failed",
+                    self.deals_open, self.deals_settled, self.deals_failed
+                ),
+            ),
         ]);
         if let Some(problem) = &self.problem {
-            text.push_str(&format!("problem  [{}] {}\n         {}\n", problem.code, problem.message, problem.help));
+            text.push_str(&format!(
+                "problem  [{}] {}\n         {}\n",
+                problem.code, problem.message, problem.help
+            ));
         }
         text
     }
@@ -151,7 +221,13 @@ impl Show for EarningsView {
             .iter()
             .map(|row| {
                 let plain = |amount| units::plain(amount, &row.token);
-                [row.token.symbol.clone(), plain(row.paid), plain(row.pending), plain(row.locked), plain(row.slashed)]
+                [
+                    row.token.symbol.clone(),
+                    plain(row.paid),
+                    plain(row.pending),
+                    plain(row.locked),
+                    plain(row.slashed),
+                ]
             })
             .collect();
         columns(["TOKEN", "PAID", "PENDING", "LOCKED", "SLASHED"], &rows)
@@ -200,8 +276,14 @@ impl Show for Dispute {
             ("deal", self.deal_id.to_string()),
             ("task", self.task.to_string()),
             ("provider", self.provider.to_string()),
-            ("claimed", format!("{} cycles, {}", self.claimed_cycles, self.claimed_inner)),
-            ("found", format!("{} cycles, {}", self.found_cycles, self.found_inner)),
+            (
+                "claimed",
+                format!("{} cycles, {}", self.claimed_cycles, self.claimed_inner),
+            ),
+            (
+                "found",
+                format!("{} cycles, {}", self.found_cycles, self.found_inner),
+            ),
             ("found at", self.found_at.to_string()),
             ("challengeable until", self.challengeable_until.to_string()),
         ])
