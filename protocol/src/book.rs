@@ -80,7 +80,7 @@ pub enum Fact {
         salt: U256,
         /// Cancelled by its bit.
         cancelled: bool,
-        /// Taken whole by one deal (bids only).
+        /// Taken whole by one deal, or used by another bid of the account (bids only).
         taken: bool,
     },
     /// `tasksTaken(bidHash)`: tasks handed out in order so far.
@@ -608,6 +608,13 @@ impl Book {
             self.facts.get(&FactKey::Barred(bid, provider)),
             Some((_, Value::Flag(true)))
         )
+    }
+
+    /// Whether any provider is barred from the bid.
+    pub(crate) fn bars_anyone(&self, bid: B256) -> bool {
+        let of_bid =
+            FactKey::Barred(bid, Address::ZERO)..=FactKey::Barred(bid, Address::repeat_byte(0xff));
+        self.facts.range(of_bid).next().is_some()
     }
 
     fn salt(&self, account: Address, salt: U256) -> (bool, bool) {

@@ -231,6 +231,7 @@ pub fn explain(book: &Book, bid: &Bid, job: &JobSpec) -> Explanation {
     };
     let mut tallies = [none; Constraint::ALL.len()];
     let (mut offers, mut fitting) = (0, 0);
+    let bars_anyone = book.bars_anyone(hash);
     for (offer_hash, signed) in book.live_offers() {
         offers += 1;
         let mut failed = 0u32;
@@ -252,7 +253,10 @@ pub fn explain(book: &Book, bid: &Bid, job: &JobSpec) -> Explanation {
             true
         };
         judge(bid, job, &signed.offer, &mut count);
-        circumstances(book, hash, bid, job, &signed.offer, &mut count);
+        if bars_anyone && book.is_barred(hash, signed.offer.provider) {
+            count(Rejection::Barred);
+        }
+        circumstances(book, bid, job, &signed.offer, &mut count);
         match (failed, only) {
             (0, _) => fitting += 1,
             (1, Some(rejection)) => {
@@ -329,7 +333,6 @@ fn problem(book: &Book, hash: B256, bid: &Bid, job: &JobSpec) -> Option<BidProbl
 /// The constraints that depend on more than the signed fields.
 fn circumstances(
     book: &Book,
-    hash: B256,
     bid: &Bid,
     job: &JobSpec,
     offer: &Offer,
@@ -337,9 +340,6 @@ fn circumstances(
 ) {
     if book.slots_open(offer.provider, offer.capacityId) >= offer.slots {
         reject(Rejection::Slots);
-    }
-    if book.is_barred(hash, offer.provider) {
-        reject(Rejection::Barred);
     }
     let Ok(tariff) = Tariff::of(bid, offer) else {
         return;

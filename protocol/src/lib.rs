@@ -1,8 +1,14 @@
 //! The rules of Outcry: what every node, the contracts and the SDKs must compute alike.
 //!
-//! Stage of a job served here: all of them, as pure functions. Orders are encoded and hashed
-//! ([`types`], [`hash`], [`wire`], [`signature`]), priced ([`money`]), and a finished deal becomes a
-//! claim ([`status`], [`claim`], [`merkle`]). Every limit has a name in [`limits`].
+//! Stage of a job served here: all of them, as pure functions.
+//!
+//! | stage | modules |
+//! | --- | --- |
+//! | an order is written, signed, sent | [`types`], [`hash`], [`signature`], [`order`], [`wire`] |
+//! | it enters the book and is matched | [`book`], [`fit`], [`matching`]; asked about: [`explain`], [`quote`] |
+//! | a deal opens, is claimed and settled | [`deal`], [`money`], [`lifecycle`], [`ledger`] |
+//! | a task has run | [`status`], [`merkle`], [`claim`] |
+//! | everywhere | [`limits`], [`codes`] |
 //!
 //! This crate never touches a file, a socket, a clock, a source of randomness or a float: facts come
 //! in as arguments, decisions go out as values. `SPEC.md` states the same in prose, and
@@ -17,6 +23,7 @@ pub mod deal;
 pub mod explain;
 pub mod fit;
 pub mod hash;
+pub mod ledger;
 pub mod lifecycle;
 pub mod limits;
 pub mod matching;

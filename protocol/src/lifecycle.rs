@@ -48,8 +48,8 @@ macro_rules! states {
 }
 
 states! {
-    /// Where a deal stands. The contract stores `Open`, `Claimed`, `Failed` and flags; a cancelled
-    /// or settled deal leaves only events.
+    /// Where a deal stands. The contract stores open, claimed or failed, and three flags of a claim:
+    /// accepted, output demanded, game open. A settled deal leaves only events.
     DealState {
         /// Escrow and collateral are locked; the provider fetches and runs.
         Open = "open",
@@ -57,17 +57,21 @@ states! {
         Claimed = "claimed",
         /// The buyer has accepted: the price is paid, the collateral still locked.
         Accepted = "accepted",
-        /// Output is demanded, before acceptance.
+        /// Output is demanded.
         Demanded = "demanded",
-        /// Output is demanded, after acceptance.
+        /// Output is demanded, and the buyer accepted meanwhile.
         AcceptedDemanded = "acceptedDemanded",
-        /// A game is open, before acceptance.
+        /// A game is open.
         Challenged = "challenged",
-        /// A game is open, after acceptance.
+        /// A game is open, and the price is paid.
         AcceptedChallenged = "acceptedChallenged",
+        /// A game is open and output is demanded.
+        DemandedChallenged = "demandedChallenged",
+        /// A game is open, output is demanded, and the price is paid.
+        AcceptedDemandedChallenged = "acceptedDemandedChallenged",
         /// Paid, collateral returned.
         Settled = "settled",
-        /// Cancelled in the admission window.
+        /// Cancelled in the admission window; the tasks can be opened again.
         Cancelled = "cancelled",
         /// Refunded (unless accepted before), collateral slashed; the tasks can be opened again.
         Failed = "failed",
@@ -102,8 +106,9 @@ states! {
     }
 }
 
-/// The life of a deal. `Accept` releases the price at any time while a claim stands; nothing
-/// finalises while a demand or a game is open, and one of the two is open at a time.
+/// The life of a deal. `Accept` releases the price once while a claim stands; nothing finalises
+/// while a demand or a game is open; a game's verdict goes before a demand's timeout. Not in the
+/// table: clocks, and that a deal has at most one demand.
 pub const DEAL_TABLE: &[(DealState, DealEvent, DealState)] = {
     use DealEvent as E;
     use DealState as S;
@@ -116,18 +121,43 @@ pub const DEAL_TABLE: &[(DealState, DealEvent, DealState)] = {
         (S::Claimed, E::Demand, S::Demanded),
         (S::Claimed, E::Challenge, S::Challenged),
         (S::Accepted, E::Finalise, S::Settled),
-        (S::Accepted, E::Demand, S::AcceptedDemanded),
         (S::Accepted, E::Challenge, S::AcceptedChallenged),
         (S::Demanded, E::Accept, S::AcceptedDemanded),
         (S::Demanded, E::Answer, S::Claimed),
         (S::Demanded, E::DemandTimeout, S::Failed),
+        (S::Demanded, E::Challenge, S::DemandedChallenged),
         (S::AcceptedDemanded, E::Answer, S::Accepted),
         (S::AcceptedDemanded, E::DemandTimeout, S::Failed),
+        (
+            S::AcceptedDemanded,
+            E::Challenge,
+            S::AcceptedDemandedChallenged,
+        ),
         (S::Challenged, E::Accept, S::AcceptedChallenged),
+        (S::Challenged, E::Demand, S::DemandedChallenged),
         (S::Challenged, E::ClaimStands, S::Claimed),
         (S::Challenged, E::ClaimFalls, S::Failed),
         (S::AcceptedChallenged, E::ClaimStands, S::Accepted),
         (S::AcceptedChallenged, E::ClaimFalls, S::Failed),
+        (
+            S::DemandedChallenged,
+            E::Accept,
+            S::AcceptedDemandedChallenged,
+        ),
+        (S::DemandedChallenged, E::Answer, S::Challenged),
+        (S::DemandedChallenged, E::ClaimStands, S::Demanded),
+        (S::DemandedChallenged, E::ClaimFalls, S::Failed),
+        (
+            S::AcceptedDemandedChallenged,
+            E::Answer,
+            S::AcceptedChallenged,
+        ),
+        (
+            S::AcceptedDemandedChallenged,
+            E::ClaimStands,
+            S::AcceptedDemanded,
+        ),
+        (S::AcceptedDemandedChallenged, E::ClaimFalls, S::Failed),
     ]
 };
 
@@ -143,7 +173,35 @@ impl DealState {
     pub const fn is_paid(self) -> bool {
         matches!(
             self,
-            Self::Accepted | Self::AcceptedDemanded | Self::AcceptedChallenged | Self::Settled
+            Self::Accepted
+                | Self::AcceptedDemanded
+                | Self::AcceptedChallenged
+                | Self::AcceptedDemandedChallenged
+                | Self::Settled
+        )
+    }
+
+    /// Whether a demand for output is open.
+    #[must_use]
+    pub const fn is_demanded(self) -> bool {
+        matches!(
+            self,
+            Self::Demanded
+                | Self::AcceptedDemanded
+                | Self::DemandedChallenged
+                | Self::AcceptedDemandedChallenged
+        )
+    }
+
+    /// Whether a game is open.
+    #[must_use]
+    pub const fn is_challenged(self) -> bool {
+        matches!(
+            self,
+            Self::Challenged
+                | Self::AcceptedChallenged
+                | Self::DemandedChallenged
+                | Self::AcceptedDemandedChallenged
         )
     }
 

@@ -104,14 +104,15 @@ fn a_price_is_paid_once() {
 
 #[test]
 fn nothing_finalises_while_a_demand_or_a_game_is_open() {
-    use DealState as S;
-    for state in [
-        S::Demanded,
-        S::AcceptedDemanded,
-        S::Challenged,
-        S::AcceptedChallenged,
-    ] {
-        assert!(state.next(DealEvent::Finalise).is_err(), "{state}");
+    for state in DealState::ALL {
+        let open = state.is_demanded() || state.is_challenged();
+        assert!(!open || state.next(DealEvent::Finalise).is_err(), "{state}");
+        let lapses = state.next(DealEvent::DemandTimeout).is_ok();
+        assert_eq!(
+            lapses,
+            state.is_demanded() && !state.is_challenged(),
+            "{state}"
+        );
     }
 }
 

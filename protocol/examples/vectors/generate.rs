@@ -34,6 +34,9 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("money.json", pretty(money_file())),
         ("claims.json", pretty(claims_file())),
         ("wire.json", pretty(wire_file())),
+        ("lifecycle.json", pretty(lifecycle_file())),
+        ("matching.json", pretty(matching_file())),
+        ("codes.json", pretty(codes_file())),
     ]
 }
 
@@ -891,5 +894,291 @@ fn wire_file() -> Value {
     json!({
         "accepted": accepted.iter().map(row).collect::<Vec<_>>(),
         "refused": refused.iter().map(row).collect::<Vec<_>>(),
+    })
+}
+
+fn lifecycle_file() -> Value {
+    use outcry_protocol::lifecycle::{DEAL_TABLE, DealState, JOB_TABLE, JobState};
+    let deals: Vec<Value> = DEAL_TABLE
+        .iter()
+        .map(|(from, on, to)| json!({"from": from.name(), "event": on.name(), "to": to.name()}))
+        .collect();
+    let jobs: Vec<Value> = JOB_TABLE
+        .iter()
+        .map(|(from, on, to)| json!({"from": from.name(), "event": on.name(), "to": to.name()}))
+        .collect();
+    let deal_states: Vec<Value> = DealState::ALL
+        .iter()
+        .map(|s| json!({"name": s.name(), "terminal": s.is_terminal(), "paid": s.is_paid()}))
+        .collect();
+    let job_states: Vec<Value> = JobState::ALL
+        .iter()
+        .map(|s| json!({"name": s.name(), "terminal": s.is_terminal()}))
+        .collect();
+    json!({"dealStates": deal_states, "deals": deals, "jobStates": job_states, "jobs": jobs})
+}
+
+fn codes_file() -> Value {
+    let rows: Vec<Value> = outcry_protocol::codes::ALL
+        .iter()
+        .map(|c| json!({"id": c.id, "title": c.title, "help": c.help, "exit": c.exit as u8}))
+        .collect();
+    json!({ "codes": rows })
+}
+
+/// A book of six offers and seven bids, and what one epoch makes of it.
+fn matching_file() -> Value {
+    use outcry_protocol::book::{Book, Event, Fact};
+    let now = 1_899_999_000;
+    let (native, token) = (Address::ZERO, Address::repeat_byte(0x70));
+    let mut book = Book::new(domain(), 1_000_000);
+    book.apply(Event::Block { timestamp: now });
+    let bidder = |n: u8| Address::repeat_byte(0xb0 + n);
+    let seller = |n: u8| Address::repeat_byte(0xa0 + n);
+    let tasks = |count: u32| JobSpec {
+        taskCount: count,
+        ..job()
+    };
+    let a_bid = |n: u8, count: u32| Bid {
+        buyer: bidder(n),
+        tasks: count,
+        jobHash: hash::job_hash(&tasks(count)),
+        attributes: U256::ZERO,
+        salt: U256::from(n),
+        counter: 0,
+        expiry: now + 1_000,
+        executionTimeout: 20_000,
+        ..bid()
+    };
+    let an_offer = |n: u8| Offer {
+        provider: seller(n),
+        capacityId: B256::repeat_byte(n),
+        slots: 3,
+        salt: U256::from(n),
+        expiry: now + 300,
+        ..offer()
+    };
+    let offers = [
+        (
+            "cheap and slow",
+            Offer {
+                cyclePrice: 200_000_000_000,
+                speed: 500_000_000,
+                ..an_offer(1)
+            },
+        ),
+        ("usual", an_offer(2)),
+        (
+            "dear and fast",
+            Offer {
+                cyclePrice: 900_000_000_000,
+                speed: 4_000_000_000,
+                ..an_offer(3)
+            },
+        ),
+        (
+            "far away",
+            Offer {
+                region: 9,
+                ..an_offer(4)
+            },
+        ),
+        (
+            "the usual one's pool under another price",
+            Offer {
+                cyclePrice: 500_000_000_000,
+                capacityId: B256::repeat_byte(2),
+                salt: U256::from(20),
+                ..an_offer(2)
+            },
+        ),
+        (
+            "little collateral",
+            Offer {
+                cyclePrice: 100_000_000_000,
+                collateralMax: 4_000_000,
+                ..an_offer(5)
+            },
+        ),
+    ];
+    let bids = [
+        (
+            "one task, price alone counts",
+            Bid {
+                valueOfTime: 0,
+                ..a_bid(1, 1)
+            },
+        ),
+        (
+            "twelve tasks, time is dear",
+            Bid {
+                valueOfTime: 2_000,
+                ..a_bid(2, 12)
+            },
+        ),
+        (
+            "ten tasks, price alone counts",
+            Bid {
+                valueOfTime: 0,
+                ..a_bid(3, 10)
+            },
+        ),
+        (
+            "nobody has the memory",
+            Bid {
+                resources: Resources {
+                    memoryMib: 4_096,
+                    ..bid().resources
+                },
+                ..a_bid(4, 2)
+            },
+        ),
+        ("not covered", a_bid(5, 2)),
+        (
+            "a failed deal's range and fresh tasks",
+            Bid {
+                valueOfTime: 100,
+                ..a_bid(6, 8)
+            },
+        ),
+        ("cancelled", a_bid(7, 1)),
+    ];
+    let sixth = domain().bid_hash(&bids[5].1);
+    let mut facts = vec![
+        Fact::Balance {
+            account: bidder(5),
+            token,
+            free: 1_999,
+        },
+        Fact::Slots {
+            provider: seller(1),
+            capacity_id: B256::repeat_byte(1),
+            open: 1,
+        },
+        Fact::Taken {
+            bid: sixth,
+            tasks: 5,
+        },
+        Fact::Freed {
+            bid: sixth,
+            deal: B256::repeat_byte(0xdd),
+            first: 1,
+            count: 2,
+        },
+        Fact::Barred {
+            bid: sixth,
+            provider: seller(2),
+            barred: true,
+        },
+        Fact::Salt {
+            account: bidder(7),
+            salt: U256::from(7),
+            cancelled: true,
+            taken: false,
+        },
+    ];
+    for n in [1, 2, 3, 4, 6, 7] {
+        facts.push(Fact::Balance {
+            account: bidder(n),
+            token,
+            free: 100_000_000,
+        });
+    }
+    for n in 1..=5 {
+        facts.push(Fact::Balance {
+            account: seller(n),
+            token,
+            free: 100_000_000,
+        });
+        facts.push(Fact::Balance {
+            account: seller(n),
+            token: native,
+            free: 100_000_000,
+        });
+    }
+    for (_, bid) in &bids {
+        let job = tasks(bid.tasks);
+        book.apply(Event::Bid(SignedBid {
+            bid: bid.clone(),
+            signature: vec![],
+            job,
+        }));
+    }
+    for (_, offer) in &offers {
+        book.apply(Event::Offer(SignedOffer {
+            offer: offer.clone(),
+            signature: vec![],
+        }));
+    }
+    for fact in &facts {
+        book.apply(Event::Fact {
+            block: 1,
+            fact: *fact,
+        });
+    }
+    let beacon = word("beacon");
+    let epoch = outcry_protocol::matching::run(&book, beacon);
+    let fact_row = |fact: &Fact| match *fact {
+        Fact::Balance {
+            account,
+            token,
+            free,
+        } => {
+            json!({"fact": "balance", "account": account, "token": token, "free": free.to_string()})
+        }
+        Fact::Counter { account, counter } => {
+            json!({"fact": "counter", "account": account, "counter": counter.to_string()})
+        }
+        Fact::Salt {
+            account,
+            salt,
+            cancelled,
+            taken,
+        } => json!({
+            "fact": "salt", "account": account, "salt": salt.to_string(), "cancelled": cancelled, "taken": taken,
+        }),
+        Fact::Taken { bid, tasks } => json!({"fact": "taken", "bid": bid, "tasks": tasks}),
+        Fact::Slots {
+            provider,
+            capacity_id,
+            open,
+        } => {
+            json!({"fact": "slots", "provider": provider, "capacityId": capacity_id, "open": open})
+        }
+        Fact::Barred {
+            bid,
+            provider,
+            barred,
+        } => {
+            json!({"fact": "barred", "bid": bid, "provider": provider, "barred": barred})
+        }
+        Fact::Freed {
+            bid,
+            deal,
+            first,
+            count,
+        } => {
+            json!({"fact": "freed", "bid": bid, "deal": deal, "first": first, "count": count})
+        }
+    };
+    json!({
+        "now": now,
+        "collateralFloor": book.collateral_floor().to_string(),
+        "beacon": beacon,
+        "bids": bids.iter().map(|(name, bid)| json!({
+            "name": name, "bidHash": domain().bid_hash(bid), "bid": bid, "job": tasks(bid.tasks),
+        })).collect::<Vec<_>>(),
+        "offers": offers.iter().map(|(name, offer)| json!({
+            "name": name, "offerHash": domain().offer_hash(offer), "offer": offer,
+        })).collect::<Vec<_>>(),
+        "facts": facts.iter().map(fact_row).collect::<Vec<_>>(),
+        "matches": epoch.matches.iter().map(|m| json!({
+            "bid": m.bid, "offer": m.offer, "failedDeal": m.failed_deal.unwrap_or_default(),
+            "first": m.first, "count": m.count, "escrow": m.escrow.to_string(),
+            "collateral": m.collateral.to_string(),
+        })).collect::<Vec<_>>(),
+        "unmatched": epoch.unmatched.iter().map(|u| json!({
+            "bid": u.bid, "tasks": u.tasks, "reason": u.reason.to_string(),
+        })).collect::<Vec<_>>(),
     })
 }

@@ -1,0 +1,198 @@
+//! The ledger: whatever happens, no money appears or disappears, and everybody gets what the rules
+//! promise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod market;
+
+use alloy_primitives::{Address, B256};
+use market::{NOW, TOKEN, account, bid, domain, job, offer};
+use outcry_protocol::deal;
+use outcry_protocol::ledger::{Ledger, LedgerError, NATIVE, Parameters};
+use outcry_protocol::lifecycle::{DealEvent, DealState};
+use outcry_protocol::money::BURN;
+use outcry_protocol::types::{Bid, Claim, Deal, Offer};
+use proptest::prelude::*;
+
+const PARAMETERS: Parameters = Parameters {
+    collateral_floor: 51,
+    admission_fee_bps: 100,
+    fee_bps: 250,
+    demand_bond: 30,
+    fee_collector: Address::repeat_byte(0xfe),
+};
+const BUYER: Address = Address::repeat_byte(1);
+const PROVIDER: Address = Address::repeat_byte(2);
+const STRANGER: Address = Address::repeat_byte(9);
+
+fn terms(native: bool, first: u32, count: u32) -> Deal {
+    let token = if native { NATIVE } else { TOKEN };
+    let (bid, offer) = (Bid { token, ..bid(20) }, Offer { token, ..offer() });
+    deal::terms(&domain(), &bid, &offer, &job(20), 1, first, count, NOW).unwrap()
+}
+
+fn funded() -> Ledger {
+    let mut ledger = Ledger::new(PARAMETERS);
+    for n in [1, 2, 9] {
+        for token in [TOKEN, NATIVE] {
+            ledger.credit(account(n), token, 100_000);
+        }
+    }
+    ledger
+}
+
+fn claim_of(deal: &Deal, per_mille: u128) -> Claim {
+    Claim {
+        resultRoot: B256::ZERO,
+        cycles: 1,
+        price: deal.escrow * per_mille / 1000,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn no_sequence_of_steps_makes_or_loses_money(
+        steps in proptest::collection::vec((0usize..4, 0usize..12, 0u128..=1000, 0usize..3), 0..60),
+    ) {
+        let deals = [terms(false, 0, 3), terms(false, 3, 1), terms(true, 4, 5), terms(true, 9, 2)];
+        let ids: Vec<B256> = deals.iter().map(|deal| domain().deal_id(deal)).collect();
+        let mut ledger = funded();
+        let totals = [TOKEN, NATIVE].map(|token| ledger.total(token));
+        for (which, event, per_mille, sender) in steps {
+            let (deal, id) = (&deals[which], ids[which]);
+            let sender = [BUYER, PROVIDER, STRANGER][sender];
+            let before = ledger.clone();
+            let done = match DealEvent::ALL.get(event) {
+                None => ledger.open(id, deal.clone(), sender),
+                Some(DealEvent::Claim) => ledger.claim(id, &claim_of(deal, per_mille), sender).map(drop),
+                Some(other) => ledger.apply(id, *other, sender).map(drop),
+            };
+            prop_assert_eq!([TOKEN, NATIVE].map(|token| ledger.total(token)), totals);
+            if done.is_err() {
+                prop_assert_eq!(&ledger, &before, "a refused step changed something");
+            }
+            if ledger.state(&id).is_some_and(DealState::is_terminal) {
+                prop_assert_eq!(ledger.held(&id, TOKEN) + ledger.held(&id, NATIVE), 0);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_accepted_claim_pays_the_price_less_the_fee_and_returns_the_rest() {
+    let (mut ledger, deal) = (funded(), terms(false, 0, 3));
+    let id = domain().deal_id(&deal);
+    ledger.open(id, deal.clone(), PROVIDER).unwrap();
+    let made = claim_of(&deal, 500);
+    ledger.claim(id, &made, PROVIDER).unwrap();
+    ledger.apply(id, DealEvent::Accept, PROVIDER).unwrap();
+    // 1,800 of 3,600: the fee of 2.5% is 45. The opener's tip of 10 went to the provider.
+    assert_eq!(ledger.free(BUYER, TOKEN), 100_000 - 1_800 - 10);
+    assert_eq!(
+        ledger.free(PROVIDER, TOKEN),
+        100_000 - deal.collateral + 10 + 1_800 - 45
+    );
+    assert_eq!(ledger.free(PARAMETERS.fee_collector, TOKEN), 45);
+    // Acceptance releases the price only.
+    assert_eq!(ledger.held(&id, TOKEN), deal.collateral);
+    ledger.apply(id, DealEvent::Finalise, STRANGER).unwrap();
+    assert_eq!(ledger.free(PROVIDER, TOKEN), 100_000 + 10 + 1_800 - 45 - 5);
+    assert_eq!(ledger.free(STRANGER, TOKEN), 100_000 + 5);
+    assert_eq!(ledger.free(PROVIDER, NATIVE), 100_000);
+    assert_eq!(ledger.free(BURN, TOKEN), 0);
+}
+
+#[test]
+fn a_missed_deadline_refunds_in_full_and_burns_at_least_half_of_the_collateral() {
+    let (mut ledger, deal) = (funded(), terms(false, 0, 3));
+    let id = domain().deal_id(&deal);
+    ledger.open(id, deal.clone(), STRANGER).unwrap();
+    ledger.apply(id, DealEvent::Timeout, STRANGER).unwrap();
+    assert_eq!(deal.collateral, 7_200);
+    assert_eq!(ledger.free(BUYER, TOKEN), 100_000 - 20 + 3_600);
+    assert_eq!(ledger.free(PROVIDER, TOKEN), 100_000 - 7_200);
+    assert_eq!(ledger.free(STRANGER, TOKEN), 100_000 + 20);
+    assert_eq!(ledger.free(BURN, TOKEN), 3_600);
+    // The floor of 51 wei: the odd one burns.
+    assert_eq!(
+        (ledger.free(BUYER, NATIVE), ledger.free(BURN, NATIVE)),
+        (100_025, 26)
+    );
+}
+
+#[test]
+fn cancelling_in_admission_burns_alike_and_a_bid_burns_once() {
+    let (mut ledger, one, two) = (funded(), terms(false, 0, 3), terms(false, 3, 3));
+    for deal in [&one, &two] {
+        let id = domain().deal_id(deal);
+        ledger.open(id, deal.clone(), BUYER).unwrap();
+        ledger.apply(id, DealEvent::Cancel, PROVIDER).unwrap();
+    }
+    // 1% of 3,600 is 36: once from the bid, twice from the provider.
+    assert_eq!(ledger.free(BUYER, TOKEN), 100_000 - 36);
+    assert_eq!(ledger.free(PROVIDER, TOKEN), 100_000 - 72);
+    assert_eq!(ledger.free(BURN, TOKEN), 108);
+}
+
+#[test]
+fn a_refuted_claim_refunds_the_buyer_unless_it_had_accepted() {
+    for accepted in [false, true] {
+        let (mut ledger, deal) = (funded(), terms(false, 0, 3));
+        let id = domain().deal_id(&deal);
+        ledger.open(id, deal.clone(), BUYER).unwrap();
+        ledger.claim(id, &claim_of(&deal, 1000), PROVIDER).unwrap();
+        if accepted {
+            ledger.apply(id, DealEvent::Accept, PROVIDER).unwrap();
+        }
+        ledger.apply(id, DealEvent::Challenge, STRANGER).unwrap();
+        assert!(matches!(
+            ledger.apply(id, DealEvent::Finalise, PROVIDER),
+            Err(LedgerError::Refused(_))
+        ));
+        ledger.apply(id, DealEvent::ClaimFalls, STRANGER).unwrap();
+        let paid = if accepted { deal.escrow } else { 0 };
+        assert_eq!(ledger.free(BUYER, TOKEN), 100_000 - paid);
+        assert_eq!(ledger.free(BURN, TOKEN), deal.collateral);
+    }
+}
+
+#[test]
+fn withheld_output_costs_the_provider_its_collateral() {
+    let (mut ledger, deal) = (funded(), terms(false, 0, 3));
+    let id = domain().deal_id(&deal);
+    ledger.open(id, deal.clone(), BUYER).unwrap();
+    ledger.claim(id, &claim_of(&deal, 1000), PROVIDER).unwrap();
+    ledger.apply(id, DealEvent::Demand, BUYER).unwrap();
+    assert_eq!(ledger.free(BUYER, NATIVE), 100_000 - 30);
+    ledger.apply(id, DealEvent::DemandTimeout, BUYER).unwrap();
+    assert_eq!(ledger.free(BUYER, NATIVE), 100_000 + 25);
+    assert_eq!(ledger.free(BUYER, TOKEN), 100_000 + deal.collateral / 2);
+}
+
+#[test]
+fn a_deal_opens_only_if_both_sides_can_lock_what_it_needs() {
+    let deal = terms(false, 0, 3);
+    let id = domain().deal_id(&deal);
+    for (account, token, needs) in [
+        (BUYER, TOKEN, deal.escrow + 2 * deal.buyerTip),
+        (PROVIDER, TOKEN, deal.collateral),
+        (PROVIDER, NATIVE, PARAMETERS.collateral_floor),
+    ] {
+        let mut ledger = funded();
+        ledger.debit(account, token, 100_000 - needs + 1).unwrap();
+        let before = ledger.clone();
+        let refused = ledger.open(id, deal.clone(), STRANGER);
+        assert_eq!(
+            refused,
+            Err(LedgerError::Balance {
+                account,
+                token,
+                missing: 1
+            })
+        );
+        assert_eq!(ledger, before);
+        ledger.credit(account, token, 1);
+        ledger.open(id, deal.clone(), STRANGER).unwrap();
+    }
+}
