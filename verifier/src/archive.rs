@@ -173,7 +173,11 @@ impl Entry {
     fn check(&self) -> Result<(), ArchiveError> {
         let reason = if self.path.len() > PATH_BYTES_MAX {
             "paths have at most 255 bytes"
-        } else if self.path.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+        } else if self
+            .path
+            .split('/')
+            .any(|part| part.is_empty() || part == "." || part == "..")
+        {
             "a part of the path is empty, `.` or `..`"
         } else if self.path.contains('\0') {
             "the path contains a NUL"
@@ -181,12 +185,18 @@ impl Entry {
             "ustar cannot hold the path: shorten its last part to 100 bytes and the folders to 155"
         } else {
             return if self.bytes() > FILE_BYTES_MAX {
-                Err(ArchiveError::FileTooLong { path: self.path.clone(), bytes: self.bytes() })
+                Err(ArchiveError::FileTooLong {
+                    path: self.path.clone(),
+                    bytes: self.bytes(),
+                })
             } else {
                 Ok(())
             };
         };
-        Err(ArchiveError::Path { path: self.path.clone(), reason })
+        Err(ArchiveError::Path {
+            path: self.path.clone(),
+            reason,
+        })
     }
 
     /// The one header of this entry.
@@ -225,7 +235,9 @@ fn split(path: &str) -> Option<(&str, &str)> {
         return Some(("", path));
     }
     let reach = (path.len() - 1).min(PREFIX_BYTES + 1);
-    let cut = path.as_bytes()[..reach].iter().rposition(|&byte| byte == b'/')?;
+    let cut = path.as_bytes()[..reach]
+        .iter()
+        .rposition(|&byte| byte == b'/')?;
     let (prefix, name) = (&path[..cut], &path[cut + 1..]);
     (cut > 0 && name.len() <= NAME_BYTES).then_some((prefix, name))
 }
@@ -259,14 +271,28 @@ impl Sequence {
             return Err(ArchiveError::TooManyEntries);
         }
         if self.entries > 0 && archived <= self.last {
-            return Err(ArchiveError::Order { path: archived, previous: std::mem::take(&mut self.last) });
+            return Err(ArchiveError::Order {
+                path: archived,
+                previous: std::mem::take(&mut self.last),
+            });
         }
         // Paths that begin with an earlier path follow it without a gap, so a stack suffices.
-        while self.open.last().is_some_and(|open| !archived.starts_with(open.as_str())) {
+        while self
+            .open
+            .last()
+            .is_some_and(|open| !archived.starts_with(open.as_str()))
+        {
             self.open.pop();
         }
-        if let Some(parent) = self.open.iter().find(|open| archived[open.len()..].starts_with('/')) {
-            return Err(ArchiveError::BelowFile { path: archived, parent: parent.clone() });
+        if let Some(parent) = self
+            .open
+            .iter()
+            .find(|open| archived[open.len()..].starts_with('/'))
+        {
+            return Err(ArchiveError::BelowFile {
+                path: archived,
+                parent: parent.clone(),
+            });
         }
         self.open.push(entry.path.clone());
         self.last = archived;

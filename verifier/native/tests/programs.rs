@@ -13,12 +13,23 @@ use outcry_verifier::guest::{LIBRARY, MACHINE_VERSION};
 use outcry_verifier::link_with_library;
 use outcry_verifier::task::{RunLimits, TaskHeader};
 
-const LIMITS: RunLimits = RunLimits { cycles: 20_000_000_000, pages: 1024, slots: 1 << 20, output_bytes: 1 << 22 };
+const LIMITS: RunLimits = RunLimits {
+    cycles: 20_000_000_000,
+    pages: 1024,
+    slots: 1 << 20,
+    output_bytes: 1 << 22,
+};
 
 fn compile(path: &str) -> CompiledImage {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
-    let program = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; run `npm ci` in contracts/", path.display()));
-    Engine::new().unwrap().compile(&link_with_library(&program, LIBRARY).unwrap()).unwrap()
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path);
+    let program = std::fs::read(&path)
+        .unwrap_or_else(|e| panic!("{}: {e}; run `npm ci` in contracts/", path.display()));
+    Engine::new()
+        .unwrap()
+        .compile(&link_with_library(&program, LIBRARY).unwrap())
+        .unwrap()
 }
 
 fn c_program(name: &str) -> CompiledImage {
@@ -40,7 +51,10 @@ impl Run {
 }
 
 fn task(invocation: &Invocation, files: &[(&str, &str)], limits: RunLimits) -> (Task, Vec<u8>) {
-    let files = files.iter().map(|(path, content)| ((*path).to_owned(), content.as_bytes().to_vec())).collect();
+    let files = files
+        .iter()
+        .map(|(path, content)| ((*path).to_owned(), content.as_bytes().to_vec()))
+        .collect();
     let archive = invocation.archive(&files).unwrap();
     let header = TaskHeader {
         machine_version: MACHINE_VERSION,
@@ -54,9 +68,21 @@ fn task(invocation: &Invocation, files: &[(&str, &str)], limits: RunLimits) -> (
     (Task::new(header, limits), archive)
 }
 
-fn run_with(image: &CompiledImage, args: &[&str], files: &[(&str, &str)], limits: RunLimits) -> Run {
+fn run_with(
+    image: &CompiledImage,
+    args: &[&str],
+    files: &[(&str, &str)],
+    limits: RunLimits,
+) -> Run {
     let args = args.iter().map(|&arg| arg.to_owned()).collect();
-    let (task, archive) = task(&Invocation { args, ..Invocation::default() }, files, limits);
+    let (task, archive) = task(
+        &Invocation {
+            args,
+            ..Invocation::default()
+        },
+        files,
+        limits,
+    );
     let (halted, bytes) = image.run(&task, archive, Vec::new()).unwrap();
     let mut files = BTreeMap::new();
     if halted.outcome.status == Status::Exited {
@@ -80,36 +106,76 @@ fn every_way_in_which_a_task_can_end_has_its_status() {
     let exited = |run: &Run| (run.status(), run.halted.outcome.exit_code);
 
     let print = run(&image, &["ends", "print", "text"], &[]);
-    assert_eq!((exited(&print), print.text("stdout")), ((Status::Exited, 0), "text\n"));
+    assert_eq!(
+        (exited(&print), print.text("stdout")),
+        ((Status::Exited, 0), "text\n")
+    );
     assert_eq!(exited(&ends("exit")), (Status::Exited, 7));
     assert_eq!(ends("trap").status(), Status::Trapped);
     assert_eq!(ends("divide").status(), Status::Trapped);
     assert_eq!(ends("flood").status(), Status::OutputLimitExceeded);
     let memory = ends("hog");
-    assert_eq!((exited(&memory), memory.text("stdout")), ((Status::Exited, 3), "no more memory\n"));
+    assert_eq!(
+        (exited(&memory), memory.text("stdout")),
+        ((Status::Exited, 3), "no more memory\n")
+    );
 
-    let brief = RunLimits { cycles: 100_000_000, ..LIMITS };
+    let brief = RunLimits {
+        cycles: 100_000_000,
+        ..LIMITS
+    };
     let spin = run_with(&image, &["ends", "spin"], &[], brief);
-    assert_eq!((spin.status(), spin.halted.cycles), (Status::OutOfCycles, brief.cycles));
+    assert_eq!(
+        (spin.status(), spin.halted.cycles),
+        (Status::OutOfCycles, brief.cycles)
+    );
     // The program's own stack, in its memory, ends before the frame slots do; it has 64 KiB, so that the
     // recursion runs into address 0 and traps.
     assert_eq!(ends("recurse").status(), Status::Trapped);
-    let shallow = RunLimits { slots: 1000, ..LIMITS };
-    assert_eq!(run_with(&image, &["ends", "recurse"], &[], shallow).status(), Status::OutOfFrameSlots);
+    let shallow = RunLimits {
+        slots: 1000,
+        ..LIMITS
+    };
+    assert_eq!(
+        run_with(&image, &["ends", "recurse"], &[], shallow).status(),
+        Status::OutOfFrameSlots
+    );
 }
 
 #[test]
 fn a_task_that_filled_all_memory_still_delivers_what_it_wrote() {
-    let full = run_with(&c_program("ends"), &["ends", "fill"], &[], RunLimits { pages: 200, ..LIMITS });
-    assert_eq!((full.status(), full.halted.outcome.exit_code), (Status::Exited, 9));
+    let full = run_with(
+        &c_program("ends"),
+        &["ends", "fill"],
+        &[],
+        RunLimits {
+            pages: 200,
+            ..LIMITS
+        },
+    );
+    assert_eq!(
+        (full.status(), full.halted.outcome.exit_code),
+        (Status::Exited, 9)
+    );
     assert_eq!(full.text("out/kept"), "kept");
 }
 
 #[test]
 fn no_argument_of_any_wasi_call_harms_the_library() {
-    let limits = RunLimits { output_bytes: 1 << 30, ..LIMITS };
-    let hostile = run_with(&c_program("hostile"), &["hostile"], &[("in/a.txt", "alpha")], limits);
-    assert_eq!((hostile.status(), hostile.halted.outcome.exit_code), (Status::Exited, 0));
+    let limits = RunLimits {
+        output_bytes: 1 << 30,
+        ..LIMITS
+    };
+    let hostile = run_with(
+        &c_program("hostile"),
+        &["hostile"],
+        &[("in/a.txt", "alpha")],
+        limits,
+    );
+    assert_eq!(
+        (hostile.status(), hostile.halted.outcome.exit_code),
+        (Status::Exited, 0)
+    );
     assert_eq!(hostile.text("out/after"), "still here");
 }
 
@@ -120,7 +186,14 @@ fn the_exact_variant_counts_and_answers_as_the_fast_one() {
     for name in ["libc", "files", "sphereflake"] {
         let image = c_program(name);
         let args = [name, "40", "30"].map(str::to_owned).to_vec();
-        let (task, archive) = task(&Invocation { args, ..Invocation::default() }, &inputs, LIMITS);
+        let (task, archive) = task(
+            &Invocation {
+                args,
+                ..Invocation::default()
+            },
+            &inputs,
+            LIMITS,
+        );
         let fast = image.run(&task, archive.clone(), Vec::new()).unwrap();
         let exact = image.run_exact(&task, archive, Vec::new()).unwrap();
         assert_eq!(fast, exact, "{name}");
@@ -159,11 +232,20 @@ with open('/out/deep/er/counts.json', 'w') as file:
     json.dump(dict(sorted(counts.items())), file)
 print(sys.argv, os.environ['OUTCRY_TASK'], os.environ['OUTCRY_TASKS'], os.getcwd())
 ",
-        &[("in/a.txt", "One two two."), ("in/more/b.txt", "three three THREE one\n")],
+        &[
+            ("in/a.txt", "One two two."),
+            ("in/more/b.txt", "three three THREE one\n"),
+        ],
     );
     assert_eq!(words.text("stderr"), "");
-    assert_eq!(words.text("stdout"), "['/app/main.py', 'an argument'] 2 5 /\n");
-    assert_eq!(words.text("out/deep/er/counts.json"), r#"{"one": 2, "three": 3, "two": 2}"#);
+    assert_eq!(
+        words.text("stdout"),
+        "['/app/main.py', 'an argument'] 2 5 /\n"
+    );
+    assert_eq!(
+        words.text("out/deep/er/counts.json"),
+        r#"{"one": 2, "three": 3, "two": 2}"#
+    );
 
     let numbers = script(
         "import decimal, fractions, hashlib, math, struct, zlib
@@ -184,9 +266,22 @@ ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad 891568578 121
     );
 
     let failed = script("import nothing_of_this_name", &[]);
-    assert_eq!((failed.status(), failed.halted.outcome.exit_code), (Status::Exited, 1));
-    assert!(failed.text("stderr").ends_with("ModuleNotFoundError: No module named 'nothing_of_this_name'\n"));
-    assert_eq!(script("import sys; sys.exit(3)", &[]).halted.outcome.exit_code, 3);
+    assert_eq!(
+        (failed.status(), failed.halted.outcome.exit_code),
+        (Status::Exited, 1)
+    );
+    assert!(
+        failed
+            .text("stderr")
+            .ends_with("ModuleNotFoundError: No module named 'nothing_of_this_name'\n")
+    );
+    assert_eq!(
+        script("import sys; sys.exit(3)", &[])
+            .halted
+            .outcome
+            .exit_code,
+        3
+    );
 
     let library = script(
         "import os, random, shutil, tempfile, time, datetime, threading

@@ -15,7 +15,11 @@ use super::{ArchiveError, Kind, Reader, Writer};
 /// # Errors
 /// [`ArchiveError::Source`] for links, devices and names that are not UTF-8, which are refused rather
 /// than left out; paths that do not fit an archive; reading errors.
-pub fn append<W: Write>(archive: &mut Writer<W>, prefix: &str, folder: &Path) -> Result<(), ArchiveError> {
+pub fn append<W: Write>(
+    archive: &mut Writer<W>,
+    prefix: &str,
+    folder: &Path,
+) -> Result<(), ArchiveError> {
     // A stack in reverse order instead of recursion: depth is a stranger's choice.
     let mut pending = children(prefix, folder)?;
     if pending.is_empty() {
@@ -29,8 +33,12 @@ pub fn append<W: Write>(archive: &mut Writer<W>, prefix: &str, folder: &Path) ->
             }
             pending.extend(inner);
         } else {
-            let file = File::open(&source).map_err(ArchiveError::io(source.display().to_string()))?;
-            let bytes = file.metadata().map_err(ArchiveError::io(source.display().to_string()))?.len();
+            let file =
+                File::open(&source).map_err(ArchiveError::io(source.display().to_string()))?;
+            let bytes = file
+                .metadata()
+                .map_err(ArchiveError::io(source.display().to_string()))?
+                .len();
             archive.file_from(&path, bytes, file)?;
         }
     }
@@ -54,15 +62,31 @@ fn children(prefix: &str, folder: &Path) -> Result<Vec<Child>, ArchiveError> {
         let source = item.path();
         if !kind.is_dir() && !kind.is_file() {
             let reason = "only files and folders can be packed; replace the link by what it names";
-            return Err(ArchiveError::Source { path: source, reason });
+            return Err(ArchiveError::Source {
+                path: source,
+                reason,
+            });
         }
-        let name = item.file_name().into_string().map_err(|_: OsString| ArchiveError::Source {
-            path: source.clone(),
-            reason: "the name is not UTF-8",
-        })?;
-        list.push(Child { path: format!("{prefix}/{name}"), source, kind });
+        let name = item
+            .file_name()
+            .into_string()
+            .map_err(|_: OsString| ArchiveError::Source {
+                path: source.clone(),
+                reason: "the name is not UTF-8",
+            })?;
+        list.push(Child {
+            path: format!("{prefix}/{name}"),
+            source,
+            kind,
+        });
     }
-    let key = |child: &Child| format!("{}{}", child.path, if child.kind.is_dir() { "/" } else { "" });
+    let key = |child: &Child| {
+        format!(
+            "{}{}",
+            child.path,
+            if child.kind.is_dir() { "/" } else { "" }
+        )
+    };
     list.sort_by_cached_key(|child| std::cmp::Reverse(key(child)));
     Ok(list)
 }
@@ -116,10 +140,18 @@ pub fn unpack_output<R: Read>(
     Ok(())
 }
 
-fn copy(from: &mut impl Read, to: &mut dyn Write, bytes: u64, context: &str) -> Result<(), ArchiveError> {
+fn copy(
+    from: &mut impl Read,
+    to: &mut dyn Write,
+    bytes: u64,
+    context: &str,
+) -> Result<(), ArchiveError> {
     let copied = std::io::copy(from, to).map_err(ArchiveError::io(context))?;
     if copied != bytes {
-        return Err(ArchiveError::Length { path: context.to_owned(), announced: bytes });
+        return Err(ArchiveError::Length {
+            path: context.to_owned(),
+            announced: bytes,
+        });
     }
     Ok(())
 }
@@ -138,7 +170,9 @@ fn make_folder(path: &Path) -> Result<(), ArchiveError> {
 fn replace_file(path: &Path) -> Result<File, ArchiveError> {
     let context = || path.display().to_string();
     match fs::symlink_metadata(path) {
-        Ok(present) if present.is_file() => fs::remove_file(path).map_err(ArchiveError::io(context()))?,
+        Ok(present) if present.is_file() => {
+            fs::remove_file(path).map_err(ArchiveError::io(context()))?
+        }
         Ok(_) => return Err(in_the_way(path)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(ArchiveError::io(context())(error)),
@@ -148,5 +182,8 @@ fn replace_file(path: &Path) -> Result<File, ArchiveError> {
 }
 
 fn in_the_way(path: &Path) -> ArchiveError {
-    ArchiveError::Source { path: path.to_owned(), reason: "a link or something of another kind is in the way" }
+    ArchiveError::Source {
+        path: path.to_owned(),
+        reason: "a link or something of another kind is in the way",
+    }
 }

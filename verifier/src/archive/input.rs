@@ -40,13 +40,19 @@ impl Invocation {
     /// [`ArchiveError::Layout`] for strings that contain a NUL, variables without a name or with one that
     /// the machine sets, and more than [`STRINGS_BYTES_MAX`].
     pub fn write<W: Write>(&self, archive: &mut Writer<W>) -> Result<(), ArchiveError> {
-        let env: Vec<_> = self.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let env: Vec<_> = self
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         archive.file(ARGUMENTS, &strings(ARGUMENTS, &self.args)?)?;
         archive.file(ENVIRONMENT, &strings(ENVIRONMENT, &env)?)?;
         for variable in &env {
             check_variable(variable)?;
         }
-        self.stdin.as_ref().map_or(Ok(()), |stdin| archive.file(STDIN, stdin))
+        self.stdin
+            .as_ref()
+            .map_or(Ok(()), |stdin| archive.file(STDIN, stdin))
     }
 
     /// The input archive of this invocation and some files (path below the archive's root to content).
@@ -82,7 +88,11 @@ pub fn check(archive: impl Read) -> Result<(Invocation, u32), ArchiveError> {
             ENVIRONMENT => {
                 for variable in read_strings(&mut reader, &entry)? {
                     let (name, value) = check_variable(&variable)?;
-                    if invocation.env.insert(name.to_owned(), value.to_owned()).is_some() {
+                    if invocation
+                        .env
+                        .insert(name.to_owned(), value.to_owned())
+                        .is_some()
+                    {
                         return Err(layout(ENVIRONMENT, "a variable is set twice"));
                     }
                 }
@@ -103,14 +113,20 @@ pub fn check(archive: impl Read) -> Result<(Invocation, u32), ArchiveError> {
 }
 
 fn layout(path: &str, reason: &'static str) -> ArchiveError {
-    ArchiveError::Layout { path: path.to_owned(), reason }
+    ArchiveError::Layout {
+        path: path.to_owned(),
+        reason,
+    }
 }
 
 fn mounted(path: &str) -> Result<(), ArchiveError> {
     if path.starts_with("app/") || path.starts_with("in/") {
         return Ok(());
     }
-    Err(layout(path, "an input archive holds files below app/ and in/ only"))
+    Err(layout(
+        path,
+        "an input archive holds files below app/ and in/ only",
+    ))
 }
 
 fn strings(path: &str, list: &[String]) -> Result<Vec<u8>, ArchiveError> {
@@ -128,18 +144,25 @@ fn strings(path: &str, list: &[String]) -> Result<Vec<u8>, ArchiveError> {
     Ok(bytes)
 }
 
-fn read_strings<R: Read>(reader: &mut Reader<R>, entry: &Entry) -> Result<Vec<String>, ArchiveError> {
+fn read_strings<R: Read>(
+    reader: &mut Reader<R>,
+    entry: &Entry,
+) -> Result<Vec<String>, ArchiveError> {
     match entry.kind {
         Kind::File { bytes } if bytes <= STRINGS_BYTES_MAX => {}
         Kind::File { .. } => return Err(layout(&entry.path, "more than 1 MiB of strings")),
         Kind::EmptyDirectory => return Err(layout(&entry.path, "this is a directory")),
     }
-    let text = String::from_utf8(reader.read_content()?).map_err(|_| layout(&entry.path, "a string is not UTF-8"))?;
+    let text = String::from_utf8(reader.read_content()?)
+        .map_err(|_| layout(&entry.path, "a string is not UTF-8"))?;
     if text.is_empty() {
         return Ok(Vec::new());
     }
     let Some(text) = text.strip_suffix('\0') else {
-        return Err(layout(&entry.path, "the last string is not closed by a NUL"));
+        return Err(layout(
+            &entry.path,
+            "the last string is not closed by a NUL",
+        ));
     };
     Ok(text.split('\0').map(str::to_owned).collect())
 }
@@ -147,9 +170,10 @@ fn read_strings<R: Read>(reader: &mut Reader<R>, entry: &Entry) -> Result<Vec<St
 fn check_variable(variable: &str) -> Result<(&str, &str), ArchiveError> {
     match variable.split_once('=') {
         None | Some(("", _)) => Err(layout(ENVIRONMENT, "a variable has no name")),
-        Some((name, _)) if RESERVED.contains(&name) => {
-            Err(layout(ENVIRONMENT, "OUTCRY_TASK and OUTCRY_TASKS are set by the machine"))
-        }
+        Some((name, _)) if RESERVED.contains(&name) => Err(layout(
+            ENVIRONMENT,
+            "OUTCRY_TASK and OUTCRY_TASKS are set by the machine",
+        )),
         Some(pair) => Ok(pair),
     }
 }

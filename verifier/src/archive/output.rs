@@ -25,7 +25,10 @@ pub fn part(entry: Entry) -> Result<Part, ArchiveError> {
         ("stderr", Kind::File { bytes }) => Ok(Part::Stderr(bytes)),
         ("stdout", Kind::File { bytes }) => Ok(Part::Stdout(bytes)),
         (path, kind) => match path.strip_prefix("out/") {
-            Some(below) => Ok(Part::Out(Entry { path: below.to_owned(), kind })),
+            Some(below) => Ok(Part::Out(Entry {
+                path: below.to_owned(),
+                kind,
+            })),
             None => Err(ArchiveError::Layout {
                 path: path.to_owned(),
                 reason: "an output archive holds stderr, stdout and files below out/ only",

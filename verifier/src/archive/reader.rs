@@ -32,7 +32,14 @@ pub struct Reader<R> {
 impl<R: Read> Reader<R> {
     /// Reads an archive from its beginning.
     pub fn new(source: R) -> Self {
-        Self { source, offset: 0, content: 0, padding: 0, sequence: Sequence::default(), ended: false }
+        Self {
+            source,
+            offset: 0,
+            content: 0,
+            padding: 0,
+            sequence: Sequence::default(),
+            ended: false,
+        }
     }
 
     /// The next entry, skipping what is unread of the present one; `None` after the last, when the
@@ -55,7 +62,10 @@ impl<R: Read> Reader<R> {
         entry.check()?;
         // Everything else in a header follows from these, so comparing is the strictest check there is.
         if entry.header() != header {
-            return Err(ArchiveError::Form { offset: at, reason: "a header field is not as path, kind and size demand" });
+            return Err(ArchiveError::Form {
+                offset: at,
+                reason: "a header field is not as path, kind and size demand",
+            });
         }
         self.sequence.admit(&entry)?;
         self.content = entry.bytes();
@@ -72,7 +82,8 @@ impl<R: Read> Reader<R> {
         // Not reserved up front: the length is a stranger's word until the bytes are there.
         let mut bytes = Vec::new();
         let expected = self.content;
-        self.read_to_end(&mut bytes).map_err(ArchiveError::io("archive"))?;
+        self.read_to_end(&mut bytes)
+            .map_err(ArchiveError::io("archive"))?;
         if bytes.len() as u64 != expected {
             return Err(self.truncated());
         }
@@ -89,7 +100,10 @@ impl<R: Read> Reader<R> {
     }
 
     fn truncated(&self) -> ArchiveError {
-        ArchiveError::Form { offset: self.offset, reason: "the archive ends too early" }
+        ArchiveError::Form {
+            offset: self.offset,
+            reason: "the archive ends too early",
+        }
     }
 
     fn block(&mut self) -> Result<[u8; BLOCK_BYTES], ArchiveError> {
@@ -104,7 +118,9 @@ impl<R: Read> Reader<R> {
                 self.offset += bytes.len() as u64;
                 Ok(())
             }
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(self.truncated()),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(self.truncated())
+            }
             Err(error) => Err(ArchiveError::io("archive")(error)),
         }
     }
@@ -118,7 +134,10 @@ impl<R: Read> Reader<R> {
         let (at, count) = (self.offset, std::mem::take(&mut self.padding));
         self.exact(&mut zeros[..count])?;
         if zeros.iter().any(|&byte| byte != 0) {
-            return Err(ArchiveError::Form { offset: at, reason: "the padding is not zero" });
+            return Err(ArchiveError::Form {
+                offset: at,
+                reason: "the padding is not zero",
+            });
         }
         Ok(())
     }
@@ -126,11 +145,22 @@ impl<R: Read> Reader<R> {
     fn end(&mut self) -> Result<(), ArchiveError> {
         let at = self.offset;
         if self.block()? != [0; BLOCK_BYTES] {
-            return Err(ArchiveError::Form { offset: at, reason: "the second closing block is not zero" });
+            return Err(ArchiveError::Form {
+                offset: at,
+                reason: "the second closing block is not zero",
+            });
         }
-        let rest = self.source.by_ref().take(1).read_to_end(&mut Vec::new()).map_err(ArchiveError::io("archive"))?;
+        let rest = self
+            .source
+            .by_ref()
+            .take(1)
+            .read_to_end(&mut Vec::new())
+            .map_err(ArchiveError::io("archive"))?;
         if rest > 0 {
-            return Err(ArchiveError::Form { offset: self.offset, reason: "bytes follow the closing blocks" });
+            return Err(ArchiveError::Form {
+                offset: self.offset,
+                reason: "bytes follow the closing blocks",
+            });
         }
         self.ended = true;
         Ok(())
@@ -140,7 +170,9 @@ impl<R: Read> Reader<R> {
 /// The present entry's content.
 impl<R: Read> Read for Reader<R> {
     fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        let most = usize::try_from(self.content).unwrap_or(usize::MAX).min(bytes.len());
+        let most = usize::try_from(self.content)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
         let read = self.source.read(&mut bytes[..most])?;
         self.content -= read as u64;
         self.offset += read as u64;
@@ -152,18 +184,27 @@ impl<R: Read> Read for Reader<R> {
 fn parse(header: &[u8; BLOCK_BYTES]) -> Result<Entry, &'static str> {
     let text = |from: usize, to: usize| {
         let field = &header[from..to];
-        let field = &field[..field.iter().position(|&byte| byte == 0).unwrap_or(field.len())];
+        let field = &field[..field
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(field.len())];
         std::str::from_utf8(field).map_err(|_| "a path is not UTF-8")
     };
     if &header[257..265] != b"ustar\x0000" {
         return Err("this is no ustar header");
     }
     let (name, prefix) = (text(0, 100)?, text(345, 500)?);
-    let mut path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-    let bytes = header[124..135].iter().try_fold(0, |value: u64, &digit| match digit {
-        b'0'..=b'7' => Ok(value << 3 | u64::from(digit - b'0')),
-        _ => Err("a size is not octal"),
-    })?;
+    let mut path = if prefix.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{prefix}/{name}")
+    };
+    let bytes = header[124..135]
+        .iter()
+        .try_fold(0, |value: u64, &digit| match digit {
+            b'0'..=b'7' => Ok(value << 3 | u64::from(digit - b'0')),
+            _ => Err("a size is not octal"),
+        })?;
     let kind = match header[156] {
         b'0' => Kind::File { bytes },
         b'5' => {

@@ -14,7 +14,10 @@ pub struct Writer<W> {
 impl<W: Write> Writer<W> {
     /// An empty archive.
     pub fn new(sink: W) -> Self {
-        Self { sink, sequence: Sequence::default() }
+        Self {
+            sink,
+            sequence: Sequence::default(),
+        }
     }
 
     /// Appends a file whose content is in memory.
@@ -29,13 +32,24 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// As [`Writer::file`]; [`ArchiveError::Length`] if `content` has another length.
-    pub fn file_from(&mut self, path: &str, bytes: u64, content: impl Read) -> Result<(), ArchiveError> {
-        self.begin(Entry { path: path.to_owned(), kind: Kind::File { bytes } })?;
+    pub fn file_from(
+        &mut self,
+        path: &str,
+        bytes: u64,
+        content: impl Read,
+    ) -> Result<(), ArchiveError> {
+        self.begin(Entry {
+            path: path.to_owned(),
+            kind: Kind::File { bytes },
+        })?;
         // One byte more than announced is enough to see that there are more.
         let mut content = content.take(bytes.saturating_add(1));
         let copied = std::io::copy(&mut content, &mut self.sink).map_err(ArchiveError::io(path))?;
         if copied != bytes {
-            return Err(ArchiveError::Length { path: path.to_owned(), announced: bytes });
+            return Err(ArchiveError::Length {
+                path: path.to_owned(),
+                announced: bytes,
+            });
         }
         self.put(&[0; BLOCK_BYTES][..padding(bytes)])
     }
@@ -45,7 +59,10 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// As [`Writer::file`].
     pub fn empty_directory(&mut self, path: &str) -> Result<(), ArchiveError> {
-        self.begin(Entry { path: path.to_owned(), kind: Kind::EmptyDirectory })
+        self.begin(Entry {
+            path: path.to_owned(),
+            kind: Kind::EmptyDirectory,
+        })
     }
 
     /// Ends the archive and returns the sink.
@@ -65,6 +82,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        self.sink.write_all(bytes).map_err(ArchiveError::io("archive"))
+        self.sink
+            .write_all(bytes)
+            .map_err(ArchiveError::io("archive"))
     }
 }
