@@ -12,6 +12,7 @@ use alloy::sol;
 use alloy::sol_types::{SolCall, SolEvent as _};
 use outcry_contracts::{Market, refusal};
 use outcry_protocol::codes::{self, Code};
+use outcry_protocol::hash;
 use serde::Serialize;
 
 use crate::api::{Amount, TokenInfo};
@@ -218,7 +219,10 @@ impl Chain {
             .await
             .map_err(|e| self.failed("a claim's log", e))?;
         // A deal is claimed at most once.
-        Ok(logs.last().and_then(|log| log.topics().get(2).copied()))
+        let Some(log) = logs.last() else { return Ok(None) };
+        let claimed = Market::DealClaimed::decode_log_data(log.data()).map_err(|e| self.failed("a claim's log", e))?;
+        let claim = claimed.claim;
+        Ok(Some(hash::claim_hash(deal, claim.resultRoot, claim.cycles, claim.price)))
     }
 
     /// The transactions that move `amount` from the wallet to the market: one with a permit where
