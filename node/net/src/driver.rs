@@ -40,6 +40,13 @@ const LOOKUPS_MAX: u32 = 3;
 const SYNC_AFTER_JOIN: Duration = Duration::from_secs(3);
 /// How often books are compared with some peer.
 const SYNC_EVERY: Duration = Duration::from_secs(20);
+/// A peer that gossips but has not said what it subscribes to after this holds a connection to our
+/// former life (or we to its), and is dialled anew.
+const DEAF_AFTER: Duration = Duration::from_secs(5);
+/// So often, each time after a pause of twice the length: it may just share no shard with us.
+const REJOINS_MAX: u32 = 6;
+/// Between a deliberate disconnection and the new dial, so that both sides have seen the first.
+const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 /// Peers searched for at once, and callers waiting for one of them.
 const CONNECTING_MAX: usize = 256;
 const WAITERS_MAX: usize = 256;
@@ -99,8 +106,8 @@ pub(crate) struct Driver {
     lookups: HashMap<kad::QueryId, PeerId>,
     relays: HashMap<ListenerId, PeerId>,
     banned: VecDeque<(Instant, PeerId)>,
-    /// Peers that restarted: once the dead connections are closed, they are dialled again.
-    rejoining: HashMap<PeerId, Vec<Multiaddr>>,
+    /// Peers that were disconnected only to be dialled again.
+    rejoining: HashMap<PeerId, (Instant, Vec<Multiaddr>)>,
     syncs_due: VecDeque<(Instant, PeerId)>,
     synced_at: Instant,
     bootstrapped_at: Option<Instant>,
@@ -112,12 +119,17 @@ struct Peer {
     connections: HashMap<ConnectionId, ConnectedPoint>,
     agent: String,
     topics: usize,
+    /// Where it can be dialled, and since when it is known to gossip.
+    addresses: Vec<Multiaddr>,
+    gossips_since: Option<Instant>,
 }
 
 /// What is remembered of a peer's conduct, also for a while after it left.
 struct Standing {
     allowance: Allowance,
     blame: f64,
+    /// How often it was dialled anew because it seemed deaf.
+    rejoins: u32,
 }
 
 /// Orders a peer may send: a token bucket.
@@ -475,6 +487,7 @@ impl Driver {
         self.standings.entry(peer).or_insert_with(|| Standing {
             allowance: Allowance::full(limits, Instant::now()),
             blame: 0.0,
+            rejoins: 0,
         })
     }
 
@@ -533,6 +546,45 @@ impl Driver {
         }
     }
 
+    // Restarts.
+
+    /// Disconnects a peer in order to meet it again as if for the first time.
+    fn rejoin(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        tracing::debug!(%peer, "meeting a peer anew");
+        let again = Instant::now() + REJOIN_PAUSE;
+        self.rejoining.insert(peer, (again, addresses));
+        // Fails only if it is gone already, which is what was wanted.
+        let _ = self.swarm.disconnect_peer_id(peer);
+    }
+
+    fn meet_again(&mut self, now: Instant) {
+        let due: Vec<_> = self
+            .rejoining
+            .extract_if(|_, (again, _)| *again <= now)
+            .collect();
+        for (peer, (_, addresses)) in due {
+            self.dial(peer, addresses);
+        }
+        let deaf: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.topics == 0)
+            .filter_map(|(id, peer)| {
+                let waited = now.duration_since(peer.gossips_since?);
+                let rejoins = self
+                    .standings
+                    .get(id)
+                    .map_or(0, |standing| standing.rejoins);
+                let patience = DEAF_AFTER * 2_u32.pow(rejoins);
+                (rejoins < REJOINS_MAX && waited >= patience).then(|| (*id, peer.addresses.clone()))
+            })
+            .collect();
+        for (peer, addresses) in deaf {
+            self.standing(peer).rejoins += 1;
+            self.rejoin(peer, addresses);
+        }
+    }
+
     // Time.
 
     fn on_tick(&mut self) {
@@ -540,6 +592,7 @@ impl Driver {
         self.forget_unjudged(now);
         self.ban_the_worst(now);
         self.announce_syncs(now);
+        self.meet_again(now);
 
         let gossip = &mut self.swarm.behaviour_mut().gossip;
         for (peer, standing) in &mut self.standings {
@@ -717,6 +770,9 @@ impl Driver {
                     if peer.topics > 1 {
                         return;
                     }
+                    if let Some(standing) = self.standings.get_mut(&peer_id) {
+                        standing.rejoins = 0;
+                    }
                     if self.syncs_due.len() < self.limits.connections_max as usize {
                         let due = Instant::now() + SYNC_AFTER_JOIN;
                         self.syncs_due.push_back((due, peer_id));
@@ -792,6 +848,8 @@ impl Driver {
                 connections: HashMap::new(),
                 agent: String::new(),
                 topics: 0,
+                addresses: Vec::new(),
+                gossips_since: None,
             }
         });
         entry.connections.insert(connection, endpoint);
@@ -823,9 +881,6 @@ impl Driver {
             {
                 self.metrics.events_dropped.inc();
             }
-            if let Some(addresses) = self.rejoining.remove(&peer) {
-                self.dial(peer, addresses);
-            }
         }
     }
 
@@ -856,9 +911,12 @@ impl Driver {
             // It was killed, and the connections to its former life are not closed yet. Gossipsub
             // introduces itself once per peer, not per connection, so the new life would never
             // learn what we subscribe to: begin anew.
-            self.rejoining.insert(peer, addresses);
-            let _ = self.swarm.disconnect_peer_id(peer);
+            self.rejoin(peer, addresses);
             return;
+        }
+        entry.addresses.clone_from(&addresses);
+        if entry.gossips_since.is_none() && info.protocols.iter().any(is_gossip) {
+            entry.gossips_since = Some(Instant::now());
         }
         if info
             .protocols
@@ -938,6 +996,10 @@ fn with_peer(address: Multiaddr, peer: PeerId) -> Multiaddr {
 
 fn is_relayed(address: &Multiaddr) -> bool {
     address.iter().any(|part| part == Protocol::P2pCircuit)
+}
+
+fn is_gossip(protocol: &libp2p::StreamProtocol) -> bool {
+    protocol.as_ref().starts_with("/meshsub/")
 }
 
 fn is_loopback(address: &Multiaddr) -> bool {

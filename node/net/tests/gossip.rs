@@ -172,61 +172,88 @@ async fn a_flooding_peer_is_limited_and_at_last_cut_off() {
 #[derive(libp2p::swarm::NetworkBehaviour)]
 struct FormerLife {
     gossip: gossipsub::Behaviour,
-    identify: libp2p::identify::Behaviour,
+    identify: libp2p::swarm::behaviour::toggle::Toggle<libp2p::identify::Behaviour>,
+}
+
+impl FormerLife {
+    /// The former life of node 2 joins `witness`.
+    async fn begin(witness: &mut Node, identifies_itself: bool) -> tokio::task::JoinHandle<()> {
+        let key = node::identity(2).to_bytes();
+        let key = libp2p::identity::Keypair::ed25519_from_bytes(key).unwrap();
+        let mut swarm = libp2p::SwarmBuilder::with_existing_identity(key)
+            .with_tokio()
+            .with_tcp(
+                libp2p::tcp::Config::default(),
+                libp2p::noise::Config::new,
+                libp2p::yamux::Config::default,
+            )
+            .unwrap()
+            .with_behaviour(|key| Self {
+                gossip: gossipsub::Behaviour::new(
+                    gossipsub::MessageAuthenticity::Anonymous,
+                    gossipsub::ConfigBuilder::default()
+                        .validation_mode(gossipsub::ValidationMode::Anonymous)
+                        .build()
+                        .unwrap(),
+                )
+                .unwrap(),
+                identify: identifies_itself
+                    .then(|| {
+                        libp2p::identify::Behaviour::new(libp2p::identify::Config::new(
+                            "/outcry/1".to_owned(),
+                            key.public(),
+                        ))
+                    })
+                    .into(),
+            })
+            .unwrap()
+            .build();
+        swarm.behaviour_mut().gossip.subscribe(&topic()).unwrap();
+        swarm.dial(witness.address()).unwrap();
+        let swimming = tokio::spawn(async move {
+            loop {
+                futures::StreamExt::select_next_some(&mut swarm).await;
+            }
+        });
+        witness.joined_by(1).await;
+        swimming
+    }
+}
+
+/// Waits until an order of `author` reaches `reader`; those sent before they met may be lost.
+async fn hears(reader: &mut Node, author: &mut Node) {
+    soon(async {
+        for seed in 0.. {
+            let _ = author.net.publish(0, order(seed)).await;
+            tokio::select! {
+                _ = reader.order() => return,
+                event = author.events.recv() => drop(event.unwrap()),
+            };
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_node_gossips_again_although_its_peers_hold_a_dead_connection() {
     let mut witness = Node::start(1, config()).await;
-    let key = libp2p::identity::Keypair::ed25519_from_bytes(node::identity(2).to_bytes()).unwrap();
-    let mut former = libp2p::SwarmBuilder::with_existing_identity(key)
-        .with_tokio()
-        .with_tcp(
-            libp2p::tcp::Config::default(),
-            libp2p::noise::Config::new,
-            libp2p::yamux::Config::default,
-        )
-        .unwrap()
-        .with_behaviour(|key| FormerLife {
-            gossip: gossipsub::Behaviour::new(
-                gossipsub::MessageAuthenticity::Anonymous,
-                gossipsub::ConfigBuilder::default()
-                    .validation_mode(gossipsub::ValidationMode::Anonymous)
-                    .build()
-                    .unwrap(),
-            )
-            .unwrap(),
-            identify: libp2p::identify::Behaviour::new(libp2p::identify::Config::new(
-                "/outcry/1".to_owned(),
-                key.public(),
-            )),
-        })
-        .unwrap()
-        .build();
-    former.behaviour_mut().gossip.subscribe(&topic()).unwrap();
-    former.dial(witness.address()).unwrap();
-    let swimming = tokio::spawn(async move {
-        loop {
-            futures::StreamExt::select_next_some(&mut former).await;
-        }
-    });
-    witness.joined_by(1).await;
-
+    let former = FormerLife::begin(&mut witness, true).await;
     let mut reborn = Node::join(2, &witness, config()).await;
     reborn.joined_by(1).await;
-    // The next order on which both agree is enough; those sent while they rejoin may be lost.
-    soon(async {
-        for seed in 0.. {
-            let _ = witness.net.publish(0, order(seed)).await;
-            tokio::select! {
-                order = reborn.order() => return order,
-                event = witness.events.recv() => drop(event.unwrap()),
-            };
-        }
-        unreachable!("the seeds do not end")
-    })
-    .await;
-    swimming.abort();
+    hears(&mut reborn, &mut witness).await;
+    former.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_never_says_what_it_subscribes_to_is_met_anew() {
+    let mut witness = Node::start(1, config()).await;
+    let former = FormerLife::begin(&mut witness, false).await;
+    let mut reborn = Node::join(2, &witness, config()).await;
+    // Both lives are connected; to the new one the witness has nothing to say. Then the old dies.
+    soon(reborn.net.connect(witness.key())).await.unwrap();
+    former.abort();
+    reborn.joined_by(1).await;
+    hears(&mut reborn, &mut witness).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

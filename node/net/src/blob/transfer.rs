@@ -339,6 +339,10 @@ impl Fetch<'_> {
                     DecodeError::LeafHashMismatch(_) | DecodeError::ParentHashMismatch(_) => {
                         Err(AttemptError::Corrupt)
                     }
+                    // Reading from the channel cannot fail, so this is the local disk.
+                    DecodeError::Io(error) => {
+                        Err(NetError::Blob(crate::BlobError::Io(error)).into())
+                    }
                     // The stream ended early: what the network said about it tells more.
                     error => Err(pumped
                         .err()
