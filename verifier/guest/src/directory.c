@@ -96,6 +96,7 @@ wasi_errno path_rename(uint32_t fd, user_addr path, uint32_t len, uint32_t new_f
     bool moves_dir = is_dir(from.node);
     if (!moves_dir && to.slash) return E_NOTDIR;
     if (moves_dir && contains(from.node, to.dir)) return E_INVAL;
+    if (to.node && is_dir(to.node) && contains(to.node, from.dir)) return E_NOTEMPTY;
     if (fixed(&from)) return E_BUSY;
     if (to.node) {
         if (to.node == from.node) return E_OK;
@@ -112,9 +113,9 @@ wasi_errno path_link(uint32_t fd, uint32_t lookup, user_addr path, uint32_t len,
                      uint32_t new_len) {
     (void)lookup;
     wasi_errno error = path_resolve(fd, path, len, &from);
+    if (!error && !from.node) error = E_NOENT;
     if (!error) error = path_resolve(new_fd, new_path, new_len, &to);
     if (error) return error;
-    if (!from.node) return E_NOENT;
     if (to.node) return E_EXIST;
     if (to.slash) return E_NOENT;
     if (is_dir(from.node)) return E_PERM;
