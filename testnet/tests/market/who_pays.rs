@@ -1,0 +1,126 @@
+//! Who pays when it goes wrong: a test for each row that needs neither the dispute game nor
+//! checkpoints.
+
+use alloy::primitives::{B256, U256};
+use outcry_protocol::status::Status;
+use outcry_sdk::api::{DealState, JobState};
+use outcry_sdk::{Limits, Terms, Trust};
+
+use crate::fixture::{Fixture, WINDOWS, ends, patience, picture, quick, wait_until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_fails_is_paid_for_the_work_done() {
+    let market = Fixture::new(1).await;
+    let limits = Limits { cycles: 50_000_000, memory_mib: 64, output_bytes: 1 << 16, ..Limits::default() };
+    let cases: [(&[&str], Status, u32); 7] = [
+        (&["print", "hello"], Status::Exited, 0),
+        (&["exit", "7"], Status::Exited, 7),
+        (&["trap"], Status::Trapped, 0),
+        (&["divide"], Status::Trapped, 0),
+        (&["spin"], Status::OutOfCycles, 0),
+        (&["flood"], Status::OutputLimitExceeded, 0),
+        (&["hog"], Status::Exited, 3),
+    ];
+    for (args, status, exit_code) in cases {
+        let finished = market.run(ends(args).limits(limits), &quick()).await;
+        let task = &finished.tasks[0];
+        assert_eq!((task.outcome.status, task.outcome.exit_code), (status, exit_code), "{args:?}");
+        assert!(finished.price.0 > U256::ZERO, "{args:?} cost nothing");
+        assert!(task.cycles > 0 && task.cycles <= limits.cycles, "{args:?}");
+        if status == Status::OutOfCycles {
+            assert_eq!(task.cycles, limits.cycles);
+        }
+        wait_until("the provider is paid", || async {
+            let job = market.client.node().job(finished.id).await.ok()?;
+            (job.deals[0].paid.0 == finished.price.0).then_some(())
+        })
+        .await;
+    }
+    market.check_conservation().await;
+    let earned = market.balance(market.account("provider-0")).await;
+    assert!(earned > U256::from(outcry_testnet::network::TOKEN_GRANT), "the provider has {earned}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missed_deadline_refunds_the_buyer_and_takes_the_collateral() {
+    let mut market = Fixture::new(2).await;
+    let buyer = market.account("buyer");
+    let before = market.balance(buyer).await;
+    // Seconds of work, so that there is a middle in which to kill.
+    let job = market.job(picture()).await;
+    let bid = market.client.bid(&job, &Terms { execution_timeout_s: Some(20), ..quick() }, None).await.unwrap();
+    let id = market.client.submit(&job, &bid, |_| {}).await.unwrap();
+    let view = market.wait_for_job(id, "a deal opens", |job| !job.deals.is_empty()).await;
+    let victim = market
+        .testnet
+        .accounts
+        .iter()
+        .find(|(_, account)| **account == view.deals[0].terms.provider)
+        .map(|(name, _)| name.clone())
+        .unwrap();
+    market.testnet.kill(&victim).unwrap();
+    let view = market.client.node().job(id).await.unwrap();
+    if view.deals[0].claim.is_some() {
+        panic!("the provider was quicker than the test: give the program more to do");
+    }
+    let trust = Trust::Recheck(market.engine.clone());
+    let finished = market.client.finish(id, &job, &trust, patience(), |_| {}).await.unwrap();
+    assert!(finished.tasks[0].is_success());
+    let view = market.client.node().job(id).await.unwrap();
+    let failed = &view.deals[0];
+    assert_eq!(failed.state, DealState::TimedOut);
+    let terms = &failed.terms;
+    assert_eq!(market.burned().await, U256::from(terms.collateral - terms.collateral / 2));
+    assert_ne!(view.deals[1].terms.provider, terms.provider);
+    market.testnet.restart(&victim).unwrap();
+    market.testnet.wait_until_serving(&victim).await.unwrap();
+    market.check_conservation().await;
+    let after = market.balance(buyer).await;
+    assert_eq!(
+        after + finished.price.0,
+        before + U256::from(terms.collateral / 2),
+        "the buyer pays the second deal alone, and gets half of the collateral"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_that_nobody_serves_costs_both_the_same_small_fee_once() {
+    let market = Fixture::new(1).await;
+    // A source that does not exist, so that no blob can be fetched.
+    let job = ends(&["print", "never"]).build(B256::repeat_byte(7)).unwrap();
+    let bid = market.client.bid(&job, &quick(), None).await.unwrap();
+    let signature = market.client.sign_bid(&bid).unwrap();
+    let id = market
+        .client
+        .node()
+        .submit_bid(bid.clone(), signature, job.spec().clone())
+        .await
+        .unwrap();
+    let view = market
+        .wait_for_job(id, "the provider cancels", |job| {
+            job.deals.iter().any(|deal| deal.state == DealState::Cancelled)
+        })
+        .await;
+    let fee = market.market().parameters().call().await.unwrap().admissionFeeBps;
+    let each = view.deals[0].terms.escrow * u128::from(fee) / 10_000;
+    assert!(each > 0);
+    assert_eq!(market.burned().await, U256::from(2 * each));
+    market.check_conservation().await;
+    let view = market.client.node().job(id).await.unwrap();
+    assert_eq!(view.deals.len(), 1, "a provider that cancelled is barred from the bid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_buyer_pays_when_the_window_has_passed() {
+    let market = Fixture::new(1).await;
+    let job = market.job(ends(&["print", "hello"])).await;
+    let bid = market.client.bid(&job, &quick(), None).await.unwrap();
+    let id = market.client.submit(&job, &bid, |_| {}).await.unwrap();
+    let view = market.wait_for_job(id, "the job settles", |job| job.state == JobState::Settled).await;
+    let deal = &view.deals[0];
+    assert_eq!(deal.state, DealState::Settled);
+    assert!(deal.paid.0 > U256::ZERO);
+    let claim = deal.claim.as_ref().unwrap();
+    assert_eq!(claim.finalisable_at, claim.claimed_at + u64::from(WINDOWS.challenge_s) + 1);
+    market.check_conservation().await;
+}
