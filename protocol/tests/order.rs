@@ -103,15 +103,16 @@ fn every_wrong_field_of_a_bid_has_its_code() {
 fn every_wrong_field_of_an_offer_has_its_code() {
     assert_eq!(offer_code(|o| o.expiry = NOW - 1), Some("O-005"));
     assert_eq!(offer_code(|o| o.expiry = NOW + 3_601), Some("O-006"));
-    for field in [
-        |o: &mut Offer| &mut o.startFee,
-        |o: &mut Offer| &mut o.cyclePrice,
-        |o: &mut Offer| &mut o.memoryPrice,
-        |o: &mut Offer| &mut o.diskPrice,
-        |o: &mut Offer| &mut o.gpuPrice,
-        |o: &mut Offer| &mut o.egressPrice,
-        |o: &mut Offer| &mut o.tip,
-    ] {
+    let fields: [fn(&mut Offer) -> &mut u128; 7] = [
+        |o| &mut o.startFee,
+        |o| &mut o.cyclePrice,
+        |o| &mut o.memoryPrice,
+        |o| &mut o.diskPrice,
+        |o| &mut o.gpuPrice,
+        |o| &mut o.egressPrice,
+        |o| &mut o.tip,
+    ];
+    for field in fields {
         assert_eq!(offer_code(|o| *field(o) = PRICE_MAX + 1), Some("O-007"));
         assert_eq!(offer_code(|o| *field(o) = PRICE_MAX), None);
     }

@@ -964,6 +964,7 @@ fn matching_file() -> Value {
             Offer {
                 cyclePrice: 200_000_000_000,
                 speed: 500_000_000,
+                slots: 6,
                 ..an_offer(1)
             },
         ),
@@ -973,6 +974,7 @@ fn matching_file() -> Value {
             Offer {
                 cyclePrice: 900_000_000_000,
                 speed: 4_000_000_000,
+                slots: 6,
                 ..an_offer(3)
             },
         ),
