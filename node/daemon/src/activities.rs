@@ -80,7 +80,8 @@ pub async fn carry_out(node: Arc<Node>) {
                 let result = perform(&node, activity, attempt).await;
                 let block = node.read(|state| state.head.number);
                 match &result {
-                    Ok(()) => tracing::debug!(?activity, "done"),
+                    Ok(()) if matches!(activity, Activity::AskProgress(_)) => tracing::debug!(?activity, "done"),
+                    Ok(()) => tracing::info!(?activity, "done"),
                     Err(ActivityProblem::Stale) => {}
                     Err(ActivityProblem::Store(error) | ActivityProblem::Order(OrderProblem::Store(error))) => {
                         tracing::error!(%error, "the store failed; stopping, because nothing more would be remembered");

@@ -1,6 +1,7 @@
 //! What this node answers the other party of a deal.
 
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use alloy::primitives::B256;
 use futures::FutureExt;
@@ -14,6 +15,9 @@ use crate::node::Node;
 use crate::state::gateway::Report;
 use crate::state::{Fact, journal, provider};
 
+/// Longest that a question for results waits while the claim is on its way into a block; well below
+/// the time that the network gives an answer.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
 /// Message of a refusal while a provider fetches and compiles.
 const STARTING: &str = "starting";
 /// Message of a refusal while the program runs.
@@ -72,10 +76,30 @@ async fn answer(node: &Arc<Node>, request: DealRequest) -> DealResponse {
 }
 
 async fn results(node: &Arc<Node>, deal: B256) -> DealResponse {
-    let Some((state, claimed)) = node.read(|state| {
-        let record = state.deals.get(&deal)?;
-        (state.setup.account == Some(record.terms.provider)).then(|| (record.state(), record.claim().is_some()))
-    }) else {
+    let look = || {
+        node.read(|state| {
+            let record = state.deals.get(&deal)?;
+            let is_mine = state.setup.account == Some(record.terms.provider);
+            let is_complete = state.works.get(&deal).is_some_and(|work| provider::is_complete(record, work));
+            is_mine.then(|| (record.state(), record.claim().is_some(), is_complete))
+        })
+    };
+    let mut changed = node.changed();
+    let waiting = async {
+        loop {
+            changed.borrow_and_update();
+            match look() {
+                // The buyer's node may read the claim's block before this one does.
+                Some((DealState::Open, false, true)) => {}
+                seen => return seen,
+            }
+            if changed.changed().await.is_err() {
+                return None;
+            }
+        }
+    };
+    let seen = tokio::time::timeout(CLAIM_PATIENCE, waiting).await.unwrap_or_else(|_| look());
+    let Some((state, claimed, _)) = seen else {
         return refused(&codes::DEAL_UNKNOWN, codes::DEAL_UNKNOWN.title);
     };
     if !claimed {
