@@ -1,9 +1,9 @@
 //! A program that is as slow per cycle as honest code can be: what a signed speed is measured on.
 //!
 //! Every function is straight-line code that runs once and then leaves for another one chosen by
-//! what it computed, so that neither instructions nor branch targets are in any cache; each reads
-//! memory at an address that depends on the read before. Deadlines follow from the signed speed, so
-//! measuring the best case would promise what such a program breaks.
+//! what it computed, so that neither instructions nor branch targets are in the nearest caches; each
+//! reads and writes memory at addresses that depend on the reads before. Deadlines follow from the
+//! signed speed, so measuring the best case would promise what such a program breaks.
 
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, ElementSection, Elements, ExportKind, ExportSection,
@@ -11,12 +11,15 @@ use wasm_encoder::{
     RefType, TableSection, TableType, TypeSection, ValType,
 };
 
-/// Functions, a power of two. With about 2.5 kB of machine code each they exceed 2 MiB, the second
-/// level cache of usual cores.
-const FUNCTIONS: u32 = 2048;
-/// Rounds of arithmetic in a function, each with constants of its own.
-const ROUNDS: u32 = 24;
-/// Pages of memory that reads wander through: 128 MiB, beyond any cache.
+/// Functions, a power of two. Their machine code, about 400 bytes each, exceeds the second level
+/// cache of usual cores by far less than it exceeds the first, which is what each call misses.
+const FUNCTIONS: u32 = 4096;
+/// Rounds of arithmetic in a function, each with constants of its own. Few, so that most of the time
+/// goes into what misses.
+const ROUNDS: u32 = 6;
+/// A round in so many reads and writes memory.
+const MEMORY_EVERY: u32 = 3;
+/// Pages of memory that reads and writes wander through: 128 MiB, beyond any cache.
 const PAGES: u64 = 2048;
 
 /// The program; it never ends, so a cycle limit says how much of it runs.
@@ -98,7 +101,7 @@ fn entry() -> Function {
     function
 }
 
-/// A chain of multiplications, shifts and dependent reads with constants that no other function has.
+/// A chain of multiplications, shifts, dependent reads and writes with constants of its own.
 fn body(index: u32) -> Function {
     let mut function = Function::new([]);
     let mut seed = index.wrapping_mul(0x9e37_79b9) | 1;
@@ -108,7 +111,7 @@ fn body(index: u32) -> Function {
         seed ^= seed << 5;
         seed as i32
     };
-    let read = MemArg {
+    let word = MemArg {
         offset: 0,
         align: 2,
         memory_index: 0,
@@ -129,15 +132,19 @@ fn body(index: u32) -> Function {
         ] {
             function.instruction(&instruction);
         }
-        if round % 8 == 0 {
+        if round % MEMORY_EVERY == 0 {
             for instruction in [
                 I::LocalGet(0),
                 I::I32Const((PAGES as i32) * 65_536 - 4),
                 I::I32And,
-                I::I32Load(read),
+                I::I32Load(word),
                 I::LocalGet(0),
                 I::I32Add,
-                I::LocalSet(0),
+                I::LocalTee(0),
+                I::I32Const((PAGES as i32) * 65_536 - 4),
+                I::I32And,
+                I::LocalGet(0),
+                I::I32Store(word),
             ] {
                 function.instruction(&instruction);
             }

@@ -1,11 +1,12 @@
 /** One buyer on one network: bids, deposits, waits, checks what comes back, accepts it. */
-import { Contract, JsonRpcProvider, MaxUint256, TypedDataEncoder, hexlify, id as topic, randomBytes } from "ethers";
+import { Contract, Interface, JsonRpcProvider, MaxUint256, TypedDataEncoder, hexlify, randomBytes } from "ethers";
 import type { ContractRunner, Provider, Signer, TransactionReceipt, TypedDataDomain } from "ethers";
 
 import { unpackOutput } from "./archive.js";
 import type { Output } from "./archive.js";
 import type { Hex } from "./bytes.js";
 import { bidExposure, computeClaim, hashClaim, taskPrice, unitPrice } from "./claim.js";
+import type { Claim } from "./claim.js";
 import { OutcryError } from "./errors.js";
 import { innerHash, outputRoot } from "./hashes.js";
 import type { Outcome } from "./hashes.js";
@@ -26,6 +27,7 @@ const MARKET_ABI = [
   "function counterOf(address account) view returns (uint64)",
   "function cancelOrder(uint256 salt)",
   "function cancelAll()",
+  "event DealClaimed(bytes32 indexed dealId, tuple(bytes32 resultRoot, uint64 cycles, uint128 price) claim, bytes tasks)",
   "error AmountZero()",
   "error AmountTooLarge()",
   "error TokenIsNative()",
@@ -36,7 +38,7 @@ const MARKET_ABI = [
   "error NothingPending()",
   "error WithdrawalTooEarly()",
 ];
-const CLAIMED_EVENT = topic("DealClaimed(bytes32,bytes32,(bytes32,uint64,uint128),bytes)");
+const MARKET = new Interface(MARKET_ABI);
 const ERC20_ABI = [
   "function balanceOf(address) view returns (uint256)",
   "function allowance(address, address) view returns (uint256)",
@@ -353,14 +355,12 @@ export class Client {
     if (!view.claim) throw unclaimed();
     const claim = computeClaim(view.terms, view.claim.tasks);
     const claimHash = hashClaim(id, claim);
-    const logs = await this.#provider.getLogs({
-      address: this.network.market,
-      topics: [CLAIMED_EVENT, id],
-      fromBlock: 0,
-    });
+    const topics = MARKET.encodeFilterTopics("DealClaimed", [id]);
+    const logs = await this.#provider.getLogs({ address: this.network.market, topics, fromBlock: 0 });
     const log = logs[logs.length - 1];
     if (!log) throw unclaimed();
-    if (log.topics[2] !== claimHash) throw wrong("the chain knows another claim");
+    const claimed: Claim = MARKET.parseLog(log)?.args["claim"];
+    if (hashClaim(id, claimed) !== claimHash) throw wrong("the chain knows another claim");
     const results = await this.node.results(id);
     if (results.length !== view.terms.taskCount) throw wrong(`it has ${results.length} results`);
     const tasks: TaskOutput[] = [];
@@ -398,7 +398,7 @@ export class Client {
   }
 
   #market(runner: ContractRunner = this.#provider): Contract {
-    return new Contract(this.network.market, MARKET_ABI, runner);
+    return new Contract(this.network.market, MARKET, runner);
   }
 
   async #send(what: string, send: () => Promise<{ wait(): Promise<TransactionReceipt | null> }>): Promise<void> {

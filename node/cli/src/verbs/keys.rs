@@ -16,6 +16,11 @@ pub(crate) fn keys(
     console: &mut Console<'_>,
 ) -> Result<u8, Failure> {
     let keystore = settings.keystore();
+    if settings.global.dry_run && !matches!(verb, Keys::List) {
+        return Err(Failure::usage(
+            "a key is made or it is not: there is nothing to show before",
+        ));
+    }
     match verb {
         Keys::New { name } => {
             let password = new_password(settings, console)?;
