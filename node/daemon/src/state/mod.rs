@@ -9,10 +9,12 @@
 //! | --- | --- |
 //! | [`chain`] | what the market's events mean |
 //! | [`deal`] | a deal's terms and history |
+//! | [`absence`] | providers that are matched but do not show up |
 //! | [`capacity`] | matches of an own offer, reservations, admission control |
 //! | [`provider`], [`gateway`], [`verifier`] | each role's next step about a deal |
 //! | [`journal`] | how state is written to the store and read back |
 
+pub mod absence;
 pub mod capacity;
 pub mod chain;
 pub mod deal;
@@ -36,6 +38,7 @@ use outcry_protocol::wire::{Message, SignedBid, SignedOffer};
 use outcry_sdk::api::{DealState, JobEventKind, JobState};
 use outcry_store::Batch;
 
+use absence::Absences;
 use capacity::{Capacity, Reservation};
 use chain::{Block, Event, Observed};
 use deal::DealRecord;
@@ -104,6 +107,7 @@ pub struct State {
     pub is_draining: bool,
     /// What was re-executed.
     pub verifications: Verifications,
+    absences: Absences,
     /// Facts that the book asked for, and that are read again when the chain touches them.
     tracked: BTreeSet<FactKey>,
 }
@@ -279,6 +283,7 @@ impl State {
             offer: None,
             is_draining: false,
             verifications: Verifications::default(),
+            absences: Absences::default(),
             tracked: BTreeSet::new(),
         }
     }
@@ -384,6 +389,16 @@ impl State {
         }
         self.book.apply(BookEvent::Block { timestamp: last.at });
         self.release_reservations(changes);
+        for (bid, provider) in self.absences.lift(last.number) {
+            // What the chain itself bars stays barred.
+            let by_chain = self.deals_of(bid).iter().any(|deal| {
+                let cancels = |(_, change): &(_, deal::Change)| matches!(change, deal::Change::Cancelled { by, .. } if *by == provider);
+                deal.history.iter().any(cancels)
+            });
+            if !by_chain {
+                self.set_barred(bid, provider, false);
+            }
+        }
         self.matched.clear();
         if is_head {
             changes.epoch = matching::run(&self.book, last.hash);
@@ -391,8 +406,29 @@ impl State {
                 self.matched.entry(found.bid).or_default().push((found.offer, found.count));
             }
             self.reserve(&changes.epoch.matches, &mut changes.local);
+            self.watch_others(&changes.epoch);
         }
         self.forget_finished();
+    }
+
+    /// Notes which other providers let their matches lapse.
+    fn watch_others(&mut self, epoch: &Epoch) {
+        let own = self.setup.account;
+        let matches: Vec<_> = epoch
+            .matches
+            .iter()
+            .filter_map(|found| Some((found.bid, found.offer, self.book.offer(&found.offer)?.offer.provider)))
+            .filter(|(_, _, provider)| Some(*provider) != own)
+            .collect();
+        for (bid, provider) in self.absences.matched(self.head.number, &matches) {
+            tracing::info!(%bid, %provider, "a matched provider does not open its deal; the next best may");
+            self.set_barred(bid, provider, true);
+        }
+    }
+
+    fn set_barred(&mut self, bid: B256, provider: Address, barred: bool) {
+        let fact = BookFact::Barred { bid, provider, barred };
+        self.book.apply(BookEvent::Fact { block: self.head.number, fact });
     }
 
     /// One event of the market.
@@ -404,6 +440,7 @@ impl State {
             }
             Observed::Opened { deal, terms } => {
                 let peer_key = self.book.offer(&terms.offerHash).map_or(B256::ZERO, |signed| signed.offer.peerKey);
+                self.absences.opened(terms.bidHash, terms.offerHash);
                 let record = DealRecord::opened(deal, *terms, peer_key, place);
                 journal::put_deal(&mut changes.chain, &record);
                 self.insert_deal(record);
@@ -439,13 +476,19 @@ impl State {
         if matches!(change, deal::Change::Claimed { .. }) {
             self.verifications.claims_seen += 1;
         }
+        let is_timeout = matches!(change, deal::Change::Failed { failure: deal::Failure::Timeout, .. });
         record.history.push((place, change));
         journal::put_deal(&mut changes.chain, record);
         if record.state().is_terminal() {
             changes.released.push(id);
         }
+        let (bid, provider) = (record.terms.bidHash, record.terms.provider);
         for fact in chain::book_facts(record) {
             self.book.apply(BookEvent::Fact { block: place.block, fact });
+        }
+        if is_timeout {
+            self.absences.bar(bid, provider, place.block);
+            self.set_barred(bid, provider, true);
         }
     }
 

@@ -332,3 +332,28 @@ fn a_job_whose_bid_is_cancelled_ends_cancelled() {
     node.block(1, vec![Observed::Cancelled { account: BUYER, salt }]);
     assert_eq!(node.state.jobs[&id].state, JobState::Cancelled);
 }
+
+#[test]
+fn a_dead_provider_does_not_keep_a_bid_from_the_next_best() {
+    let mut node = Bench::gateway();
+    node.block(0, vec![]);
+    let cheap = offer(1, 1);
+    let mut dear = offer(1, 2);
+    (dear.provider, dear.capacityId, dear.startFee) = (Address::repeat_byte(0xf2), B256::repeat_byte(0xcb), 20);
+    for offer in [&cheap, &dear] {
+        node.apply(Fact::Order(Message::Offer(SignedOffer { offer: offer.clone(), signature: vec![1] })));
+    }
+    let (signed, id) = signed_bid(1);
+    node.apply(Fact::Submitted(signed));
+    let (cheap, dear) = (domain().offer_hash(&cheap), domain().offer_hash(&dear));
+    for at in 1..=6 {
+        node.block(at, vec![]);
+        assert_eq!(node.state.matched[&id], [(cheap, 1)], "second {at}");
+    }
+    node.block(7, vec![]);
+    assert_eq!(node.state.matched[&id], [(dear, 1)]);
+    for at in 8..=66 {
+        node.block(at, vec![]);
+    }
+    assert_eq!(node.state.matched[&id], [(cheap, 1)], "it may be back");
+}
