@@ -476,7 +476,15 @@ fn is_sound(state: outcry_sdk::api::DealState) -> bool {
 }
 
 fn no_match(explanation: &Explanation) -> Failure {
-    let failure = Failure::new(&codes::MATCH_TIMEOUT, explanation.summary.clone());
+    // The summary opens with the code of what stands in the way, where that is one thing.
+    let coded = explanation
+        .summary
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "));
+    let failure = match coded.and_then(|(id, rest)| Some((codes::by_id(id)?, rest))) {
+        Some((code, rest)) => Failure::new(code, rest),
+        None => Failure::new(&codes::MATCH_TIMEOUT, explanation.summary.clone()),
+    };
     match &explanation.cheapest_change {
         Some(change) => failure.with_help(change.message.clone()),
         None => failure,
@@ -795,19 +803,18 @@ impl Show for QuoteView {
             ("balance needed", units::show(quote.balance_needed, token)),
             ("expected time", format!("{} s", quote.expected_s)),
             ("tasks unplaced", quote.tasks_unplaced.to_string()),
-            (
-                "cheating",
-                format!(
-                    "{} if at least {:.2}% of deals are checked",
-                    if quote.cheating.pays {
-                        "pays unless"
-                    } else {
-                        "loses"
-                    },
-                    f64::from(quote.cheating.break_even_bps) / 100.0
-                ),
-            ),
         ]));
+        if !quote.fills.is_empty() {
+            text.push_str(&format!(
+                "cheating        {}; it breaks even if {:.2}% of deals are checked\n",
+                if quote.cheating.pays {
+                    "pays"
+                } else {
+                    "does not pay"
+                },
+                f64::from(quote.cheating.break_even_bps) / 100.0
+            ));
+        }
         text
     }
 }

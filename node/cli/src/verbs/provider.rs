@@ -397,7 +397,7 @@ impl Show for Diagnosis {
                 ]
             })
             .collect();
-        text.push_str(&columns(["", "CHECK", "FOUND"], &rows));
+        text.push_str(&columns(["RESULT", "CHECK", "FOUND"], &rows));
         for check in self
             .checks
             .iter()
