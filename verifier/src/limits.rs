@@ -26,7 +26,7 @@ pub const BR_TABLE_ENTRIES: u64 = 1 << 14;
 /// Nesting of blocks in one function.
 pub const BLOCK_DEPTH: u64 = 1 << 12;
 /// Memories of the image: the user's and the library's.
-pub const MEMORIES: u64 = 8;
+pub const MEMORIES: u64 = 16;
 /// Tables of one module.
 pub const TABLES: u64 = 16;
 /// Entries of one table, now or after any `table.grow`.

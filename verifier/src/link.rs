@@ -277,7 +277,6 @@ pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadEr
     check_library(&guest)?;
     check_segments(&user)?;
     check_segments(&guest)?;
-    let entry = entry_function(&user, "_start")?;
 
     let user_defined = user.bodies.len() as u32;
     let guest_defined = guest.bodies.len() as u32;
@@ -332,6 +331,7 @@ pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadEr
         user_relocation.functions.push(guest_relocation.functions[*index as usize]);
     }
     user_relocation.functions.extend(first_user..first_guest);
+    let entry = entry_function(&user, "_start")?;
     user_relocation.types = type_map(&mut types, &user)?;
     guest_relocation.types = type_map(&mut types, &guest)?;
 

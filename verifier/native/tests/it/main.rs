@@ -3,6 +3,8 @@
 
 mod differential;
 mod limits;
+mod programs;
 mod refused;
 mod reference;
+mod spec;
 mod support;

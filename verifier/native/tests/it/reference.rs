@@ -11,7 +11,7 @@ use wasm_encoder::{BlockType, CodeSection, EntityType, Function, ImportSection, 
 use wasmparser::{FuncValidatorAllocations, FunctionBody, Operator, Parser, ValidPayload, Validator};
 use wasmtime::{Caller, Config, Engine, Func, Instance, Module, ResourceLimiter, Store, Trap};
 
-use crate::support::INPUT;
+use crate::support::header;
 
 /// What a run gives: status, exit code, cycles, output.
 #[derive(Debug, PartialEq, Eq, Clone)]
@@ -277,6 +277,8 @@ impl Reencode for Transform {
 }
 
 struct Host {
+    header: Vec<u8>,
+    input: Vec<u8>,
     cycles: u64,
     slots: u64,
     pages: u64,
@@ -327,15 +329,17 @@ impl Reference {
         Self(Module::from_binary(engine, &module.finish()).unwrap())
     }
 
-    pub(crate) fn run(&self, limits: RunLimits) -> Outcome {
+    pub(crate) fn run(&self, limits: RunLimits, input: &[u8]) -> Outcome {
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(260 << 20);
-            thread.spawn_scoped(scope, || self.run_here(limits)).unwrap().join().unwrap()
+            thread.spawn_scoped(scope, || self.run_here(limits, input)).unwrap().join().unwrap()
         })
     }
 
-    fn run_here(&self, limits: RunLimits) -> Outcome {
+    fn run_here(&self, limits: RunLimits, input: &[u8]) -> Outcome {
         let host = Host {
+            header: header(limits, input).to_bytes().to_vec(),
+            input: input.to_vec(),
             cycles: 0,
             slots: 0,
             pages: 0,
@@ -350,11 +354,12 @@ impl Reference {
         let read = Func::wrap(&mut store, |mut caller: Caller<'_, Host>, stream: i32, at: i64, dst: i32, len: i32| {
             let memory = caller.get_export("library").unwrap().into_memory().unwrap();
             let (dst, len) = (dst as u32 as usize, len as u32 as usize);
-            let bytes = memory.data_mut(&mut caller);
+            let (bytes, host) = memory.data_and_store_mut(&mut caller);
             let target = bytes.get_mut(dst..dst + len);
             match (target, stream) {
-                (Some(target), 1) => {
-                    let rest = &INPUT[(at as u64).min(INPUT.len() as u64) as usize..];
+                (Some(target), 0 | 1) => {
+                    let source = if stream == 0 { &host.header } else { &host.input };
+                    let rest = &source[(at as u64).min(source.len() as u64) as usize..];
                     let count = rest.len().min(len);
                     target[..count].copy_from_slice(&rest[..count]);
                     Ok(count as i32)

@@ -109,7 +109,7 @@ fn limits_of_the_loader_are_named() {
     let nops = "nop ".repeat(800_000);
     assert_eq!(limit(&format!("(module (func {nops}) {start})")), "bytes of a function");
     assert_eq!(limit(&format!("(module (table 2000000 funcref) {start})")), "entries of a table");
-    let memories = "(memory 0)".repeat(8);
+    let memories = "(memory 0)".repeat(16);
     assert_eq!(limit(&format!("(module {memories} {start})")), "memories");
     let blocks = format!("{}{}", "block ".repeat(5000), "end ".repeat(5000));
     assert_eq!(limit(&format!("(module (func {blocks}) {start})")), "nested blocks");

@@ -61,24 +61,28 @@ pub(crate) fn compile(program: &str) -> CompiledImage {
     engine().compile(&link(program).unwrap()).unwrap()
 }
 
-pub(crate) fn task(limits: RunLimits) -> Task {
-    let header = TaskHeader {
+pub(crate) fn header(limits: RunLimits, input: &[u8]) -> TaskHeader {
+    TaskHeader {
         machine_version: 1,
         job_hash: Default::default(),
         task: 0,
         task_count: 1,
-        archive_bytes: 0,
+        archive_bytes: input.len() as u64,
         output_limit_bytes: limits.output_bytes,
         page_limit: limits.pages,
-    };
-    Task::new(header, limits)
+    }
 }
 
 /// Runs a program in both variants, which must agree.
-pub(crate) fn run(compiled: &CompiledImage, limits: RunLimits) -> (Halted, Vec<u8>) {
-    let input = INPUT;
-    let fast = compiled.run(&task(limits), input, Vec::new()).unwrap();
-    let exact = compiled.run_exact(&task(limits), input, Vec::new()).unwrap();
+pub(crate) fn run_with(compiled: &CompiledImage, limits: RunLimits, input: &[u8]) -> (Halted, Vec<u8>) {
+    let task = Task::new(header(limits, input), limits);
+    let fast = compiled.run(&task, input.to_vec(), Vec::new()).unwrap();
+    let exact = compiled.run_exact(&task, input.to_vec(), Vec::new()).unwrap();
     assert_eq!(fast, exact, "the variants disagree at {limits:?}");
     fast
+}
+
+/// The same with the input archive of all tests.
+pub(crate) fn run(compiled: &CompiledImage, limits: RunLimits) -> (Halted, Vec<u8>) {
+    run_with(compiled, limits, INPUT)
 }
