@@ -8,6 +8,12 @@ import { OutcryError } from "./errors.js";
 const BLOCK = 512;
 const NAME_BYTES = 100;
 const PREFIX_BYTES = 155;
+/** Most entries of an archive. */
+export const ENTRIES_MAX = 1 << 18;
+/** Most bytes of one file: 11 octal digits. */
+const FILE_BYTES_MAX = 0o77_777_777_777;
+/** Most bytes of the arguments, and of the environment. */
+const STRINGS_BYTES_MAX = 1 << 20;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -76,6 +82,7 @@ function header(path: string, size: number): Uint8Array {
 
 /** The canonical archive of some files. */
 export function pack(files: Files): Uint8Array {
+  if (files.size > ENTRIES_MAX) throw refuse("", `more than ${ENTRIES_MAX} entries`);
   const entries = [...files].map(([path, content]) => ({ path, key: encoder.encode(path), content }));
   entries.sort((a, b) => compare(a.key, b.key));
   const parts: Uint8Array[] = [];
@@ -87,6 +94,7 @@ export function pack(files: Files): Uint8Array {
       }
     }
     if (path.endsWith("/") && content.length > 0) throw refuse(path, "a folder has no content");
+    if (content.length > FILE_BYTES_MAX) throw refuse(path, `a file has at most ${FILE_BYTES_MAX} bytes`);
     parts.push(header(path, content.length), content, new Uint8Array((BLOCK - (content.length % BLOCK)) % BLOCK));
   }
   parts.push(new Uint8Array(2 * BLOCK));
@@ -119,6 +127,7 @@ export function unpack(archive: Uint8Array): Map<string, Uint8Array> {
     const size = Number.parseInt(digits, 8);
     const end = at + BLOCK + size;
     if (end > archive.length) throw wrong(at, "it ends within a file");
+    if (files.size === ENTRIES_MAX) throw wrong(at, `there are more than ${ENTRIES_MAX} entries`);
     files.set(path, archive.slice(at + BLOCK, end));
     at = end + ((BLOCK - (size % BLOCK)) % BLOCK);
   }
@@ -134,7 +143,7 @@ export function packInput(invocation: Invocation, app: Files = new Map(), input:
   const strings = (path: string, list: readonly string[]): Uint8Array => {
     if (list.some((text) => text.includes("\0"))) throw refuse(path, "a string contains a NUL");
     const bytes = encoder.encode(list.map((text) => `${text}\0`).join(""));
-    if (bytes.length > 1 << 20) throw refuse(path, "more than 1 MiB of strings");
+    if (bytes.length > STRINGS_BYTES_MAX) throw refuse(path, "more than 1 MiB of strings");
     return bytes;
   };
   const variables = Object.entries(invocation.env ?? {}).sort(([a], [b]) => compare(encoder.encode(a), encoder.encode(b)));
@@ -170,7 +179,9 @@ export interface Output {
 export function unpackOutput(archive: Uint8Array): Output {
   const output: Output = { stdout: new Uint8Array(), stderr: new Uint8Array(), files: new Map() };
   if (archive.length === 0) return output;
-  for (const [path, content] of unpack(archive)) {
+  const files = unpack(archive);
+  if (!files.has("stdout") || !files.has("stderr")) throw refuse("stderr, stdout", "every output archive has both");
+  for (const [path, content] of files) {
     if (path === "stdout") output.stdout = content;
     else if (path === "stderr") output.stderr = content;
     else if (path.startsWith("out/")) output.files.set(path.slice(4), content);

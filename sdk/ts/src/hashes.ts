@@ -72,9 +72,32 @@ export function rootOfLeaves(leaves: readonly Hex[], depth: number): Hex {
 
 /** Root of some bytes cut into leaves. */
 export function merkleRoot(bytes: Uint8Array, depth: number): Hex {
+  return rootOfLeaves(leavesOf(bytes), depth);
+}
+
+/** The siblings from a leaf up to the root: bit h of `index` says whether the node at height h is a right child. */
+export function merkleProof(leaves: readonly Hex[], depth: number, index: number): Hex[] {
+  if (index < 0 || index >= 2 ** depth) throw new OutcryError("B-003", `a tree of depth ${depth} has no leaf ${index}`, "Check the index.");
+  const siblings: Hex[] = [];
+  let level = [...leaves];
+  for (let height = 0; height < depth; height++) {
+    const at = Math.floor(index / 2 ** height);
+    siblings.push(level[at % 2 === 0 ? at + 1 : at - 1] ?? zeroSubtree(height));
+    level = Array.from({ length: Math.ceil(level.length / 2) }, (_, i) => node(level[2 * i]!, level[2 * i + 1] ?? zeroSubtree(height)));
+  }
+  return siblings;
+}
+
+/** The root to which a leaf and its siblings lead. */
+export function rootOfProof(leaf: Hex, index: number, siblings: readonly Hex[]): Hex {
+  return siblings.reduce((below, sibling, height) => (Math.floor(index / 2 ** height) % 2 === 0 ? node(below, sibling) : node(sibling, below)), leaf);
+}
+
+/** Some bytes cut into leaves, hashed. */
+export function leavesOf(bytes: Uint8Array): Hex[] {
   const leaves: Hex[] = [];
   for (let at = 0; at < bytes.length; at += LEAF_BYTES) leaves.push(leaf(bytes.subarray(at, at + LEAF_BYTES)));
-  return rootOfLeaves(leaves, depth);
+  return leaves;
 }
 
 function hashWords(types: string[], values: unknown[]): Hex {

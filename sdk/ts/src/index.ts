@@ -2,30 +2,44 @@
  * The client of Outcry, for dapps that buy compute.
  *
  * ```ts
- * import { readFile } from "node:fs/promises";
- * import { Wallet } from "ethers";
- * import { Client, buildJob, parseNetwork } from "@outcry/sdk";
+ * import { Client, buildJob } from "@outcry/sdk";
  *
- * const network = parseNetwork(await readFile("net/network.toml", "utf8"));
- * const client = new Client(network, new Wallet(key));
+ * const client = new Client(network, signer);
  * const job = buildJob({ program: { wasm, imageRoot }, args: ["count"] }, await client.check());
  * const bid = await client.bid(job, { maxPrice: 2_000_000n });
- * const missing = await client.missingDeposit(bid);
- * if (missing > 0n) await client.deposit(bid.token, missing);
+ * await client.fund(bid);
  * const { tasks } = await client.run(job, bid, { trust: "waive" });
  * console.log(new TextDecoder().decode(tasks[0].stdout));
  * ```
  *
- * Nothing here needs Node: bytes are `Uint8Array`, requests go through `fetch`.
+ * Stages of a job served here: the first (a program and its inputs become a signed bid) and the last
+ * (a claim is checked and accepted, its output handed over). Never here: matching, gossip, an engine,
+ * a signature over a result that nobody checked unless the caller says `"waive"`.
+ *
+ * Nothing here needs Node.js: bytes are `Uint8Array`, requests go through `fetch`. Folders, files and
+ * the linker are in `@outcry/sdk/node`.
+ *
+ * | module | one idea |
+ * | --- | --- |
+ * | orders, hashes, signature | what is signed and hashed, bound to `protocol/vectors` |
+ * | money, claim | what a task costs, what a claim comes to |
+ * | archive, job | from files to a job |
+ * | bid | from wishes to a bid |
+ * | node, chain | the two sources of facts: a node's HTTP API, the chain |
+ * | client | submit, wait, check, accept |
  */
 export { pack, packInput, unpack, unpackOutput } from "./archive.js";
 export type { Files, Invocation, Output } from "./archive.js";
 export { blake3 } from "./bytes.js";
 export type { Hex } from "./bytes.js";
-export { bidExposure, computeClaim, hashClaim, taskPrice, unitPrice } from "./claim.js";
-export type { Claim, ClaimedTask, Tariff } from "./claim.js";
+export { buildBid, validateBid, validateJob } from "./bid.js";
+export type { Place, Terms } from "./bid.js";
+export { Chain, MARKET_ABI } from "./chain.js";
+export type { Holdings, LoggedClaim } from "./chain.js";
+export { computeClaim, decodeClaimedTasks, hashClaim } from "./claim.js";
+export type { Claim, ClaimedTask } from "./claim.js";
 export { Client } from "./client.js";
-export type { CheckedDeal, Finished, RunOptions, TaskOutput, Terms, Trust } from "./client.js";
+export type { CheckedDeal, Finished, RunOptions, TaskOutput, Trust } from "./client.js";
 export { OutcryError } from "./errors.js";
 export {
   STATUSES,
@@ -35,18 +49,38 @@ export {
   innerHash,
   inputRoot,
   inputsRoot,
+  leavesOf,
+  merkleProof,
   merkleRoot,
   outputRoot,
   resultRoot,
   rootOfLeaves,
+  rootOfProof,
   taskLeaf,
 } from "./hashes.js";
 export type { Outcome, Status } from "./hashes.js";
 export { MACHINE_VERSION, buildJob, manifestBytes, pythonJob } from "./job.js";
 export type { Blob, Job, JobRequest, Limits, Program } from "./job.js";
+export { bidExposure, collateral, divideSlash, escrow, reserve, share, taskPrice, unitPrice } from "./money.js";
+export type { Tariff } from "./money.js";
 export { parseNetwork } from "./network.js";
 export type { Network, Token } from "./network.js";
-export { Node, isTerminal } from "./node.js";
-export type { BookOffer, ClaimView, DealView, Explanation, JobEvent, JobState, JobView, NodeStatus, TaskResult } from "./node.js";
+export { JOB_STATES, Node, isTerminal } from "./node.js";
+export type {
+  BookOffer,
+  ClaimView,
+  DealState,
+  DealView,
+  Explanation,
+  JobEvent,
+  JobEventKind,
+  JobState,
+  JobView,
+  NodeStatus,
+  Problem,
+  Quote,
+  TaskResult,
+} from "./node.js";
 export { abiEncode, dealId, digest, domainOf, fromJson, jobHash, taskId, toJson, typesOf } from "./orders.js";
 export type { Accept, Bid, ClaimRelay, Deal, JobSpec, Offer, Receipt, Resources, Structures } from "./orders.js";
+export { compactSignature, recoverSigner } from "./signature.js";

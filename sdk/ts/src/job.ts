@@ -25,7 +25,7 @@ export interface Limits {
   cycles?: bigint;
   /** MiB of memory; 1024 by default, 4096 are the most that a program can address. */
   memoryMib?: number;
-  /** Frame slots of 8 bytes; 2^20 by default, the most there is. */
+  /** Frame slots of 8 bytes; 2^20 by default. */
   slots?: bigint;
   /** Bytes of the output archive; 64 MiB by default. */
   outputBytes?: bigint;

@@ -1,5 +1,5 @@
 /** `network.toml`: the facts by which a client takes part in one network. */
-import { getAddress } from "ethers";
+import { getAddress, isAddress } from "ethers";
 import { parse } from "smol-toml";
 
 import { OutcryError } from "./errors.js";
@@ -28,6 +28,8 @@ export interface Network {
   keyFile?: string;
 }
 
+const KEYS = ["chain_id", "rpc", "api", "market", "stake", "token", "bootstrap", "key_file", "python", "tokens"];
+
 /** Reads the text of a `network.toml`. */
 export function parseNetwork(text: string): Network {
   const wrong = (reason: string): OutcryError =>
@@ -38,16 +40,23 @@ export function parseNetwork(text: string): Network {
   } catch (error) {
     throw wrong(error instanceof Error ? error.message : String(error));
   }
+  const unknown = Object.keys(table).find((key) => !KEYS.includes(key));
+  if (unknown !== undefined) throw wrong(`the key ${unknown} is unknown`);
   const string = (key: string): string => {
     const value = table[key];
     if (typeof value !== "string") throw wrong(`${key} is missing`);
     return value;
   };
+  const address = (key: string): string => {
+    const text = string(key);
+    if (!isAddress(text)) throw wrong(`${key} is no address`);
+    return getAddress(text);
+  };
   const chainId = table["chain_id"];
   if (typeof chainId !== "number" || !Number.isSafeInteger(chainId)) throw wrong("chain_id is missing");
   const tokens = (Array.isArray(table["tokens"]) ? table["tokens"] : []).map((entry: unknown): Token => {
     const { symbol, address, decimals } = entry as Record<string, unknown>;
-    if (typeof symbol !== "string" || typeof address !== "string" || typeof decimals !== "number") {
+    if (typeof symbol !== "string" || !isAddress(address) || typeof decimals !== "number") {
       throw wrong("a token lacks symbol, address or decimals");
     }
     return { symbol, address: getAddress(address), decimals };
@@ -57,9 +66,9 @@ export function parseNetwork(text: string): Network {
     chainId,
     rpc: string("rpc"),
     api: string("api"),
-    market: getAddress(string("market")),
-    stake: getAddress(string("stake")),
-    token: getAddress(string("token")),
+    market: address("market"),
+    stake: address("stake"),
+    token: address("token"),
     tokens,
     ...(typeof keyFile === "string" && { keyFile }),
   };

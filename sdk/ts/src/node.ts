@@ -6,24 +6,36 @@ import type { Status } from "./hashes.js";
 import { fromJson, toJson } from "./orders.js";
 import type { Bid, Deal, JobSpec, Offer } from "./orders.js";
 
-/** States of a job. */
-export type JobState =
-  | "open"
-  | "matched"
-  | "funded"
-  | "starting"
-  | "running"
-  | "interrupted"
-  | "verifying"
-  | "challenged"
-  | "settled"
-  | "failed"
-  | "cancelled"
-  | "expired";
+/** States of a job, and whether nothing can change any more. Vectors: `lifecycle.json`. */
+export const JOB_STATES = {
+  open: false,
+  matched: false,
+  funded: false,
+  starting: false,
+  running: false,
+  interrupted: false,
+  verifying: false,
+  challenged: false,
+  settled: true,
+  failed: true,
+  cancelled: true,
+  expired: true,
+} as const;
+export type JobState = keyof typeof JOB_STATES;
 
 /** Whether nothing can change any more. */
 export function isTerminal(state: JobState): boolean {
-  return state === "settled" || state === "failed" || state === "cancelled" || state === "expired";
+  return JOB_STATES[state];
+}
+
+/** Where a deal stands. */
+export type DealState = "open" | "claimed" | "accepted" | "challenged" | "settled" | "timedOut" | "cancelled" | "slashed";
+
+/** What went wrong, in the node's words. */
+export interface Problem {
+  code: string;
+  message: string;
+  help: string;
 }
 
 /** What a node says of itself. */
@@ -52,12 +64,15 @@ export interface ClaimView {
 /** A range of a job's tasks at one provider. */
 export interface DealView {
   dealId: Hex;
-  state: "open" | "claimed" | "accepted" | "challenged" | "settled" | "timedOut" | "cancelled" | "slashed";
+  state: DealState;
+  /** Key of the provider's node. */
   peerKey: Hex;
   terms: Deal;
   claim?: ClaimView;
+  /** Base units. */
   paid: bigint;
   refunded: bigint;
+  transactions: { kind: string; hash: Hex; block: number }[];
 }
 
 /** A bid and everything that came of it. */
@@ -70,7 +85,7 @@ export interface JobView {
   tasksSettled: number;
   price: bigint;
   deals: DealView[];
-  problem?: { code: string; message: string; help: string };
+  problem?: Problem;
 }
 
 /** The result of one task. Not yet trusted: `Client` checks it. */
@@ -84,32 +99,57 @@ export interface TaskResult {
   blake3: string;
 }
 
-/** One event of a job's life. `kind` says what happened; further fields depend on it. */
-export interface JobEvent {
-  seq: number;
-  time: number;
-  state: JobState;
-  kind:
-    | "submitted"
-    | "matched"
-    | "dealOpened"
-    | "progress"
-    | "dealClaimed"
-    | "dealAccepted"
-    | "dealSettled"
-    | "dealFailed"
-    | "challenged"
-    | "ended";
-  dealId?: Hex;
-}
+/** What happened to a job. Amounts are base units. */
+export type JobEventKind =
+  | { kind: "submitted" | "ended" }
+  | { kind: "matched"; offerHash: Hex; tasks: number }
+  | { kind: "dealOpened"; dealId: Hex; provider: string; firstTask: number; taskCount: number; deadline: number }
+  /** What the provider says; nobody verifies it. */
+  | { kind: "progress"; dealId: Hex; tasksDone: number; cycles: number }
+  | { kind: "dealClaimed"; dealId: Hex; claimHash: Hex; cycles: string; price: string }
+  | { kind: "dealAccepted" | "dealSettled"; dealId: Hex; paid: string }
+  | { kind: "dealFailed"; dealId: Hex; state: DealState; refunded: string }
+  | { kind: "challenged"; dealId: Hex };
+
+/** One event of a job's life: its number, Unix seconds, the state after it, and what happened. */
+export type JobEvent = { seq: number; time: number; state: JobState } & JobEventKind;
 
 /** Why a bid is or is not served. */
 export interface Explanation {
   offers: number;
   acceptable: number;
+  /** One sentence, for people. */
   summary: string;
+  /** What is wrong with the bid itself, whatever the offers are. */
+  bidProblem?: Problem;
+  /** Per constraint, how many live offers fail it. */
   failures: { code: string; field: string; offers: number; message: string }[];
   cheapestChange?: { field: string; from: string; to: string; offerHash: Hex; message: string };
+}
+
+/** What a bid would get now. Amounts are base units; nothing is reserved. */
+export interface Quote {
+  fills: {
+    offerHash: Hex;
+    provider: string;
+    peerKey: Hex;
+    tasks: number;
+    expectedCost: bigint;
+    escrow: bigint;
+    collateral: bigint;
+    expectedS: number;
+  }[];
+  /** Tasks that no offer could take now. */
+  tasksUnplaced: number;
+  expectedCost: bigint;
+  /** Most that the fills can cost. */
+  escrow: bigint;
+  /** Balance that the buyer must have on the market: escrow and tips. */
+  balanceNeeded: bigint;
+  /** Seconds until the last fill is expected to end. */
+  expectedS: number;
+  /** Whether returning a false result would pay, and from what share of checked deals on it does not. */
+  cheating: { pays: boolean; gain: bigint; loss: bigint; breakEvenBps: number };
 }
 
 /** A live offer of the book. */
@@ -174,14 +214,28 @@ export class Node {
     return String((await this.#json("POST", "/v1/bids", body))["bidHash"]);
   }
 
+  /** The bid with this hash and its job. Not yet trusted: `Client.fetchOrder` checks them. */
+  async bid(hash: Hex): Promise<{ bid: Bid; job: JobSpec }> {
+    const order = await this.#json("GET", `/v1/orders/${hash}`);
+    if (order["kind"] !== "bid") throw new OutcryError("N-004", `${hash} is no bid`, "Give the id of a job.");
+    return { bid: fromJson("Bid", order["bid"]), job: fromJson("JobSpec", order["job"]) };
+  }
+
   async job(id: Hex): Promise<JobView> {
     return readJob(await this.#json("GET", `/v1/jobs/${id}`));
+  }
+
+  /** Jobs that the node knows, newest first. */
+  async jobs(query: { buyer?: string; state?: JobState; limit?: number } = {}): Promise<JobView[]> {
+    const wanted = new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]));
+    return ((await this.#json("GET", `/v1/jobs?${wanted}`)) as unknown as Json[]).map(readJob);
   }
 
   async deal(id: Hex): Promise<DealView> {
     return readDeal(await this.#json("GET", `/v1/deals/${id}`));
   }
 
+  /** The results of a claimed deal. Not yet trusted: `Client.checkDeal` checks them. */
   async results(deal: Hex): Promise<TaskResult[]> {
     const list = (await this.#json("GET", `/v1/deals/${deal}/results`)) as unknown as Json[];
     return list.map((item) => ({ ...(item as unknown as TaskResult), cycles: BigInt(item["cycles"] as number) }));
@@ -215,14 +269,20 @@ export class Node {
   }
 
   /** Why a submitted bid is or is not served. */
-  async explain(bid: Hex): Promise<Explanation> {
+  async explainBid(bid: Hex): Promise<Explanation> {
     return (await this.#json("GET", `/v1/explain/${bid}`)) as unknown as Explanation;
   }
 
   /** Why a bid that is not submitted yet would or would not be served. */
-  async explainUnsigned(bid: Bid, job: JobSpec): Promise<Explanation> {
+  async explain(bid: Bid, job: JobSpec): Promise<Explanation> {
     const body = { bid: toJson("Bid", bid), job: toJson("JobSpec", job) };
     return (await this.#json("POST", "/v1/explain", body)) as unknown as Explanation;
+  }
+
+  /** What a bid would get now. */
+  async quote(bid: Bid, job: JobSpec): Promise<Quote> {
+    const body = { bid: toJson("Bid", bid), job: toJson("JobSpec", job) };
+    return readQuote((await this.#json("POST", "/v1/quote", body)) as unknown as Quote);
   }
 
   /**
@@ -365,5 +425,23 @@ function readDeal(json: Json): DealView {
         })),
       },
     }),
+  };
+}
+
+/** Amounts come as decimal strings. */
+function readQuote(json: Quote): Quote {
+  const fills = json.fills.map((fill) => ({
+    ...fill,
+    expectedCost: BigInt(fill.expectedCost),
+    escrow: BigInt(fill.escrow),
+    collateral: BigInt(fill.collateral),
+  }));
+  return {
+    ...json,
+    fills,
+    expectedCost: BigInt(json.expectedCost),
+    escrow: BigInt(json.escrow),
+    balanceNeeded: BigInt(json.balanceNeeded),
+    cheating: { ...json.cheating, gain: BigInt(json.cheating.gain), loss: BigInt(json.cheating.loss) },
   };
 }

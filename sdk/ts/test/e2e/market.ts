@@ -35,8 +35,7 @@ test("a job runs on the market and its checked result comes back", { timeout: 12
   const limits = { cycles: 100_000_000n, memoryMib: 64 };
   const job = buildJob({ program, args: ["ends", "print", "from TypeScript"], tasks: 2, limits }, source);
   const bid = await client.bid(job);
-  const missing = await client.missingDeposit(bid);
-  if (missing > 0n) await client.deposit(bid.token, missing);
+  await client.fund(bid);
 
   const events: JobEvent[] = [];
   const trust = async (deal: CheckedDeal): Promise<boolean> => {
@@ -63,7 +62,7 @@ test("a bid that nobody can serve is explained", { timeout: 60_000 }, async () =
   const client = new Client(network, account);
   const job = buildJob({ program, args: ["ends"], limits: { memoryMib: 4096 } }, await client.check());
   const bid = await client.bid(job, { maxPrice: 10n ** 6n, memoryMib: 98_304 });
-  const explanation = await client.node.explainUnsigned(bid, job.spec);
+  const explanation = await client.explain(job, bid);
   assert.equal(explanation.acceptable, 0);
   assert.ok(explanation.failures.some((failure) => failure.code === "M-003"), JSON.stringify(explanation));
 });
