@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {IDeals} from "../src/interfaces/IDeals.sol";
 import {IOpening} from "../src/interfaces/IOpening.sol";
 import {IOrders} from "../src/interfaces/IOrders.sol";
+import {Hashing} from "../src/market/Hashing.sol";
 import {DealStatus, OpenCall} from "../src/types/Calls.sol";
 import {Bid, Claim, Deal, JobSpec, Offer} from "../src/types/Orders.sol";
 import {MarketTest} from "./base/MarketTest.sol";
@@ -260,6 +261,46 @@ contract OpeningTest is MarketTest {
         (bool done, bytes memory answer) = address(market).call(data);
         assertTrue(!done, "refused");
         assertEq(bytes32(answer), bytes32(IOpening.JobOutOfRange.selector), "reason");
+    }
+
+    function test_dirty_bits_that_a_buyer_signed_do_not_reach_the_deal() public {
+        Bid memory bid = _bid(1);
+        OpenCall memory call = _call(bid, _offer(), 1);
+        // Words of the bid: buyer, token, tasks, memory, price cap, execution timeout, tip, expiry.
+        uint8[8] memory words = [0, 1, 3, 5, 10, 21, 23, 24];
+        bytes memory encoded = abi.encode(bid);
+        for (uint256 i = 0; i < words.length; ++i) {
+            encoded[uint256(words[i]) * 32] = 0x01;
+        }
+        call.bidSignature = _signature(BUYER_KEY, _digest(_structHash(encoded)));
+        bytes memory data = abi.encodeCall(market.open, (call));
+        for (uint256 i = 0; i < encoded.length; ++i) {
+            data[4 + 32 + i] = encoded[i];
+        }
+        vm.recordLogs();
+        (bool done,) = address(market).call(data);
+        assertTrue(done, "opened");
+        // Decoding refuses words with dirty bits.
+        Deal memory deal = _openedDeal(vm.getRecordedLogs());
+        assertEq(deal.buyer, buyer, "buyer");
+        assertEq(deal.escrow, TASK_MAX, "escrow");
+        assertStatus(deal, DealStatus.Open);
+    }
+
+    /// @dev EIP-712's hash of a bid, given its words.
+    function _structHash(bytes memory encoded) private pure returns (bytes32) {
+        bytes memory resources = bytes.concat(Hashing.RESOURCES_TYPEHASH);
+        bytes memory order = bytes.concat(Hashing.BID_TYPEHASH);
+        for (uint256 word = 0; word < encoded.length / 32; ++word) {
+            bytes32 value;
+            assembly ("memory-safe") {
+                value := mload(add(add(encoded, 0x20), shl(5, word)))
+            }
+            if (word < 5 || word >= 10) order = bytes.concat(order, value);
+            else resources = bytes.concat(resources, value);
+            if (word == 9) order = bytes.concat(order, keccak256(resources));
+        }
+        return keccak256(order);
     }
 
     function test_no_task_and_more_tasks_than_a_claim_holds_are_refused() public {
