@@ -310,7 +310,8 @@ impl Demo {
         ensure!(said.status.success(), "`outcry explain` ended with {}", said.status);
         let explanation: Explanation = serde_json::from_str(&said.stdout)
             .with_context(|| format!("not an explanation: {}", said.stdout))?;
-        println!("{}", serde_json::to_string_pretty(&explanation)?);
+        ensure!(explanation.acceptable == 0, "{} offers are acceptable", explanation.acceptable);
+        ensure!(explanation.cheapest_change.is_some(), "no change is proposed");
         let shown = self.spawn_with(os!["explain", id, "--output", "table"], "nobody")?.wait()?;
         print!("{}", shown.stdout);
         let said = self.outcry("nobody", os!["cancel", id, "--yes"])?;
@@ -350,7 +351,10 @@ impl Demo {
         let (name, started) = (name.to_owned(), self.started);
         let progress = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                say(started, &format!("   {name}: {line}"));
+                // A line for each of a hundred tasks would hide the rest.
+                if !line.starts_with("checking task") {
+                    say(started, &format!("   {name}: {line}"));
+                }
             }
         });
         let result = std::thread::spawn(move || {

@@ -4,6 +4,7 @@
 //! Serves no stage of a job itself: it starts the chain and the nodes that do, and looks at what
 //! they did through the interfaces that users have. No product code lives here.
 
+pub mod bench;
 pub mod chain;
 pub mod conservation;
 pub mod demo;

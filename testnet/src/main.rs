@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
 use outcry_testnet::network::{Plan, Testnet};
 use outcry_testnet::process::Lifetime;
-use outcry_testnet::{demo, deployment};
+use outcry_testnet::{bench, demo, deployment};
 
 /// A local Outcry network of real processes, on loopback.
 #[derive(Debug, Parser)]
@@ -51,6 +51,12 @@ enum Verb {
         /// Folder for the network, the results and summary.json; replaced
         #[arg(long, default_value = "target/demo")]
         dir: PathBuf,
+    },
+    /// Measure the market: latencies of 200 small jobs, gas, gossip
+    Bench {
+        /// File of the report
+        #[arg(long, default_value = "target/bench/market.json")]
+        out: PathBuf,
     },
     /// Run a command beside a network, with OUTCRY_NETWORK set
     With {
@@ -99,6 +105,10 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
         }
         Verb::Demo { dir } => {
             Ok(if demo::run(&dir).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Verb::Bench { out } => {
+            bench::run(&out).await?;
+            Ok(ExitCode::SUCCESS)
         }
         Verb::With { command } => with(&command).await,
     }

@@ -20,25 +20,25 @@ use tokio::sync::{Mutex, MutexGuard};
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Windows short enough to wait for.
-pub const WINDOWS: Windows = Windows { admission_s: 20, challenge_s: 10, demand_s: 10, withdrawal_s: 5 };
+pub(crate) const WINDOWS: Windows = Windows { admission_s: 20, challenge_s: 10, demand_s: 10, withdrawal_s: 5 };
 
 /// A network with a buyer; its processes end with it.
-pub struct Fixture {
-    pub testnet: Testnet,
-    pub client: Client,
-    pub chain: DynProvider,
-    pub engine: Arc<Engine>,
+pub(crate) struct Fixture {
+    pub(crate) testnet: Testnet,
+    pub(crate) client: Client,
+    pub(crate) chain: DynProvider,
+    pub(crate) engine: Arc<Engine>,
     before: Books,
     _dir: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Fixture {
-    pub async fn new(providers: usize) -> Self {
+    pub(crate) async fn new(providers: usize) -> Self {
         Self::with_slots(providers, 1).await
     }
 
-    pub async fn with_slots(providers: usize, slots: u32) -> Self {
+    pub(crate) async fn with_slots(providers: usize, slots: u32) -> Self {
         let turn = TURN.lock().await;
         let dir = tempfile::Builder::new().prefix("outcry").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let plan = Plan {
@@ -61,16 +61,16 @@ impl Fixture {
     }
 
     /// A client for the same network that signs with another key.
-    pub fn client_of(&self, signer: PrivateKeySigner) -> Client {
+    pub(crate) fn client_of(&self, signer: PrivateKeySigner) -> Client {
         Client::new(Network::load(&self.testnet.network_toml()).unwrap(), Some(signer)).unwrap()
     }
 
-    pub fn market(&self) -> Market::MarketInstance<&DynProvider> {
+    pub(crate) fn market(&self) -> Market::MarketInstance<&DynProvider> {
         Market::new(self.testnet.market, &self.chain)
     }
 
     /// A market that sends with the buyer's key.
-    pub fn buyers_market(&self) -> Market::MarketInstance<DynProvider> {
+    pub(crate) fn buyers_market(&self) -> Market::MarketInstance<DynProvider> {
         let provider = ProviderBuilder::new()
             .wallet(alloy::network::EthereumWallet::from(self.testnet.signer("buyer").unwrap()))
             .connect_http(self.testnet.rpc.parse().unwrap())
@@ -79,25 +79,25 @@ impl Fixture {
     }
 
     /// Free balance on the market, in base units of the payment token.
-    pub async fn balance(&self, account: Address) -> U256 {
+    pub(crate) async fn balance(&self, account: Address) -> U256 {
         self.market().balanceOf(account, self.testnet.payment_token).call().await.unwrap()
     }
 
-    pub async fn burned(&self) -> U256 {
+    pub(crate) async fn burned(&self) -> U256 {
         self.balance(BURN).await
     }
 
-    pub fn account(&self, name: &str) -> Address {
+    pub(crate) fn account(&self, name: &str) -> Address {
         self.testnet.accounts[name]
     }
 
-    pub async fn job(&self, builder: JobBuilder) -> Job {
+    pub(crate) async fn job(&self, builder: JobBuilder) -> Job {
         let source = self.client.check().await.unwrap().peer_key;
         builder.build(source).unwrap()
     }
 
     /// Submits, waits, checks every task by running it again, accepts.
-    pub async fn run(&self, builder: JobBuilder, terms: &Terms) -> Finished {
+    pub(crate) async fn run(&self, builder: JobBuilder, terms: &Terms) -> Finished {
         let job = self.job(builder).await;
         let bid = self.client.bid(&job, terms, None).await.unwrap();
         self.client
@@ -107,13 +107,13 @@ impl Fixture {
     }
 
     /// Waits until a job looks as wanted.
-    pub async fn wait_for_job(&self, id: B256, what: &str, wanted: impl Fn(&JobView) -> bool) -> JobView {
+    pub(crate) async fn wait_for_job(&self, id: B256, what: &str, wanted: impl Fn(&JobView) -> bool) -> JobView {
         // The node may be down at the moment.
         wait_until(what, || async { self.client.node().job(id).await.ok().filter(&wanted) }).await
     }
 
     /// Waits until no deal holds money any more, and checks that none was made or lost.
-    pub async fn check_conservation(&self) {
+    pub(crate) async fn check_conservation(&self) {
         let after = wait_until("every deal is final", || async {
             Books::read(&self.chain, &self.testnet).await.ok().filter(Books::is_settled)
         })
@@ -136,7 +136,7 @@ impl Drop for Fixture {
 }
 
 /// Looks again and again until there is a value; panics after two minutes.
-pub async fn wait_until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub(crate) async fn wait_until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         if let Some(value) = look().await {
@@ -147,11 +147,11 @@ pub async fn wait_until<T, F: Future<Output = Option<T>>>(what: &str, mut look: 
     }
 }
 
-pub fn patience() -> Patience {
+pub(crate) fn patience() -> Patience {
     Patience { match_within: Duration::from_secs(60), finish_within: Duration::from_secs(180) }
 }
 
-pub fn program(name: &str) -> Vec<u8> {
+pub(crate) fn program(name: &str) -> Vec<u8> {
     std::fs::read(programs().join(name)).unwrap()
 }
 
@@ -160,20 +160,20 @@ fn programs() -> PathBuf {
 }
 
 /// A job of `ends.wasm`, whose arguments say how it ends.
-pub fn ends(args: &[&str]) -> JobBuilder {
+pub(crate) fn ends(args: &[&str]) -> JobBuilder {
     JobBuilder::wasm("ends", program("ends.wasm"))
         .args(args.iter().copied())
         .limits(Limits { cycles: 100_000_000, memory_mib: 64, output_bytes: 1 << 20, ..Limits::default() })
 }
 
 /// A picture that takes seconds.
-pub fn picture() -> JobBuilder {
+pub(crate) fn picture() -> JobBuilder {
     JobBuilder::wasm("sphereflake", program("sphereflake.wasm"))
         .args(["500", "375", "4"])
         .limits(Limits { cycles: 6_000_000_000, memory_mib: 64, ..Limits::default() })
 }
 
 /// Terms with timeouts short enough to wait for.
-pub fn quick() -> Terms {
+pub(crate) fn quick() -> Terms {
     Terms { queue_timeout_s: 10, execution_timeout_s: Some(10), life_s: 120, ..Terms::default() }
 }
