@@ -2,7 +2,7 @@
  * The signed and hashed structures, as `contracts/src/types/Orders.sol` defines them. Field names,
  * types and order are bound to it by `protocol/vectors/orders.json` and `domain.json`.
  */
-import { AbiCoder, TypedDataEncoder, getAddress, keccak256, toBeHex } from "ethers";
+import { AbiCoder, TypedDataEncoder, getAddress, isAddress, keccak256, toBeHex } from "ethers";
 import type { TypedDataDomain, TypedDataField } from "ethers";
 
 import type { Hex } from "./bytes.js";
@@ -275,7 +275,7 @@ export function fromJson<Name extends keyof Structures>(name: Name, json: unknow
       if (value < 0n || value >> BigInt(bits) !== 0n) throw malformed(`${field} does not fit ${type}`);
       out[field] = bits > 32 ? value : Number(value);
     } else if (type === "address") {
-      if (typeof item !== "string") throw malformed(`${field} is not an address`);
+      if (!isAddress(item)) throw malformed(`${field} is not an address`);
       out[field] = getAddress(item);
     } else {
       if (typeof item !== "string" || !/^0x[0-9a-f]{64}$/i.test(item)) throw malformed(`${field} is not 32 bytes`);

@@ -4,7 +4,7 @@ import type { RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 
-import { Node, OutcryError, blake3, isTerminal, parseNetwork } from "../src/index.js";
+import { Node, OutcryError, blake3, parseNetwork } from "../src/index.js";
 import { eventData } from "../src/node.js";
 
 async function served<T>(listener: RequestListener, body: (node: Node) => Promise<T>): Promise<T> {
@@ -91,10 +91,6 @@ test("a network file names chain, market and tokens, and a lack is told", () => 
   assert.deepEqual(parseNetwork(text).tokens, [{ symbol: "tUSD", address, decimals: 6 }]);
   assert.throws(() => parseNetwork(text.replace(/^market.*$/m, "")), { code: "C-004" });
   assert.throws(() => parseNetwork("chain_id = "), { code: "C-004" });
-});
-
-test("the states in which nothing can change any more are these", () => {
-  const states = ["open", "matched", "funded", "starting", "running", "interrupted", "verifying", "challenged"] as const;
-  assert.ok(states.every((state) => !isTerminal(state)));
-  assert.ok((["settled", "failed", "cancelled", "expired"] as const).every(isTerminal));
+  assert.throws(() => parseNetwork(`colour = "red"\n${text}`), /the key colour is unknown/);
+  assert.throws(() => parseNetwork(text.replace(/^market.*$/m, 'market = "0x12"')), /market is no address/);
 });

@@ -1,9 +1,10 @@
 // The SDK gives the bytes of protocol/vectors, which Rust and Solidity give too.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { TypedDataEncoder, Wallet, getBytes, id } from "ethers";
 
+import { depthForBytes, zeroSubtree } from "../src/hashes.js";
 import * as sdk from "../src/index.js";
 import type { Structures } from "../src/index.js";
 
@@ -45,9 +46,17 @@ for (const [group, name] of signed) {
       assert.equal(sdk.digest(domain, name, value), vector.digest, vector.name);
       const signature = await new Wallet(vector.signerKey).signTypedData(domain, sdk.typesOf(name), value);
       assert.equal(signature, vector.signature, vector.name);
+      assert.equal(sdk.compactSignature(signature), vector.compact, vector.name);
     }
   });
 }
+
+test("a signature of either length recovers to its signer, and no other bytes do", () => {
+  const { accepted, refused } = vectors("signatures");
+  for (const { digest, signature, signer, why } of accepted) assert.equal(sdk.recoverSigner(digest, signature), signer, why);
+  for (const { digest, signature, signer, why } of refused) assert.notEqual(sdk.recoverSigner(digest, signature), signer, why);
+  assert.ok(accepted.length >= 2 && refused.length >= 8);
+});
 
 test("a structure reads back from its JSON, and a wrong field is refused", () => {
   for (const vector of list(vectors("orders"), "bids")) {
@@ -84,9 +93,25 @@ test("inputs, outputs, task trees and images have the roots of the vectors", () 
 });
 
 test("Merkle roots are those of the vectors", () => {
-  for (const { data, depth, root } of list(vectors("merkle"), "roots")) {
+  const merkle = vectors("merkle");
+  for (const { data, depth, root } of list(merkle, "roots")) {
     assert.equal(sdk.merkleRoot(getBytes(data), depth), root);
   }
+  for (const { length, depth } of list(merkle, "depths")) assert.equal(depthForBytes(BigInt(length)), depth, length);
+  for (const [depth, root] of list(merkle, "zeroSubtrees").entries()) assert.equal(zeroSubtree(depth), root);
+});
+
+test("Merkle proofs are those of the vectors, and those made here lead to the root", () => {
+  for (const { leaf, index, siblings, root } of list(vectors("merkle"), "proofs")) {
+    assert.equal(sdk.rootOfProof(leaf, index, siblings), root);
+    assert.notEqual(sdk.rootOfProof(root, index, siblings), root);
+  }
+  const leaves = sdk.leavesOf(new Uint8Array(5 * 128).map((_, at) => at));
+  for (let index = 0; index < 8; index++) {
+    const leaf = leaves[index] ?? zeroSubtree(0);
+    assert.equal(sdk.rootOfProof(leaf, index, sdk.merkleProof(leaves, 3, index)), sdk.rootOfLeaves(leaves, 3));
+  }
+  assert.throws(() => sdk.merkleProof(leaves, 3, 8), { code: "B-003" });
 });
 
 test("halted machines have the hashes of the vectors", () => {
@@ -109,12 +134,7 @@ test("a claim follows from a deal and its tasks as in the vectors", () => {
     const deal = sdk.fromJson("Deal", vector.deal);
     assert.equal(sdk.abiEncode("Deal", deal), vector.encodedDeal);
     assert.equal(sdk.dealId(domain, deal), vector.dealId);
-    const calldata = getBytes(vector.tasks);
-    const tasks = Array.from({ length: calldata.length / 38 }, (_, index) => {
-      const record = Buffer.from(calldata.subarray(index * 38, index * 38 + 38));
-      return { cycles: BigInt(record.readUIntBE(0, 6)), inner: `0x${record.toString("hex", 6)}` };
-    });
-    const claim = sdk.computeClaim(deal, tasks);
+    const claim = sdk.computeClaim(deal, sdk.decodeClaimedTasks(vector.tasks));
     assert.equal(claim.resultRoot, vector.resultRoot, vector.name);
     assert.equal(claim.cycles, BigInt(vector.cycles), vector.name);
     assert.equal(claim.price, BigInt(vector.price), vector.name);
@@ -122,18 +142,52 @@ test("a claim follows from a deal and its tasks as in the vectors", () => {
   }
 });
 
-test("prices are those of the vectors", () => {
+/** The vector's amount, or a refusal where it is empty. */
+function amount(expected: string, compute: () => bigint, name: string): void {
+  if (expected === "") assert.throws(compute, { code: "M-019" }, name);
+  else assert.equal(compute(), BigInt(expected), name);
+}
+
+test("prices, escrows and what is taken from them are those of the vectors", () => {
   const money = vectors("money");
-  for (const { startFee, unitPrice, priceCap, cycles, taskPrice, name } of list(money, "prices")) {
-    const tariff = { startFee: BigInt(startFee), unitPrice: BigInt(unitPrice), priceCap: BigInt(priceCap) };
-    assert.equal(sdk.taskPrice(tariff, BigInt(cycles)), BigInt(taskPrice), name);
+  for (const vector of list(money, "prices")) {
+    const tariff = { startFee: BigInt(vector.startFee), unitPrice: BigInt(vector.unitPrice), priceCap: BigInt(vector.priceCap) };
+    const cycles = BigInt(vector.cycles);
+    assert.equal(sdk.taskPrice(tariff, cycles), BigInt(vector.taskPrice), vector.name);
+    amount(vector.escrow, () => sdk.escrow(tariff, vector.count, cycles), vector.name);
   }
   for (const vector of list(money, "unitPrices")) {
     const prices = Object.fromEntries(
       ["cyclePrice", "memoryPrice", "diskPrice", "gpuPrice", "egressPrice"].map((key) => [key, BigInt(vector[key])]),
     ) as unknown as sdk.Offer;
-    const reserved = sdk.fromJson("Resources", vector.resources);
-    if (vector.unitPrice === "") assert.throws(() => sdk.unitPrice(prices, reserved), /128 bits/);
-    else assert.equal(sdk.unitPrice(prices, reserved), BigInt(vector.unitPrice));
+    amount(vector.unitPrice, () => sdk.unitPrice(prices, sdk.fromJson("Resources", vector.resources)), "unit price");
   }
+  for (const { escrow, bps, collateral } of list(money, "collaterals")) {
+    amount(collateral, () => sdk.collateral(BigInt(escrow), bps), `${bps} of ${escrow}`);
+  }
+  for (const { escrow, tip, reserve } of list(money, "reserves")) {
+    amount(reserve, () => sdk.reserve(BigInt(escrow), BigInt(tip)), `${escrow} and ${tip}`);
+  }
+  for (const { amount: of, bps, fee, admissionFee } of list(money, "shares")) {
+    assert.deepEqual([sdk.share(BigInt(of), bps), sdk.share(BigInt(of), bps)], [BigInt(fee), BigInt(admissionFee)]);
+  }
+  for (const { amount: of, toBuyer, burned } of list(money, "slashes")) {
+    assert.deepEqual(sdk.divideSlash(BigInt(of)), { toBuyer: BigInt(toBuyer), burned: BigInt(burned) });
+  }
+});
+
+test("jobs have the states of the vectors, and statuses their numbers", () => {
+  const states = list(vectors("lifecycle"), "jobStates").map(({ name, terminal }) => [name, terminal]);
+  assert.deepEqual(sdk.JOB_STATES, Object.fromEntries(states));
+  for (const { name, number } of list(vectors("hashes"), "statuses")) {
+    assert.equal(sdk.STATUSES[number]?.toLowerCase(), name.replaceAll(" ", ""));
+  }
+});
+
+test("every code that the SDK throws is in the registry", () => {
+  const registry = new Set(list(vectors("codes"), "codes").map((code) => code.id));
+  const folder = new URL("../../src/", import.meta.url);
+  const used = readdirSync(folder).flatMap((file) => readFileSync(new URL(file, folder), "utf8").match(/"[A-Z]-\d{3}"/g) ?? []);
+  assert.ok(used.length > 50);
+  for (const code of used) assert.ok(registry.has(JSON.parse(code)), code);
 });
