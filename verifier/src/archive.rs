@@ -38,7 +38,8 @@ pub const BLOCK_BYTES: usize = 512;
 pub const PATH_BYTES_MAX: usize = 255;
 /// Most bytes of one file: 11 octal digits, 8 GiB - 1.
 pub const FILE_BYTES_MAX: u64 = 0o77_777_777_777;
-/// Most entries of an archive. The machine mounts each with one read of its header.
+/// Most entries of an input archive: the machine mounts each with one read of its header. An output
+/// archive may have as many as the job's output limit has room for.
 pub const ENTRIES_MAX: u32 = 1 << 18;
 
 const NAME_BYTES: usize = 100;
@@ -80,7 +81,7 @@ pub enum ArchiveError {
         bytes: u64,
     },
     /// Too many entries; pack small files together.
-    #[error("more than {ENTRIES_MAX} entries")]
+    #[error("an input archive has at most {ENTRIES_MAX} entries")]
     TooManyEntries,
     /// A file's content is not as long as announced, because it changed while it was read.
     #[error("`{path}` was announced with {announced} bytes and has another length; try again")]
@@ -255,7 +256,7 @@ fn padding(bytes: u64) -> usize {
     (BLOCK_BYTES - (bytes % BLOCK_BYTES as u64) as usize) % BLOCK_BYTES
 }
 
-/// Checks the sequence of entries: ascending, nothing below a file, not too many.
+/// Checks the sequence of entries: ascending, nothing below a file.
 #[derive(Debug, Default)]
 struct Sequence {
     /// Entries of which the last path is an extension, and the last path itself.
@@ -267,9 +268,6 @@ struct Sequence {
 impl Sequence {
     fn admit(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
         let archived = entry.archived_path();
-        if self.entries == ENTRIES_MAX {
-            return Err(ArchiveError::TooManyEntries);
-        }
         if self.entries > 0 && archived <= self.last {
             return Err(ArchiveError::Order {
                 path: archived,
@@ -296,7 +294,7 @@ impl Sequence {
         }
         self.open.push(entry.path.clone());
         self.last = archived;
-        self.entries += 1;
+        self.entries = self.entries.saturating_add(1);
         Ok(())
     }
 }

@@ -11,10 +11,12 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
-use super::{ArchiveError, Entry, Kind, Reader, Writer};
+use super::{ArchiveError, ENTRIES_MAX, Entry, Kind, Reader, Writer};
 
 /// Most bytes of the arguments, and of the environment.
 pub const STRINGS_BYTES_MAX: u64 = 1 << 20;
+/// Most bytes of standard input, which is held in memory; what is longer belongs in `in/`.
+pub const STDIN_BYTES_MAX: u64 = 1 << 24;
 /// Variables that the machine sets; a job cannot.
 const RESERVED: [&str; 2] = ["OUTCRY_TASK", "OUTCRY_TASKS"];
 
@@ -38,7 +40,7 @@ impl Invocation {
     ///
     /// # Errors
     /// [`ArchiveError::Layout`] for strings that contain a NUL, variables without a name or with one that
-    /// the machine sets, and more than [`STRINGS_BYTES_MAX`].
+    /// the machine sets, and more than [`STRINGS_BYTES_MAX`] or [`STDIN_BYTES_MAX`].
     pub fn write<W: Write>(&self, archive: &mut Writer<W>) -> Result<(), ArchiveError> {
         let env: Vec<_> = self
             .env
@@ -50,9 +52,18 @@ impl Invocation {
         for variable in &env {
             check_variable(variable)?;
         }
-        self.stdin
-            .as_ref()
-            .map_or(Ok(()), |stdin| archive.file(STDIN, stdin))
+        if self.env.keys().any(|name| name.contains('=')) {
+            return Err(layout(ENVIRONMENT, "a variable's name contains `=`"));
+        }
+        match &self.stdin {
+            Some(stdin) => {
+                limit_stdin(Kind::File {
+                    bytes: stdin.len() as u64,
+                })?;
+                archive.file(STDIN, stdin)
+            }
+            None => Ok(()),
+        }
     }
 
     /// The input archive of this invocation and some files (path below the archive's root to content).
@@ -80,6 +91,9 @@ pub fn check(archive: impl Read) -> Result<(Invocation, u32), ArchiveError> {
     let mut invocation = Invocation::default();
     let (mut seen_args, mut seen_env, mut files) = (false, false, 0);
     while let Some(entry) = reader.next_entry()? {
+        if reader.entries() > ENTRIES_MAX {
+            return Err(ArchiveError::TooManyEntries);
+        }
         match entry.path.as_str() {
             ARGUMENTS => {
                 invocation.args = read_strings(&mut reader, &entry)?;
@@ -98,7 +112,10 @@ pub fn check(archive: impl Read) -> Result<(Invocation, u32), ArchiveError> {
                 }
                 seen_env = true;
             }
-            STDIN => invocation.stdin = Some(reader.read_content()?),
+            STDIN => {
+                limit_stdin(entry.kind)?;
+                invocation.stdin = Some(reader.read_content()?);
+            }
             path => {
                 mounted(path)?;
                 files += 1;
@@ -116,6 +133,14 @@ fn layout(path: &str, reason: &'static str) -> ArchiveError {
     ArchiveError::Layout {
         path: path.to_owned(),
         reason,
+    }
+}
+
+fn limit_stdin(kind: Kind) -> Result<(), ArchiveError> {
+    match kind {
+        Kind::File { bytes } if bytes <= STDIN_BYTES_MAX => Ok(()),
+        Kind::File { .. } => Err(layout(STDIN, "more than 16 MiB of standard input")),
+        Kind::EmptyDirectory => Err(layout(STDIN, "this is a directory")),
     }
 }
 

@@ -90,6 +90,12 @@ impl<R: Read> Reader<R> {
         Ok(bytes)
     }
 
+    /// Number of entries so far.
+    #[must_use]
+    pub fn entries(&self) -> u32 {
+        self.sequence.entries
+    }
+
     /// Reads to the end and returns the number of entries: whether the whole is canonical.
     ///
     /// # Errors

@@ -205,6 +205,15 @@ fn an_input_holds_only_what_the_machine_mounts() {
         ],
         "app/ and in/",
     );
+    let long = vec![0; input::STDIN_BYTES_MAX as usize + 1];
+    refuse(
+        &[
+            (".outcry/args", b""),
+            (".outcry/env", b""),
+            (".outcry/stdin", &long),
+        ],
+        "16 MiB",
+    );
 }
 
 #[test]
@@ -298,4 +307,32 @@ proptest! {
         }
         prop_assert_eq!(unpack(&writer.finish().unwrap()).unwrap(), kept);
     }
+}
+
+#[test]
+fn an_input_has_a_limit_of_entries_which_an_output_has_not() {
+    let mut writer = Writer::new(Vec::new());
+    for number in 0..ENTRIES_MAX {
+        writer.empty_directory(&format!("in/{number:06}")).unwrap();
+    }
+    assert!(matches!(
+        writer.empty_directory("in/x"),
+        Err(ArchiveError::TooManyEntries)
+    ));
+    let mut bytes = writer.finish().unwrap();
+    bytes.truncate(bytes.len() - 2 * BLOCK_BYTES);
+    bytes.extend(pack(&[("in/x", b""), ("in/y", b"")]).unwrap());
+    assert_eq!(
+        Reader::new(bytes.as_slice()).check().unwrap(),
+        ENTRIES_MAX + 2
+    );
+    let mut head = Writer::new(Vec::new());
+    Invocation::default().write(&mut head).unwrap();
+    let mut head = head.finish().unwrap();
+    head.truncate(head.len() - 2 * BLOCK_BYTES);
+    head.extend(bytes);
+    assert!(matches!(
+        input::check(head.as_slice()),
+        Err(ArchiveError::TooManyEntries)
+    ));
 }

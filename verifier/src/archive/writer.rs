@@ -2,9 +2,9 @@
 
 use std::io::{Read, Write};
 
-use super::{ArchiveError, BLOCK_BYTES, Entry, Kind, Sequence, padding};
+use super::{ArchiveError, BLOCK_BYTES, ENTRIES_MAX, Entry, Kind, Sequence, padding};
 
-/// Writes an archive; entries must come in canonical order.
+/// Writes an archive of at most [`ENTRIES_MAX`] entries, which must come in canonical order.
 #[derive(Debug)]
 pub struct Writer<W> {
     sink: W,
@@ -76,6 +76,9 @@ impl<W: Write> Writer<W> {
     }
 
     fn begin(&mut self, entry: Entry) -> Result<(), ArchiveError> {
+        if self.sequence.entries == ENTRIES_MAX {
+            return Err(ArchiveError::TooManyEntries);
+        }
         entry.check()?;
         self.sequence.admit(&entry)?;
         self.put(&entry.header())
