@@ -132,11 +132,11 @@ pub(crate) fn describe(event: &JobEvent, token: &TokenInfo) -> String {
         JobEventKind::DealSettled { deal_id, .. } => format!("deal {} settled", short(deal_id)),
         JobEventKind::DealFailed {
             deal_id,
-            state,
+            deal_state,
             refunded,
         } => {
             format!(
-                "deal {} {state}: {} came back",
+                "deal {} {deal_state}: {} came back",
                 short(deal_id),
                 units::show(*refunded, token)
             )

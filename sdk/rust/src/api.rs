@@ -850,8 +850,8 @@ pub enum JobEventKind {
         /// The deal.
         #[schema(value_type = String)]
         deal_id: B256,
-        /// How it ended.
-        state: DealState,
+        /// How it ended. Named apart from the event's own `state`, which stands beside it in JSON.
+        deal_state: DealState,
         /// Base units that went back to the buyer, its share of the collateral included.
         refunded: Amount,
     },

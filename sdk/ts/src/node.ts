@@ -108,7 +108,7 @@ export type JobEventKind =
   | { kind: "progress"; dealId: Hex; tasksDone: number; cycles: number }
   | { kind: "dealClaimed"; dealId: Hex; claimHash: Hex; cycles: string; price: string }
   | { kind: "dealAccepted" | "dealSettled"; dealId: Hex; paid: string }
-  | { kind: "dealFailed"; dealId: Hex; state: DealState; refunded: string }
+  | { kind: "dealFailed"; dealId: Hex; dealState: DealState; refunded: string }
   | { kind: "challenged"; dealId: Hex };
 
 /** One event of a job's life: its number, Unix seconds, the state after it, and what happened. */

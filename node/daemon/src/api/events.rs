@@ -75,7 +75,13 @@ impl Cursor {
                 return Some(event);
             }
             self.changed.borrow_and_update();
-            let page = self.node.job_events(self.job, self.after, PAGE).await.ok()?;
+            let page = match self.node.job_events(self.job, self.after, PAGE).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::error!(%error, job = %self.job, "a job's events can't be read");
+                    return None;
+                }
+            };
             if page.is_empty() {
                 self.changed.changed().await.ok()?;
             }

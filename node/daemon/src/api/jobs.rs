@@ -7,11 +7,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use outcry_protocol::codes;
+use outcry_protocol::explain::explain;
 use outcry_protocol::types::JobSpec;
 use outcry_protocol::wire::{Message, SignedBid, SignedOffer};
 use outcry_sdk::Manifest;
 use outcry_sdk::api::{
-    BidSubmitted, BlobHash, ErrorBody, Job, JobsQuery, OfferSubmitted, Order, OrderState, OrderView, SubmitBid,
+    BidSubmitted, BlobHash, ErrorBody, Job, JobState, JobsQuery, OfferSubmitted, Order, OrderState, OrderView, SubmitBid,
     SubmitOffer,
 };
 
@@ -155,7 +156,19 @@ pub(super) async fn list(State(node): State<Arc<Node>>, Asked(query): Asked<Jobs
     responses((status = 200, body = Job), (status = 404, body = ErrorBody))
 )]
 pub(super) async fn one(State(node): State<Arc<Node>>, Segment(id): Segment<B256>) -> Result<Json<Job>, ApiError> {
-    node.read(|state| state.jobs.get(&id).map(|job| view::job(state, id, job)))
-        .map(Json)
-        .ok_or_else(|| ApiError::unknown(&codes::ORDER_UNKNOWN, "job"))
+    let found = node.read(|state| {
+        let record = state.jobs.get(&id)?;
+        let mut job = view::job(state, id, record);
+        if matches!(job.state, JobState::Open | JobState::Interrupted) {
+            let signed = &record.signed;
+            let verdict = explain(&state.book, &signed.bid, &signed.job).verdict(&signed.bid);
+            job.problem = verdict.map(|(code, message)| ErrorBody {
+                code: code.id.to_owned(),
+                message,
+                help: code.help.to_owned(),
+            });
+        }
+        Some(job)
+    });
+    found.map(Json).ok_or_else(|| ApiError::unknown(&codes::ORDER_UNKNOWN, "job"))
 }

@@ -176,7 +176,7 @@ pub fn event_of(deal: &DealRecord, change: &Change) -> Option<JobEventKind> {
         Change::Paid { paid, .. } => JobEventKind::DealAccepted { deal_id, paid: (*paid).into() },
         Change::Finalised => JobEventKind::DealSettled { deal_id, paid: deal.paid().0.into() },
         Change::Failed { .. } | Change::Cancelled { .. } => {
-            JobEventKind::DealFailed { deal_id, state: deal.state(), refunded: deal.refunded().into() }
+            JobEventKind::DealFailed { deal_id, deal_state: deal.state(), refunded: deal.refunded().into() }
         }
         Change::Challenged | Change::Demanded { .. } => JobEventKind::Challenged { deal_id },
         Change::Resolved { .. } | Change::DemandAnswered | Change::TakenOver { .. } => return None,

@@ -7,7 +7,7 @@ use outcry_protocol::hash::Domain;
 use outcry_protocol::status::{Outcome, Status};
 use outcry_protocol::types::Resources;
 use outcry_protocol::wire::{Message, SignedBid, SignedOffer};
-use outcry_sdk::api::{DealState, JobState};
+use outcry_sdk::api::{DealState, JobEventKind, JobState};
 use outcry_store::{MemoryStore, Store};
 
 use super::capacity::Capacity;
@@ -317,6 +317,8 @@ fn a_gateway_times_an_overdue_deal_out_and_the_job_is_on_the_market_again() {
     node.block(overdue + 1, vec![Observed::Changed { deal, change }]);
     assert_eq!(node.state.deals[&deal].state(), DealState::TimedOut);
     assert_eq!(node.state.jobs[&id].state, JobState::Interrupted);
+    let events = super::journal::events(&node.store, id, 0, 100).expect("every event can be read back");
+    assert!(matches!(events.last().unwrap().event, JobEventKind::DealFailed { deal_state: DealState::TimedOut, .. }));
     let bid = node.state.jobs[&id].signed.bid.clone();
     let ranges = node.state.book.open_ranges(id, &bid);
     assert!(ranges.iter().any(|range| range.failed_deal == Some(deal) && range.count == 2), "{ranges:?}");
