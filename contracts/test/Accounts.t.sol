@@ -2,7 +2,6 @@
 pragma solidity ^0.8.28;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {IAccounts} from "../src/interfaces/IAccounts.sol";
 import {TestToken} from "../src/testing/TestToken.sol";
 import {OpenCall} from "../src/types/Calls.sol";

@@ -5,7 +5,7 @@ import {IMarket} from "../../src/interfaces/IMarket.sol";
 import {IOpening} from "../../src/interfaces/IOpening.sol";
 import {Hashing} from "../../src/market/Hashing.sol";
 import {TestToken} from "../../src/testing/TestToken.sol";
-import {DealState, DealStatus, OpenCall, Parameters} from "../../src/types/Calls.sol";
+import {DealStatus, OpenCall, Parameters} from "../../src/types/Calls.sol";
 import {Bid, Claim, Deal, JobSpec, Offer, Resources} from "../../src/types/Orders.sol";
 import {Test} from "./Test.sol";
 import {Vm} from "./Vm.sol";
