@@ -86,17 +86,13 @@ impl Core {
     ///
     /// # Errors
     /// As for [`Core::apply_blocks`].
-    pub async fn roll_back(
-        &self,
-        block: u64,
-        follower: &mut Follower<MarketEvents>,
-    ) -> Result<Vec<outcry_protocol::book::Effect>, ChainError> {
+    pub async fn roll_back(&self, block: u64, follower: &mut Follower<MarketEvents>) -> Result<(), ChainError> {
         let _one_at_a_time = self.applying.lock().await;
         follower.acknowledge(Batch::new()).await?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.load(self.store.as_ref())?;
-        state.is_synced = false;
-        Ok(state.book.apply(outcry_protocol::book::Event::Rewind { block }))
+        state.rewind(block);
+        Ok(())
     }
 
     fn reduce(&self, fact: Fact) -> Changes {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use outcry_chain::{ChainError, ChainUpdate, Follower};
 use outcry_contracts::Market::MarketEvents;
-use outcry_protocol::book::Effect;
 
 use crate::chain::{ChainProblem, observe};
 use crate::node::Node;
@@ -24,14 +23,7 @@ pub async fn follow(node: Arc<Node>, mut follower: Follower<MarketEvents>) -> Re
         match update {
             ChainUpdate::Rollback { to } => {
                 tracing::warn!(block = to.number, "the chain was reorganised");
-                let effects = node.core.roll_back(to.number, &mut follower).await?;
-                let keys = effects.into_iter().filter_map(|effect| match effect {
-                    Effect::Read(key) => Some(key),
-                    _ => None,
-                });
-                if let Err(error) = node.learn(keys.collect()).await {
-                    tracing::warn!(%error, "facts about orders could not be read again");
-                }
+                node.core.roll_back(to.number, &mut follower).await?;
             }
             ChainUpdate::Blocks(blocks) => {
                 let events: Vec<Event> = {

@@ -110,6 +110,8 @@ pub struct State {
     absences: Absences,
     /// Facts that the book asked for, and that are read again when the chain touches them.
     tracked: BTreeSet<FactKey>,
+    /// Those of them that nobody has read yet; tried again with every block.
+    unread: BTreeSet<FactKey>,
 }
 
 /// What the shell found out.
@@ -285,6 +287,7 @@ impl State {
             verifications: Verifications::default(),
             absences: Absences::default(),
             tracked: BTreeSet::new(),
+            unread: BTreeSet::new(),
         }
     }
 
@@ -302,7 +305,28 @@ impl State {
         self.posted.get(bid).or_else(|| self.book.bid(bid).map(|signed| &signed.job))
     }
 
-    /// Facts that the events of an update touch, as far as the book cares.
+    /// The chain was reorganised: what the book knows from above `block` is read again.
+    pub fn rewind(&mut self, block: u64) {
+        self.is_synced = false;
+        for effect in self.book.apply(BookEvent::Rewind { block }) {
+            match effect {
+                // Follows from the deals below.
+                Effect::Read(FactKey::Freed(..)) => {}
+                Effect::Read(key) => {
+                    self.tracked.insert(key);
+                    self.unread.insert(key);
+                }
+                Effect::Added(_) | Effect::Known(_) | Effect::Dropped { .. } => {}
+            }
+        }
+        let left_behind = self.deals.values().filter(|deal| deal.has_failed());
+        for (block, fact) in left_behind.flat_map(|deal| chain::book_facts(deal).into_iter().map(|fact| (deal.last_block(), fact))) {
+            self.book.apply(BookEvent::Fact { block, fact });
+        }
+    }
+
+    /// Facts to be read with an update: those that its events touch, as far as the book cares, and
+    /// those that could not be read before.
     #[must_use]
     pub fn touched(&self, events: &[Event]) -> Vec<FactKey> {
         let opened: BTreeMap<B256, &Deal> = events
@@ -314,7 +338,8 @@ impl State {
             .collect();
         let terms = |id: &B256| self.deals.get(id).map(|deal| &deal.terms).or_else(|| opened.get(id).copied());
         let keys = chain::touched(events, terms);
-        keys.into_iter().filter(|key| self.tracked.contains(key)).collect()
+        let touched = keys.into_iter().filter(|key| self.tracked.contains(key));
+        touched.chain(self.unread.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Takes a fact in.
@@ -384,9 +409,7 @@ impl State {
         for event in events {
             self.observe(event, changes);
         }
-        for fact in facts {
-            self.book.apply(BookEvent::Fact { block: last.number, fact });
-        }
+        self.learn(last.number, facts);
         self.book.apply(BookEvent::Block { timestamp: last.at });
         self.release_reservations(changes);
         for (bid, provider) in self.absences.lift(last.number) {
@@ -525,6 +548,7 @@ impl State {
             }
         }
         self.tracked.extend(&changes.reads);
+        self.unread.extend(&changes.reads);
         if bid {
             // What the bid's earlier deals left behind.
             let facts: Vec<(u64, BookFact)> = self
@@ -540,6 +564,7 @@ impl State {
 
     fn learn(&mut self, block: u64, facts: Vec<BookFact>) {
         for fact in facts {
+            self.unread.remove(&fact.key());
             self.book.apply(BookEvent::Fact { block, fact });
         }
     }

@@ -359,3 +359,44 @@ fn a_dead_provider_does_not_keep_a_bid_from_the_next_best() {
     }
     assert_eq!(node.state.matched[&id], [(cheap, 1)], "it may be back");
 }
+
+#[test]
+fn a_fact_that_could_not_be_read_is_asked_for_with_every_block_until_it_is() {
+    let mut node = Bench::gateway();
+    node.block(0, vec![]);
+    let (signed, _) = signed_bid(1);
+    // The chain does not answer: the reads of this order are lost.
+    let changes = node.state.apply(Fact::Submitted(signed));
+    assert!(!changes.reads.is_empty());
+    let missing = node.state.touched(&[]);
+    assert_eq!(missing.len(), changes.reads.len());
+    let facts = missing.iter().filter_map(answer).collect();
+    node.state.apply(Fact::Learned { block: 1, facts });
+    assert!(node.state.touched(&[]).is_empty());
+}
+
+#[test]
+fn a_reorganisation_takes_a_deal_back_and_what_it_freed() {
+    let mut node = Bench::gateway();
+    node.block(0, vec![]);
+    let (signed, id) = signed_bid(2);
+    node.apply(Fact::Submitted(signed));
+    let (deal, event) = opened(&offer(1, 1), 2);
+    node.block(2, vec![event]);
+    let change = Change::Failed { failure: Failure::Timeout, refunded: 100, to_buyer: 10, burned: 10 };
+    node.block(500, vec![Observed::Changed { deal, change }]);
+    let bid = node.state.jobs[&id].signed.bid.clone();
+    let is_freed = |node: &Bench| node.state.book.open_ranges(id, &bid).iter().any(|range| range.failed_deal == Some(deal));
+    assert!(is_freed(&node));
+    // The follower restores the deal's record of block 2; then the state is read again.
+    let mut record = node.state.deals[&deal].clone();
+    assert!(record.roll_back(2));
+    let mut batch = outcry_store::Batch::new();
+    batch.put(outcry_store::keys::deal(&deal.0), serde_json::to_vec(&record).unwrap());
+    node.store.apply(&batch).unwrap();
+    node.state.load(&node.store).unwrap();
+    node.state.rewind(2);
+    assert_eq!(node.state.deals[&deal].state(), DealState::Open);
+    assert!(!is_freed(&node));
+    assert!(node.state.wanted().is_empty(), "nothing before the chain is read again");
+}
