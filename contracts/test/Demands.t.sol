@@ -7,7 +7,7 @@ import {IDemands} from "../src/interfaces/IDemands.sol";
 import {ISettling} from "../src/interfaces/ISettling.sol";
 import {Hashing} from "../src/market/Hashing.sol";
 import {DealState, DealStatus, LeafAnswer, LeafIndex, TaskOpening} from "../src/types/Calls.sol";
-import {Claim, Deal, JobSpec} from "../src/types/Orders.sol";
+import {Bid, Claim, Deal, JobSpec} from "../src/types/Orders.sol";
 import {MarketTest} from "./base/MarketTest.sol";
 import {Vm} from "./base/Vm.sol";
 
@@ -264,6 +264,23 @@ contract DemandsTest is MarketTest {
         answers[2].opening.task = 3;
         vm.expectRevert(IDemands.OpeningInvalid.selector);
         market.answerDemand(deal, made, answers);
+    }
+
+    function test_a_tree_of_another_depth_than_the_jobs_reveals_nothing() public {
+        // One leaf is its own root in a tree of depth 0; the job's outputs have depth 3.
+        Bid memory bid = _bid(1);
+        bid.salt = 50;
+        Deal memory flat = _open(_call(bid, _offer(), 1));
+        bytes32 root = keccak256(abi.encode(_leaf(0, 0)));
+        vm.prank(provider);
+        Claim memory claimed = market.claim(flat, abi.encodePacked(uint48(5), Hashing.inner(0, 0, root, 128)));
+        vm.prank(buyer);
+        market.demandOutput(flat, claimed, _job(1), new LeafIndex[](1));
+        LeafAnswer[] memory answers = new LeafAnswer[](1);
+        bytes32[] memory none = new bytes32[](0);
+        answers[0] = LeafAnswer(TaskOpening(0, 5, 0, 0, root, 128, none), 0, _leaf(0, 0), none);
+        vm.expectRevert(IDemands.LeafInvalid.selector);
+        market.answerDemand(flat, claimed, answers);
     }
 
     function test_sixty_four_leaves_are_answered_in_one_transaction() public {
