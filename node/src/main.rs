@@ -10,7 +10,11 @@ use tokio_util::sync::CancellationToken;
 fn main() -> ExitCode {
     // First of all: a worker must confine itself before it opens or reads anything.
     let mut arguments = std::env::args_os();
-    if arguments.nth(1).is_some_and(|argument| argument == outcry_executor::WORKER_SUBCOMMAND) && arguments.next().is_none() {
+    if arguments
+        .nth(1)
+        .is_some_and(|argument| argument == outcry_executor::WORKER_SUBCOMMAND)
+        && arguments.next().is_none()
+    {
         return outcry_executor::worker_main();
     }
     ExitCode::from(outcry_cli::run(std::env::args_os(), &Daemon))
@@ -22,9 +26,16 @@ struct Daemon;
 impl Host for Daemon {
     fn start(&self, start: Start) -> Result<(), HostError> {
         let config = load(&start)?;
-        outcry_daemon::install_log(&config.log).map_err(StartError::from).map_err(refused)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.map_err(StartError::from).map_err(refused)?.block_on(run(config))
+        outcry_daemon::install_log(&config.log)
+            .map_err(StartError::from)
+            .map_err(refused)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build();
+        runtime
+            .map_err(StartError::from)
+            .map_err(refused)?
+            .block_on(run(config))
     }
 
     fn effective_config(&self, start: Start) -> Result<String, HostError> {
@@ -38,16 +49,25 @@ impl Host for Daemon {
 }
 
 fn load(start: &Start) -> Result<Config, HostError> {
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let file = start.config.as_deref().map(Path::new);
-    Config::load(file, environment, &start.settings).map_err(StartError::from).map_err(refused)
+    Config::load(file, environment, &start.settings)
+        .map_err(StartError::from)
+        .map_err(refused)
 }
 
 async fn run(config: Config) -> Result<(), HostError> {
     let stop = CancellationToken::new();
-    outcry_daemon::stop::on_signals(stop.clone()).map_err(StartError::from).map_err(refused)?;
-    let worker = std::env::current_exe().map_err(StartError::from).map_err(refused)?;
-    let running = outcry_daemon::start(config, worker, |name| std::env::var(name).ok(), stop).await.map_err(refused)?;
+    outcry_daemon::stop::on_signals(stop.clone())
+        .map_err(StartError::from)
+        .map_err(refused)?;
+    let worker = std::env::current_exe()
+        .map_err(StartError::from)
+        .map_err(refused)?;
+    let running = outcry_daemon::start(config, worker, |name| std::env::var(name).ok(), stop)
+        .await
+        .map_err(refused)?;
     // The one line on standard output: whoever started the node with port 0 reads it.
     println!("http://{}", running.api);
     running.announce_ready();
@@ -57,11 +77,23 @@ async fn run(config: Config) -> Result<(), HostError> {
 fn refused(error: StartError) -> HostError {
     let code = error.code();
     let text = error.to_string();
-    let message = text.split_once("] ").map_or(text.clone(), |(_, message)| message.to_owned());
-    HostError { code: code.id.to_owned(), message, help: code.help.to_owned(), exit: code.exit as u8 }
+    let message = text
+        .split_once("] ")
+        .map_or(text.clone(), |(_, message)| message.to_owned());
+    HostError {
+        code: code.id.to_owned(),
+        message,
+        help: code.help.to_owned(),
+        exit: code.exit as u8,
+    }
 }
 
 fn failed(message: String) -> HostError {
     let code = &outcry_daemon::codes::INTERNAL;
-    HostError { code: code.id.to_owned(), message, help: code.help.to_owned(), exit: code.exit as u8 }
+    HostError {
+        code: code.id.to_owned(),
+        message,
+        help: code.help.to_owned(),
+        exit: code.exit as u8,
+    }
 }

@@ -80,10 +80,15 @@ pub async fn carry_out(node: Arc<Node>) {
                 let result = perform(&node, activity, attempt).await;
                 let block = node.read(|state| state.head.number);
                 match &result {
-                    Ok(()) if matches!(activity, Activity::AskProgress(_)) => tracing::debug!(?activity, "done"),
+                    Ok(()) if matches!(activity, Activity::AskProgress(_)) => {
+                        tracing::debug!(?activity, "done")
+                    }
                     Ok(()) => tracing::info!(?activity, "done"),
                     Err(ActivityProblem::Stale) => {}
-                    Err(ActivityProblem::Store(error) | ActivityProblem::Order(OrderProblem::Store(error))) => {
+                    Err(
+                        ActivityProblem::Store(error)
+                        | ActivityProblem::Order(OrderProblem::Store(error)),
+                    ) => {
                         tracing::error!(%error, "the store failed; stopping, because nothing more would be remembered");
                         node.stop.cancel();
                     }
@@ -107,7 +112,11 @@ fn lock(schedule: &Mutex<Schedule>) -> MutexGuard<'_, Schedule> {
     schedule.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn perform(node: &Arc<Node>, activity: Activity, attempt: u64) -> Result<(), ActivityProblem> {
+async fn perform(
+    node: &Arc<Node>,
+    activity: Activity,
+    attempt: u64,
+) -> Result<(), ActivityProblem> {
     match activity {
         Activity::Offer => offer(node).await,
         Activity::Open(reservation) => open(node, reservation).await,
@@ -119,7 +128,9 @@ async fn perform(node: &Arc<Node>, activity: Activity, attempt: u64) -> Result<(
         Activity::CancelAdmission(deal) => {
             let (deal, windows) = node.read(|state| (record(state, deal), state.windows));
             let deal = deal?;
-            node.chain.cancel_admission(&deal, deal.terms.openedAt + windows.admission_s).await?;
+            node.chain
+                .cancel_admission(&deal, deal.terms.openedAt + windows.admission_s)
+                .await?;
             Ok(())
         }
         Activity::Claim(deal) => claim(node, deal, attempt).await,
@@ -139,7 +150,11 @@ async fn perform(node: &Arc<Node>, activity: Activity, attempt: u64) -> Result<(
 }
 
 fn record(state: &State, deal: B256) -> Result<DealRecord, ActivityProblem> {
-    state.deals.get(&deal).cloned().ok_or(ActivityProblem::Stale)
+    state
+        .deals
+        .get(&deal)
+        .cloned()
+        .ok_or(ActivityProblem::Stale)
 }
 
 /// A deal and its job.
@@ -160,16 +175,32 @@ async fn offer(node: &Arc<Node>) -> Result<(), ActivityProblem> {
 
 async fn open(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
     let (reservation, failed, now) = node.read(|state| {
-        let reservation = state.reservations.get(&id).cloned().ok_or(ActivityProblem::Stale)?;
-        let failed = reservation.failed.map(|failed| record(state, failed)).transpose()?;
+        let reservation = state
+            .reservations
+            .get(&id)
+            .cloned()
+            .ok_or(ActivityProblem::Stale)?;
+        let failed = reservation
+            .failed
+            .map(|failed| record(state, failed))
+            .transpose()?;
         Ok::<_, ActivityProblem>((reservation, failed, state.head.at))
     })?;
     let fact = if now > reservation.not_after && !node.chain.knows_opening(&reservation)? {
-        Fact::OpenRefused { reservation: id, reason: "the match is stale".into() }
+        Fact::OpenRefused {
+            reservation: id,
+            reason: "the match is stale".into(),
+        }
     } else {
         match node.chain.open(&reservation, failed.as_ref()).await {
-            Ok(mined) => Fact::OpenMined { reservation: id, block: mined.block_number },
-            Err(ChainProblem::Refused(reason)) => Fact::OpenRefused { reservation: id, reason },
+            Ok(mined) => Fact::OpenMined {
+                reservation: id,
+                block: mined.block_number,
+            },
+            Err(ChainProblem::Refused(reason)) => Fact::OpenRefused {
+                reservation: id,
+                reason,
+            },
             Err(other) => return Err(other.into()),
         }
     };
@@ -181,7 +212,10 @@ async fn open(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
 async fn run(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
     let (deal, job) = deal_and_job(node, id)?;
     let (done, windows) = node.read(|state| {
-        let done = state.works.get(&id).map(|work| work.results.keys().copied().collect::<Vec<_>>());
+        let done = state
+            .works
+            .get(&id)
+            .map(|work| work.results.keys().copied().collect::<Vec<_>>());
         (done.unwrap_or_default(), state.windows)
     });
     node.core.set_report(id, Some(Report::Starting));
@@ -190,9 +224,17 @@ async fn run(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
         Ok(()) => Ok(()),
         Err(ActivityProblem::Run(problem)) => {
             let is_late = node.read(|state| state.head.at) >= until_cancel;
-            let is_absent = matches!(&problem, RunProblem::Inputs(InputProblem::Unavailable { .. }));
+            let is_absent = matches!(
+                &problem,
+                RunProblem::Inputs(InputProblem::Unavailable { .. })
+            );
             if problem.is_the_jobs() || (is_absent && is_late) {
-                node.core.apply(Fact::JobRefused { deal: id, reason: problem.to_string() }).await?;
+                node.core
+                    .apply(Fact::JobRefused {
+                        deal: id,
+                        reason: problem.to_string(),
+                    })
+                    .await?;
             }
             Err(problem.into())
         }
@@ -200,22 +242,51 @@ async fn run(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
     }
 }
 
-async fn run_tasks(node: &Arc<Node>, deal: &DealRecord, job: &JobSpec, done: &[u32]) -> Result<(), ActivityProblem> {
+async fn run_tasks(
+    node: &Arc<Node>,
+    deal: &DealRecord,
+    job: &JobSpec,
+    done: &[u32],
+) -> Result<(), ActivityProblem> {
     let range = provider::tasks_of(deal);
     let first = deal.terms.firstTask;
-    let inputs = node.fetcher.inputs(job, first..first + deal.terms.taskCount, deal.id).await.map_err(RunProblem::from)?;
-    let left = |node: &Node| Duration::from_secs(deal.terms.deadline.saturating_sub(node.read(|state| state.head.at)).max(1));
+    let inputs = node
+        .fetcher
+        .inputs(job, first..first + deal.terms.taskCount, deal.id)
+        .await
+        .map_err(RunProblem::from)?;
+    let left = |node: &Node| {
+        Duration::from_secs(
+            deal.terms
+                .deadline
+                .saturating_sub(node.read(|state| state.head.at))
+                .max(1),
+        )
+    };
     let mut run = node.engine.start(job, &inputs, left(node)).await?;
     node.core.set_report(deal.id, Some(Report::Running));
     for (task, input) in range.zip(&inputs.archives) {
         if done.contains(&task) {
             continue;
         }
-        let (halted, output) = run.task(task, input, left(node)).await.map_err(RunProblem::from)?;
+        let (halted, output) = run
+            .task(task, input, left(node))
+            .await
+            .map_err(RunProblem::from)?;
         keep_output(node, halted.output_hash, &output, job.outputLimit, deal.id).await?;
         node.metrics.tasks.inc();
-        let result = TaskResult { task, cycles: halted.cycles, outcome: halted.outcome, output: halted.output_hash };
-        node.core.apply(Fact::TaskDone { deal: deal.id, result }).await?;
+        let result = TaskResult {
+            task,
+            cycles: halted.cycles,
+            outcome: halted.outcome,
+            output: halted.output_hash,
+        };
+        node.core
+            .apply(Fact::TaskDone {
+                deal: deal.id,
+                result,
+            })
+            .await?;
         if node.stop.is_cancelled() {
             return Err(ActivityProblem::Stale);
         }
@@ -224,14 +295,33 @@ async fn run_tasks(node: &Arc<Node>, deal: &DealRecord, job: &JobSpec, done: &[u
 }
 
 /// Moves an output archive into the blob store, where it stays for the deal.
-async fn keep_output(node: &Node, hash: B256, path: &std::path::Path, limit: u64, deal: B256) -> Result<(), ActivityProblem> {
+async fn keep_output(
+    node: &Node,
+    hash: B256,
+    path: &std::path::Path,
+    limit: u64,
+    deal: B256,
+) -> Result<(), ActivityProblem> {
     let disk = |error| ActivityProblem::Run(RunProblem::Inputs(InputProblem::Disk(error)));
     let name = blake3::Hash::from_bytes(hash.0);
-    node.blobs().pin(&[name], deal).await.map_err(outcry_net::NetError::from)?;
+    node.blobs()
+        .pin(&[name], deal)
+        .await
+        .map_err(outcry_net::NetError::from)?;
     let file = tokio::fs::File::open(path).await.map_err(disk)?;
-    let stored = node.blobs().put(file, limit).await.map_err(outcry_net::NetError::from)?;
+    let stored = node
+        .blobs()
+        .put(file, limit)
+        .await
+        .map_err(outcry_net::NetError::from)?;
     tokio::fs::remove_file(path).await.map_err(disk)?;
-    if stored.hash == name { Ok(()) } else { Err(ActivityProblem::Mismatch("an output changed on its way to the store".into())) }
+    if stored.hash == name {
+        Ok(())
+    } else {
+        Err(ActivityProblem::Mismatch(
+            "an output changed on its way to the store".into(),
+        ))
+    }
 }
 
 async fn claim(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityProblem> {
@@ -240,29 +330,48 @@ async fn claim(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityP
         let results: Vec<_> = work.results.values().map(TaskResult::claimed).collect();
         Ok::<_, ActivityProblem>((record(state, id)?, results))
     })?;
-    node.chain.claim(&deal, encode_tasks(&results)?, attempt).await?;
+    node.chain
+        .claim(&deal, encode_tasks(&results)?, attempt)
+        .await?;
     Ok(())
 }
 
 /// Reveals the leaves that the buyer demanded, each with its path to the claim.
 async fn answer_demand(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityProblem> {
     let (deal, job) = deal_and_job(node, id)?;
-    let results = node.read(|state| state.works.get(&id).map(|work| work.results.clone())).ok_or(ActivityProblem::Stale)?;
+    let results = node
+        .read(|state| state.works.get(&id).map(|work| work.results.clone()))
+        .ok_or(ActivityProblem::Stale)?;
     let (leaves, _) = deal.demand().ok_or(ActivityProblem::Stale)?;
     let mut outputs = std::collections::BTreeMap::new();
     for (task, _) in leaves {
         let result = results.get(task).ok_or(ActivityProblem::Stale)?;
         let name = blake3::Hash::from_bytes(result.output.0);
-        let blob = node.blobs().get(&name).map_err(outcry_net::NetError::from)?;
+        let blob = node
+            .blobs()
+            .get(&name)
+            .map_err(outcry_net::NetError::from)?;
         let blob = blob.ok_or(outcry_net::NetError::BlobNotFound(name))?;
         outputs.insert(*task, blob);
     }
     let leaves = leaves.to_vec();
     let first = deal.terms.firstTask;
     let job_hash = deal.terms.jobHash;
-    let revealing = tokio::task::spawn_blocking(move || demand::reveal(&leaves, first, job_hash, job.outputLimit, &results, &outputs));
+    let revealing = tokio::task::spawn_blocking(move || {
+        demand::reveal(
+            &leaves,
+            first,
+            job_hash,
+            job.outputLimit,
+            &results,
+            &outputs,
+        )
+    });
     let disk = |error| ActivityProblem::Run(RunProblem::Inputs(InputProblem::Disk(error)));
-    let answers = revealing.await.map_err(|error| disk(std::io::Error::other(error)))?.map_err(disk)?;
+    let answers = revealing
+        .await
+        .map_err(|error| disk(std::io::Error::other(error)))?
+        .map_err(disk)?;
     node.chain.answer_demand(&deal, answers, attempt).await?;
     Ok(())
 }
@@ -270,7 +379,9 @@ async fn answer_demand(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), A
 async fn settle(node: &Arc<Node>, attempt: u64) -> Result<(), ActivityProblem> {
     let mut deals: Vec<_> = node.read(|state| {
         let ready = state.settleable().into_iter();
-        ready.map(|(deal, accept, finalise)| (deal.clone(), accept, finalise)).collect()
+        ready
+            .map(|(deal, accept, finalise)| (deal.clone(), accept, finalise))
+            .collect()
     });
     if deals.is_empty() {
         return Err(ActivityProblem::Stale);
@@ -283,8 +394,13 @@ async fn settle(node: &Arc<Node>, attempt: u64) -> Result<(), ActivityProblem> {
 async fn settle_for_buyer(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityProblem> {
     let deal = node.read(|state| {
         let deal = record(state, id)?;
-        let watch = state.jobs.get(&deal.terms.bidHash).and_then(|job| job.watches.get(&id));
-        let acceptance = watch.and_then(|watch| watch.acceptance.as_ref()).ok_or(ActivityProblem::Stale)?;
+        let watch = state
+            .jobs
+            .get(&deal.terms.bidHash)
+            .and_then(|job| job.watches.get(&id));
+        let acceptance = watch
+            .and_then(|watch| watch.acceptance.as_ref())
+            .ok_or(ActivityProblem::Stale)?;
         Ok::<_, ActivityProblem>((deal, Some(acceptance.signature.clone()), false))
     })?;
     node.chain.settle(&[deal], attempt).await?;
@@ -293,14 +409,20 @@ async fn settle_for_buyer(node: &Arc<Node>, id: B256, attempt: u64) -> Result<()
 
 fn peer_of(deal: &DealRecord) -> Result<PeerKey, ActivityProblem> {
     if deal.peer_key.is_zero() {
-        return Err(ActivityProblem::Mismatch("this node never saw the offer and does not know the provider's key".into()));
+        return Err(ActivityProblem::Mismatch(
+            "this node never saw the offer and does not know the provider's key".into(),
+        ));
     }
     Ok(PeerKey(deal.peer_key.0))
 }
 
 async fn ask_progress(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
     let deal = node.read(|state| record(state, id))?;
-    let response = node.fetcher.net.deal(peer_of(&deal)?, DealRequest::Results { deal: id }).await?;
+    let response = node
+        .fetcher
+        .net
+        .deal(peer_of(&deal)?, DealRequest::Results { deal: id })
+        .await?;
     if let Some(report) = progress_of(&response) {
         node.core.apply(Fact::Reported { deal: id, report }).await?;
     }
@@ -312,13 +434,28 @@ async fn fetch_results(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem
     let (deal, job) = deal_and_job(node, id)?;
     let peer = peer_of(&deal)?;
     let claimed = deal.claim().ok_or(ActivityProblem::Stale)?.task_results();
-    let sent = match node.fetcher.net.deal(peer, DealRequest::Results { deal: id }).await? {
+    let sent = match node
+        .fetcher
+        .net
+        .deal(peer, DealRequest::Results { deal: id })
+        .await?
+    {
         DealResponse::Results(results) => results,
-        DealResponse::Refused { code, message } => return Err(ActivityProblem::RefusedByPeer { code, message }),
-        DealResponse::Acknowledged => return Err(ActivityProblem::Mismatch("the peer answered out of turn".into())),
+        DealResponse::Refused { code, message } => {
+            return Err(ActivityProblem::RefusedByPeer { code, message });
+        }
+        DealResponse::Acknowledged => {
+            return Err(ActivityProblem::Mismatch(
+                "the peer answered out of turn".into(),
+            ));
+        }
     };
     if sent.len() != claimed.len() {
-        return Err(ActivityProblem::Mismatch(format!("the claim has {} tasks, the peer sent {}", claimed.len(), sent.len())));
+        return Err(ActivityProblem::Mismatch(format!(
+            "the claim has {} tasks, the peer sent {}",
+            claimed.len(),
+            sent.len()
+        )));
     }
     let mut results = Vec::with_capacity(sent.len());
     for ((task, claimed), sent) in provider::tasks_of(&deal).zip(claimed).zip(sent) {
@@ -330,20 +467,31 @@ async fn fetch_results(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem
             output_root: sent.output_root,
             output_length: sent.output_length,
         };
-        let result = TaskResult { task, cycles: sent.cycles, outcome, output: B256::from(*sent.blake3.as_bytes()) };
+        let result = TaskResult {
+            task,
+            cycles: sent.cycles,
+            outcome,
+            output: B256::from(*sent.blake3.as_bytes()),
+        };
         if sent.task != task || result.claimed() != claimed {
             return Err(mismatch("the result does not lead to the claim"));
         }
         let what = format!("the output of task {task}");
         let limit = job.outputLimit.min(node.fetcher.blob_bytes_max);
-        let output = node.fetcher.fetch(&what, result.output, limit, peer, id).await.map_err(RunProblem::from)?;
+        let output = node
+            .fetcher
+            .fetch(&what, result.output, limit, peer, id)
+            .await
+            .map_err(RunProblem::from)?;
         let root = output_root(output.path.clone(), job.outputLimit).await?;
         if root != sent.output_root {
             return Err(mismatch("the output does not lead to its root"));
         }
         results.push(result);
     }
-    node.core.apply(Fact::ResultsFetched { deal: id, results }).await?;
+    node.core
+        .apply(Fact::ResultsFetched { deal: id, results })
+        .await?;
     Ok(())
 }
 
@@ -362,14 +510,22 @@ async fn output_root(path: std::path::PathBuf, limit: u64) -> Result<B256, Activ
         }
     });
     let disk = |error| ActivityProblem::Run(RunProblem::Inputs(InputProblem::Disk(error)));
-    hashing.await.map_err(|error| disk(std::io::Error::other(error)))?.map_err(disk)
+    hashing
+        .await
+        .map_err(|error| disk(std::io::Error::other(error)))?
+        .map_err(disk)
 }
 
 async fn deliver(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
     let (deal, acceptance) = node.read(|state| {
         let deal = record(state, id)?;
-        let watch = state.jobs.get(&deal.terms.bidHash).and_then(|job| job.watches.get(&id));
-        let acceptance = watch.and_then(|watch| watch.acceptance.clone()).ok_or(ActivityProblem::Stale)?;
+        let watch = state
+            .jobs
+            .get(&deal.terms.bidHash)
+            .and_then(|job| job.watches.get(&id));
+        let acceptance = watch
+            .and_then(|watch| watch.acceptance.clone())
+            .ok_or(ActivityProblem::Stale)?;
         Ok::<_, ActivityProblem>((deal, acceptance))
     })?;
     let request = DealRequest::Accept {
@@ -382,31 +538,61 @@ async fn deliver(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
             node.core.apply(Fact::AcceptDelivered { deal: id }).await?;
             Ok(())
         }
-        DealResponse::Refused { code, message } => Err(ActivityProblem::RefusedByPeer { code, message }),
-        DealResponse::Results(_) => Err(ActivityProblem::Mismatch("the peer answered out of turn".into())),
+        DealResponse::Refused { code, message } => {
+            Err(ActivityProblem::RefusedByPeer { code, message })
+        }
+        DealResponse::Results(_) => Err(ActivityProblem::Mismatch(
+            "the peer answered out of turn".into(),
+        )),
     }
 }
 
 /// Re-executes a claim and notes what came out.
 async fn verify(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
     let (deal, job) = deal_and_job(node, id)?;
-    let _turn = node.verifying.acquire().await.map_err(|_| ActivityProblem::Stale)?;
+    let _turn = node
+        .verifying
+        .acquire()
+        .await
+        .map_err(|_| ActivityProblem::Stale)?;
     let first = deal.terms.firstTask;
-    let time_max = Duration::from_secs(deal.terms.deadline.saturating_sub(deal.terms.openedAt).max(60));
-    let inputs = node.fetcher.inputs(&job, first..first + deal.terms.taskCount, id).await.map_err(RunProblem::from)?;
+    let time_max = Duration::from_secs(
+        deal.terms
+            .deadline
+            .saturating_sub(deal.terms.openedAt)
+            .max(60),
+    );
+    let inputs = node
+        .fetcher
+        .inputs(&job, first..first + deal.terms.taskCount, id)
+        .await
+        .map_err(RunProblem::from)?;
     let mut run = node.engine.start(&job, &inputs, time_max).await?;
     let mut findings = Vec::with_capacity(inputs.archives.len());
     for (task, input) in provider::tasks_of(&deal).zip(&inputs.archives) {
-        let (halted, output) = run.task(task, input, time_max).await.map_err(RunProblem::from)?;
+        let (halted, output) = run
+            .task(task, input, time_max)
+            .await
+            .map_err(RunProblem::from)?;
         let _ = tokio::fs::remove_file(output).await;
-        let found = TaskResult { task, cycles: halted.cycles, outcome: halted.outcome, output: halted.output_hash };
+        let found = TaskResult {
+            task,
+            cycles: halted.cycles,
+            outcome: halted.outcome,
+            output: halted.output_hash,
+        };
         let finding = compare(&deal, &found);
         if let Finding::Mismatched { cycles, inner } = finding {
             tracing::error!(deal = %id, task, cycles, %inner, "a claim is wrong");
         }
         findings.push(finding);
     }
-    node.blobs().unpin(id).await.map_err(outcry_net::NetError::from)?;
-    node.core.apply(Fact::ClaimChecked { deal: id, findings }).await?;
+    node.blobs()
+        .unpin(id)
+        .await
+        .map_err(outcry_net::NetError::from)?;
+    node.core
+        .apply(Fact::ClaimChecked { deal: id, findings })
+        .await?;
     Ok(())
 }

@@ -9,14 +9,14 @@ use alloy::providers::DynProvider;
 use alloy::sol_types::SolCall;
 use futures::{StreamExt, TryStreamExt, stream};
 use outcry_chain::{
-    ChainError, ChainEvent, Intent, IntentKind, IntentReport, IntentStatus, MinedTransaction, Outcome, Rpc, Sender,
-    Urgency,
+    ChainError, ChainEvent, Intent, IntentKind, IntentReport, IntentStatus, MinedTransaction,
+    Outcome, Rpc, Sender, Urgency,
 };
 use outcry_contracts::Market::{self, MarketEvents, MarketInstance};
 use outcry_protocol::book::{Fact, FactKey};
 use outcry_protocol::signature::{self, Verdict};
-use outcry_protocol::{hash, money};
 use outcry_protocol::types::{Bid, Deal};
+use outcry_protocol::{hash, money};
 use outcry_store::Batch;
 use tokio::sync::broadcast;
 
@@ -64,8 +64,17 @@ pub struct Chain {
 impl Chain {
     /// The market at an address; `sender` for a node with an account.
     #[must_use]
-    pub fn new(rpc: &Rpc, market: Address, sender: Option<Sender>, reports: broadcast::Sender<IntentReport>) -> Self {
-        Self { market: Market::new(market, rpc.provider().clone()), sender, reports }
+    pub fn new(
+        rpc: &Rpc,
+        market: Address,
+        sender: Option<Sender>,
+        reports: broadcast::Sender<IntentReport>,
+    ) -> Self {
+        Self {
+            market: Market::new(market, rpc.provider().clone()),
+            sender,
+            reports,
+        }
     }
 
     /// What the deployment fixed.
@@ -83,7 +92,10 @@ impl Chain {
     /// [`ChainProblem::Call`], for example because the block is no longer on the chain.
     pub async fn facts(&self, keys: Vec<FactKey>, block: u64) -> Result<Vec<Fact>, ChainProblem> {
         let reads = keys.into_iter().map(|key| self.fact(key, block));
-        let facts: Vec<Option<Fact>> = stream::iter(reads).buffered(CALLS_AT_ONCE).try_collect().await?;
+        let facts: Vec<Option<Fact>> = stream::iter(reads)
+            .buffered(CALLS_AT_ONCE)
+            .try_collect()
+            .await?;
         Ok(facts.into_iter().flatten().collect())
     }
 
@@ -91,7 +103,11 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainProblem::Call`].
-    pub async fn pending_withdrawal(&self, account: Address, token: Address) -> Result<(U256, u64), ChainProblem> {
+    pub async fn pending_withdrawal(
+        &self,
+        account: Address,
+        token: Address,
+    ) -> Result<(U256, u64), ChainProblem> {
         let call = self.market.pendingWithdrawal(account, token);
         let pending = timely("pendingWithdrawal", call.call()).await?;
         Ok((pending.amount, pending.readyAt))
@@ -103,28 +119,59 @@ impl Chain {
         let market = &self.market;
         Ok(Some(match key {
             FactKey::Balance(account, token) => {
-                let free = timely("balanceOf", market.balanceOf(account, token).block(at).call()).await?;
-                Fact::Balance { account, token, free: u128::try_from(free).unwrap_or(u128::MAX) }
+                let free = timely(
+                    "balanceOf",
+                    market.balanceOf(account, token).block(at).call(),
+                )
+                .await?;
+                Fact::Balance {
+                    account,
+                    token,
+                    free: u128::try_from(free).unwrap_or(u128::MAX),
+                }
             }
             FactKey::Counter(account) => {
-                let counter = timely("counterOf", market.counterOf(account).block(at).call()).await?;
+                let counter =
+                    timely("counterOf", market.counterOf(account).block(at).call()).await?;
                 Fact::Counter { account, counter }
             }
             FactKey::Salt(account, salt) => {
-                let bits = timely("orderState", market.orderState(account, salt).block(at).call()).await?;
-                Fact::Salt { account, salt, cancelled: bits.cancelled, taken: bits.taken }
+                let bits = timely(
+                    "orderState",
+                    market.orderState(account, salt).block(at).call(),
+                )
+                .await?;
+                Fact::Salt {
+                    account,
+                    salt,
+                    cancelled: bits.cancelled,
+                    taken: bits.taken,
+                }
             }
             FactKey::Taken(bid) => {
                 let tasks = timely("tasksTaken", market.tasksTaken(bid).block(at).call()).await?;
                 Fact::Taken { bid, tasks }
             }
             FactKey::Slots(provider, capacity_id) => {
-                let open = timely("openSlots", market.openSlots(provider, capacity_id).block(at).call()).await?;
-                Fact::Slots { provider, capacity_id, open }
+                let open = timely(
+                    "openSlots",
+                    market.openSlots(provider, capacity_id).block(at).call(),
+                )
+                .await?;
+                Fact::Slots {
+                    provider,
+                    capacity_id,
+                    open,
+                }
             }
             FactKey::Barred(bid, provider) => {
-                let barred = timely("isBarred", market.isBarred(bid, provider).block(at).call()).await?;
-                Fact::Barred { bid, provider, barred }
+                let barred =
+                    timely("isBarred", market.isBarred(bid, provider).block(at).call()).await?;
+                Fact::Barred {
+                    bid,
+                    provider,
+                    barred,
+                }
             }
             FactKey::Freed(..) => return Ok(None),
         }))
@@ -134,18 +181,28 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainProblem::Call`] when the contract had to be asked and the endpoint did not answer.
-    pub async fn is_signed_by(&self, digest: B256, signer: Address, signature: &[u8]) -> Result<bool, ChainProblem> {
+    pub async fn is_signed_by(
+        &self,
+        digest: B256,
+        signer: Address,
+        signature: &[u8],
+    ) -> Result<bool, ChainProblem> {
         if signature::check(digest, signer, signature) == Verdict::Valid {
             return Ok(true);
         }
-        let call = isValidSignatureCall { hash: digest, signature: signature.to_vec().into() };
+        let call = isValidSignatureCall {
+            hash: digest,
+            signature: signature.to_vec().into(),
+        };
         let request = alloy::rpc::types::TransactionRequest::default()
             .to(signer)
             .gas_limit(ERC1271_GAS)
             .input(call.abi_encode().into());
         let answer = alloy::providers::Provider::call(self.market.provider(), request);
         match tokio::time::timeout(CALL_TIME_MAX, answer).await {
-            Err(_) => Err(ChainProblem::Call("isValidSignature was not answered in time".into())),
+            Err(_) => Err(ChainProblem::Call(
+                "isValidSignature was not answered in time".into(),
+            )),
             Ok(Ok(answer)) => Ok(answer.get(..4) == Some(&ERC1271_MAGIC[..])),
             // A contract that refuses says no; an account without code has nothing to say.
             Ok(Err(error)) if error.is_error_resp() => Ok(false),
@@ -157,7 +214,11 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainProblem`].
-    pub async fn open(&self, reservation: &Reservation, failed: Option<&DealRecord>) -> Result<MinedTransaction, ChainProblem> {
+    pub async fn open(
+        &self,
+        reservation: &Reservation,
+        failed: Option<&DealRecord>,
+    ) -> Result<MinedTransaction, ChainProblem> {
         let call = Market::OpenCall {
             bid: reservation.bid.bid.clone().into(),
             bidSignature: reservation.bid.signature.clone().into(),
@@ -170,7 +231,14 @@ impl Chain {
             None => (IntentKind::Open, Market::openCall { call }.abi_encode()),
             Some(failed) => {
                 let failed_terms = failed.terms.clone().into();
-                (IntentKind::Reopen, Market::reopenCall { call, failedTerms: failed_terms }.abi_encode())
+                (
+                    IntentKind::Reopen,
+                    Market::reopenCall {
+                        call,
+                        failedTerms: failed_terms,
+                    }
+                    .abi_encode(),
+                )
             }
         };
         let mut intent = self.intent(kind, reservation.id, data);
@@ -183,16 +251,26 @@ impl Chain {
     /// # Errors
     /// [`ChainProblem`].
     pub fn knows_opening(&self, reservation: &Reservation) -> Result<bool, ChainProblem> {
-        let kind = if reservation.failed.is_some() { IntentKind::Reopen } else { IntentKind::Open };
+        let kind = if reservation.failed.is_some() {
+            IntentKind::Reopen
+        } else {
+            IntentKind::Open
+        };
         let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
-        Ok(sender.status(&Intent::id_of(kind, reservation.id, 0))?.is_some())
+        Ok(sender
+            .status(&Intent::id_of(kind, reservation.id, 0))?
+            .is_some())
     }
 
     /// Cancels a deal in its admission window.
     ///
     /// # Errors
     /// [`ChainProblem`].
-    pub async fn cancel_admission(&self, deal: &DealRecord, until: u64) -> Result<MinedTransaction, ChainProblem> {
+    pub async fn cancel_admission(
+        &self,
+        deal: &DealRecord,
+        until: u64,
+    ) -> Result<MinedTransaction, ChainProblem> {
         let data = Market::cancelAdmissionCall(deal.terms.clone().into()).abi_encode();
         let mut intent = self.intent(IntentKind::CancelAdmission, deal.id, data);
         (intent.urgency, intent.not_after_s) = (Urgency::Deadline, Some(until));
@@ -203,10 +281,20 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainProblem`].
-    pub async fn claim(&self, deal: &DealRecord, tasks: Vec<u8>, round: u64) -> Result<MinedTransaction, ChainProblem> {
-        let data = Market::claimCall { terms: deal.terms.clone().into(), tasks: tasks.into() }.abi_encode();
+    pub async fn claim(
+        &self,
+        deal: &DealRecord,
+        tasks: Vec<u8>,
+        round: u64,
+    ) -> Result<MinedTransaction, ChainProblem> {
+        let data = Market::claimCall {
+            terms: deal.terms.clone().into(),
+            tasks: tasks.into(),
+        }
+        .abi_encode();
         let mut intent = self.intent(IntentKind::Claim, deal.id, data);
-        (intent.urgency, intent.not_after_s, intent.round) = (Urgency::Deadline, Some(deal.terms.deadline), round);
+        (intent.urgency, intent.not_after_s, intent.round) =
+            (Urgency::Deadline, Some(deal.terms.deadline), round);
         self.send(intent).await
     }
 
@@ -214,7 +302,11 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainProblem`].
-    pub async fn settle(&self, deals: &[(DealRecord, Option<Bytes>, bool)], round: u64) -> Result<MinedTransaction, ChainProblem> {
+    pub async fn settle(
+        &self,
+        deals: &[(DealRecord, Option<Bytes>, bool)],
+        round: u64,
+    ) -> Result<MinedTransaction, ChainProblem> {
         let mut subject = Vec::with_capacity(deals.len() * 34);
         let mut settlements = Vec::with_capacity(deals.len());
         for (deal, accept, finalise) in deals {
@@ -242,10 +334,22 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainProblem`].
-    pub async fn answer_demand(&self, deal: &DealRecord, answers: Vec<Market::LeafAnswer>, round: u64) -> Result<MinedTransaction, ChainProblem> {
-        let Some(claim) = deal.claim() else { return Err(ChainProblem::Refused("the deal has no claim".into())) };
+    pub async fn answer_demand(
+        &self,
+        deal: &DealRecord,
+        answers: Vec<Market::LeafAnswer>,
+        round: u64,
+    ) -> Result<MinedTransaction, ChainProblem> {
+        let Some(claim) = deal.claim() else {
+            return Err(ChainProblem::Refused("the deal has no claim".into()));
+        };
         let (terms, claim) = (deal.terms.clone().into(), claim.claim.into());
-        let data = Market::answerDemandCall { _0: terms, _1: claim, _2: answers }.abi_encode();
+        let data = Market::answerDemandCall {
+            _0: terms,
+            _1: claim,
+            _2: answers,
+        }
+        .abi_encode();
         let mut intent = self.intent(IntentKind::AnswerDemand, deal.id, data);
         (intent.urgency, intent.round) = (Urgency::Deadline, round);
         self.send(intent).await
@@ -255,8 +359,15 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainProblem`].
-    pub async fn timeout(&self, deal: &DealRecord, round: u64) -> Result<MinedTransaction, ChainProblem> {
-        let data = Market::timeoutCall { terms: deal.terms.clone().into() }.abi_encode();
+    pub async fn timeout(
+        &self,
+        deal: &DealRecord,
+        round: u64,
+    ) -> Result<MinedTransaction, ChainProblem> {
+        let data = Market::timeoutCall {
+            terms: deal.terms.clone().into(),
+        }
+        .abi_encode();
         let mut intent = self.intent(IntentKind::Timeout, deal.id, data);
         intent.round = round;
         self.send(intent).await
@@ -282,12 +393,19 @@ impl Chain {
                 },
             };
             match outcome {
-                Outcome::Mined { transaction, .. } if transaction.success => return Ok(transaction),
+                Outcome::Mined { transaction, .. } if transaction.success => {
+                    return Ok(transaction);
+                }
                 Outcome::Mined { transaction, .. } => {
-                    return Err(ChainProblem::Refused(format!("transaction {} reverted", transaction.hash)));
+                    return Err(ChainProblem::Refused(format!(
+                        "transaction {} reverted",
+                        transaction.hash
+                    )));
                 }
                 Outcome::Unmined => {}
-                Outcome::Reverted { revert, .. } => return Err(ChainProblem::Refused(revert.reason)),
+                Outcome::Reverted { revert, .. } => {
+                    return Err(ChainProblem::Refused(revert.reason));
+                }
                 Outcome::Failed { reason } => return Err(ChainProblem::Refused(reason)),
             }
         }
@@ -306,7 +424,9 @@ async fn timely<T, E: std::fmt::Display>(
     match tokio::time::timeout(CALL_TIME_MAX, call.into_future()).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(ChainProblem::Call(format!("{what}: {error}"))),
-        Err(_) => Err(ChainProblem::Call(format!("{what} was not answered in time"))),
+        Err(_) => Err(ChainProblem::Call(format!(
+            "{what} was not answered in time"
+        ))),
     }
 }
 
@@ -331,20 +451,44 @@ pub fn facts_of_bid(hash: B256, bid: &Bid) -> Vec<FactKey> {
 /// The market's events in the words of the state. Skipped items of batches change nothing.
 #[must_use]
 pub fn observe(event: ChainEvent<MarketEvents>, fee_bps: u16) -> Vec<Event> {
-    let place = Place { block: event.block.number, at: event.block.timestamp_s, transaction: event.transaction };
+    let place = Place {
+        block: event.block.number,
+        at: event.block.timestamp_s,
+        transaction: event.transaction,
+    };
     let changed = |deal, change| Observed::Changed { deal, change };
     let observed = match event.event {
-        MarketEvents::JobPosted(e) => Observed::JobPosted { bid: e.bidHash, job: e.job.into() },
-        MarketEvents::DealOpened(e) => Observed::Opened { deal: e.dealId, terms: Box::new(Deal::from(e.deal)) },
-        MarketEvents::DealReopened(e) => Observed::TookOver { failed: e.failedDealId, by: e.dealId },
+        MarketEvents::JobPosted(e) => Observed::JobPosted {
+            bid: e.bidHash,
+            job: e.job.into(),
+        },
+        MarketEvents::DealOpened(e) => Observed::Opened {
+            deal: e.dealId,
+            terms: Box::new(Deal::from(e.deal)),
+        },
+        MarketEvents::DealReopened(e) => Observed::TookOver {
+            failed: e.failedDealId,
+            by: e.dealId,
+        },
         MarketEvents::AdmissionCancelled(e) => {
             let burned_by_buyer = u128::try_from(e.burnedByBuyer).unwrap_or(u128::MAX);
-            changed(e.dealId, Change::Cancelled { by: e.by, burned_by_buyer })
+            changed(
+                e.dealId,
+                Change::Cancelled {
+                    by: e.by,
+                    burned_by_buyer,
+                },
+            )
         }
         MarketEvents::DealClaimed(e) => changed(
             e.dealId,
             Change::Claimed {
-                claim_hash: hash::claim_hash(e.dealId, e.claim.resultRoot, e.claim.cycles, e.claim.price),
+                claim_hash: hash::claim_hash(
+                    e.dealId,
+                    e.claim.resultRoot,
+                    e.claim.cycles,
+                    e.claim.price,
+                ),
                 result_root: e.claim.resultRoot,
                 cycles: e.claim.cycles,
                 price: e.claim.price,
@@ -353,9 +497,19 @@ pub fn observe(event: ChainEvent<MarketEvents>, fee_bps: u16) -> Vec<Event> {
         ),
         MarketEvents::DealPaid(e) => {
             let fee = money::fee(e.paid, fee_bps);
-            let paid = Event { place, observed: changed(e.dealId, Change::Paid { paid: e.paid, fee }) };
-            let finalised = Event { place, observed: changed(e.dealId, Change::Finalised) };
-            return if e.finalised { vec![paid, finalised] } else { vec![paid] };
+            let paid = Event {
+                place,
+                observed: changed(e.dealId, Change::Paid { paid: e.paid, fee }),
+            };
+            let finalised = Event {
+                place,
+                observed: changed(e.dealId, Change::Finalised),
+            };
+            return if e.finalised {
+                vec![paid, finalised]
+            } else {
+                vec![paid]
+            };
         }
         MarketEvents::DealFinalised(e) => changed(e.dealId, Change::Finalised),
         MarketEvents::DealFailed(e) => {
@@ -365,21 +519,53 @@ pub fn observe(event: ChainEvent<MarketEvents>, fee_bps: u16) -> Vec<Event> {
                 1 => Failure::OutputWithheld,
                 _ => Failure::ClaimRefuted,
             };
-            let (refunded, to_buyer, burned) = (narrow(e.refunded), narrow(e.toBuyer), narrow(e.burned));
-            changed(e.dealId, Change::Failed { failure, refunded, to_buyer, burned })
+            let (refunded, to_buyer, burned) =
+                (narrow(e.refunded), narrow(e.toBuyer), narrow(e.burned));
+            changed(
+                e.dealId,
+                Change::Failed {
+                    failure,
+                    refunded,
+                    to_buyer,
+                    burned,
+                },
+            )
         }
         MarketEvents::DealChallenged(e) => changed(e.dealId, Change::Challenged),
-        MarketEvents::ChallengeResolved(e) => changed(e.dealId, Change::Resolved { stands: e.stands }),
+        MarketEvents::ChallengeResolved(e) => {
+            changed(e.dealId, Change::Resolved { stands: e.stands })
+        }
         MarketEvents::OutputDemanded(e) => {
             let leaves = e.leaves.iter().map(|leaf| (leaf.task, leaf.leaf)).collect();
-            changed(e.dealId, Change::Demanded { deadline: e.deadline, leaves })
+            changed(
+                e.dealId,
+                Change::Demanded {
+                    deadline: e.deadline,
+                    leaves,
+                },
+            )
         }
         MarketEvents::DemandAnswered(e) => changed(e.dealId, Change::DemandAnswered),
-        MarketEvents::OrderCancelled(e) => Observed::Cancelled { account: e.account, salt: e.salt },
-        MarketEvents::AllOrdersCancelled(e) => Observed::AllCancelled { account: e.account, counter: e.counter },
-        MarketEvents::Deposited(e) => Observed::Balance { account: e.account, token: e.token },
-        MarketEvents::WithdrawalRequested(e) => Observed::Balance { account: e.account, token: e.token },
-        MarketEvents::Withdrawn(e) => Observed::Balance { account: e.account, token: e.token },
+        MarketEvents::OrderCancelled(e) => Observed::Cancelled {
+            account: e.account,
+            salt: e.salt,
+        },
+        MarketEvents::AllOrdersCancelled(e) => Observed::AllCancelled {
+            account: e.account,
+            counter: e.counter,
+        },
+        MarketEvents::Deposited(e) => Observed::Balance {
+            account: e.account,
+            token: e.token,
+        },
+        MarketEvents::WithdrawalRequested(e) => Observed::Balance {
+            account: e.account,
+            token: e.token,
+        },
+        MarketEvents::Withdrawn(e) => Observed::Balance {
+            account: e.account,
+            token: e.token,
+        },
         _ => return Vec::new(),
     };
     vec![Event { place, observed }]

@@ -126,7 +126,9 @@ impl<'de> Deserialize<'de> for Amount {
         match Form::deserialize(deserializer)? {
             Form::Number(value) => Ok(Self(value.into())),
             Form::Decimal(text) => text.parse().map(Self).map_err(|_| {
-                serde::de::Error::custom(format!("`{text}` is not an amount in base units, a decimal string below 2^128"))
+                serde::de::Error::custom(format!(
+                    "`{text}` is not an amount in base units, a decimal string below 2^128"
+                ))
             }),
         }
     }
@@ -166,9 +168,14 @@ pub struct Config {
 }
 
 /// A list of roles, or one name, which is what a flag or a variable holds.
-fn one_or_many_roles<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<Role>, D::Error> {
+fn one_or_many_roles<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeSet<Role>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "roles among \"provider\", \"verifier\", \"gateway\"")]
+    #[serde(
+        untagged,
+        expecting = "roles among \"provider\", \"verifier\", \"gateway\""
+    )]
     enum Form {
         One(Role),
         Many(BTreeSet<Role>),
@@ -215,7 +222,12 @@ pub struct Chain {
 
 impl Default for Chain {
     fn default() -> Self {
-        Self { rpc: None, start_block: 0, confirmations: 0, poll_ms: 250 }
+        Self {
+            rpc: None,
+            start_block: 0,
+            confirmations: 0,
+            poll_ms: 250,
+        }
     }
 }
 
@@ -231,7 +243,10 @@ pub struct Net {
 
 impl Default for Net {
     fn default() -> Self {
-        Self { listen: vec!["/ip4/127.0.0.1/tcp/0".into()], bootstrap: Vec::new() }
+        Self {
+            listen: vec!["/ip4/127.0.0.1/tcp/0".into()],
+            bootstrap: Vec::new(),
+        }
     }
 }
 
@@ -247,7 +262,10 @@ pub struct Api {
 
 impl Default for Api {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7480)), token_file: None }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7480)),
+            token_file: None,
+        }
     }
 }
 
@@ -267,7 +285,12 @@ pub struct Executor {
 
 impl Default for Executor {
     fn default() -> Self {
-        Self { cache_dir: None, cache_mib_max: 4096, overhead_mib: 3072, prepare_s_max: 300 }
+        Self {
+            cache_dir: None,
+            cache_mib_max: 4096,
+            overhead_mib: 3072,
+            prepare_s_max: 300,
+        }
     }
 }
 
@@ -283,7 +306,10 @@ pub struct Blobs {
 
 impl Default for Blobs {
     fn default() -> Self {
-        Self { mib_max: 16_384, blob_mib_max: 1024 }
+        Self {
+            mib_max: 16_384,
+            blob_mib_max: 1024,
+        }
     }
 }
 
@@ -361,7 +387,9 @@ pub struct Gateway {
 
 impl Default for Gateway {
     fn default() -> Self {
-        Self { send_timeouts: true }
+        Self {
+            send_timeouts: true,
+        }
     }
 }
 
@@ -401,7 +429,10 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".into() }
+        Self {
+            format: LogFormat::Text,
+            filter: "info".into(),
+        }
     }
 }
 
@@ -421,8 +452,11 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut table = match file {
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+                let text =
+                    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+                        path: path.to_owned(),
+                        source,
+                    })?;
                 read_file(&path.display().to_string(), &text)?
             }
             None => Table::new(),
@@ -443,16 +477,24 @@ impl Config {
             }
             lay_over(&mut table, key, text, &format!("--set {key}"))?;
         }
-        let config: Self = table.try_into().map_err(|error| refused("configuration", &error))?;
+        let config: Self = table
+            .try_into()
+            .map_err(|error| refused("configuration", &error))?;
         config.check()
     }
 
     fn check(self) -> Result<Self, ConfigError> {
         let bad = |key: &str, what: &str| {
-            Err(ConfigError::BadValue { origin: "configuration".into(), message: format!("`{key}` {what}") })
+            Err(ConfigError::BadValue {
+                origin: "configuration".into(),
+                message: format!("`{key}` {what}"),
+            })
         };
         if self.roles.is_empty() {
-            return bad("roles", "names no role; choose among \"provider\", \"verifier\", \"gateway\"");
+            return bad(
+                "roles",
+                "names no role; choose among \"provider\", \"verifier\", \"gateway\"",
+            );
         }
         if !(20..=60_000).contains(&self.chain.poll_ms) {
             return bad("chain.poll_ms", "must lie between 20 and 60000");
@@ -462,14 +504,20 @@ impl Config {
                 return bad("provider.slots", "must be at least 1");
             }
             if self.provider.speed == 0 {
-                return bad("provider.speed", "must be at least 1; `outcry provider benchmark` measures it");
+                return bad(
+                    "provider.speed",
+                    "must be at least 1; `outcry provider benchmark` measures it",
+                );
             }
             if !(30..=86_400).contains(&self.provider.offer_s) {
                 return bad("provider.offer_s", "must lie between 30 and 86400");
             }
         }
         if self.verifier.sample_bps > 10_000 {
-            return bad("verifier.sample_bps", "is a share in basis points, at most 10000");
+            return bad(
+                "verifier.sample_bps",
+                "is a share in basis points, at most 10000",
+            );
         }
         if self.blobs.blob_mib_max > self.blobs.mib_max {
             return bad("blobs.blob_mib_max", "exceeds blobs.mib_max");
@@ -532,24 +580,37 @@ fn lay_over(table: &mut Table, key: &str, text: &str, origin: &str) -> Result<()
     let value = format!("value = {text}")
         .parse::<Table>()
         .ok()
-        .and_then(|mut parsed| (parsed.len() == 1).then(|| parsed.remove("value")).flatten())
+        .and_then(|mut parsed| {
+            (parsed.len() == 1)
+                .then(|| parsed.remove("value"))
+                .flatten()
+        })
         .unwrap_or_else(|| Value::String(text.to_owned()));
     match key.split_once('.') {
         None => {
             table.insert(key.to_owned(), value);
         }
         Some((section, name)) => {
-            let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            let section = table
+                .entry(section)
+                .or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(section) = section {
                 section.insert(name.to_owned(), value);
             }
         }
     }
     // Checked at once, so that the error names the variable or flag.
-    table.clone().try_into::<Config>().map(drop).map_err(|error| {
-        let message = format!("`{key}`: {}", error.message());
-        ConfigError::BadValue { origin: origin.to_owned(), message }
-    })
+    table
+        .clone()
+        .try_into::<Config>()
+        .map(drop)
+        .map_err(|error| {
+            let message = format!("`{key}`: {}", error.message());
+            ConfigError::BadValue {
+                origin: origin.to_owned(),
+                message,
+            }
+        })
 }
 
 #[cfg(test)]
@@ -557,48 +618,97 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn load(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    fn load(
+        text: &str,
+        environment: &[(&str, &str)],
+        flags: &[(&str, &str)],
+    ) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("outcry.toml");
         std::fs::write(&path, text).unwrap();
-        let own = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
+        let own = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+                .collect::<Vec<_>>()
+        };
         Config::load(Some(&path), own(environment), &own(flags))
     }
 
     #[test]
     fn an_unknown_key_is_refused_by_its_name_and_line() {
-        let error = load("roles = [\"gateway\"]\n[api]\nlisten_on = \"127.0.0.1:1\"\n", &[], &[]).unwrap_err();
+        let error = load(
+            "roles = [\"gateway\"]\n[api]\nlisten_on = \"127.0.0.1:1\"\n",
+            &[],
+            &[],
+        )
+        .unwrap_err();
         assert_eq!(error.code(), "C-001");
         let text = error.to_string();
-        assert!(text.contains("listen_on") && text.contains("line 3"), "{text}");
+        assert!(
+            text.contains("listen_on") && text.contains("line 3"),
+            "{text}"
+        );
     }
 
     #[test]
     fn an_unknown_section_is_refused() {
-        assert_eq!(load("[provder]\nslots = 2\n", &[], &[]).unwrap_err().code(), "C-001");
+        assert_eq!(
+            load("[provder]\nslots = 2\n", &[], &[]).unwrap_err().code(),
+            "C-001"
+        );
     }
 
     #[test]
     fn a_flag_wins_over_the_environment_and_that_over_the_file() {
         let file = "[provider]\nslots = 1\nregion = 1\nspeed = 1\n";
-        let environment = [("OUTCRY_PROVIDER_SLOTS", "2"), ("OUTCRY_PROVIDER_REGION", "2"), ("OUTCRY_OUTPUT", "json")];
+        let environment = [
+            ("OUTCRY_PROVIDER_SLOTS", "2"),
+            ("OUTCRY_PROVIDER_REGION", "2"),
+            ("OUTCRY_OUTPUT", "json"),
+        ];
         let config = load(file, &environment, &[("provider.slots", "3")]).unwrap();
-        assert_eq!((config.provider.slots, config.provider.region, config.provider.speed), (3, 2, 1));
+        assert_eq!(
+            (
+                config.provider.slots,
+                config.provider.region,
+                config.provider.speed
+            ),
+            (3, 2, 1)
+        );
     }
 
     #[test]
     fn a_bad_value_names_where_it_came_from() {
         let error = load("", &[("OUTCRY_PROVIDER_SLOTS", "many")], &[]).unwrap_err();
         assert_eq!(error.code(), "C-002");
-        assert!(error.to_string().contains("OUTCRY_PROVIDER_SLOTS"), "{error}");
-        assert_eq!(load("", &[], &[("provider.slotz", "1")]).unwrap_err().code(), "C-001");
+        assert!(
+            error.to_string().contains("OUTCRY_PROVIDER_SLOTS"),
+            "{error}"
+        );
+        assert_eq!(
+            load("", &[], &[("provider.slotz", "1")])
+                .unwrap_err()
+                .code(),
+            "C-001"
+        );
         assert_eq!(load("roles = []", &[], &[]).unwrap_err().code(), "C-002");
-        assert_eq!(load("[provider]\nstart_fee = \"1.5\"", &[], &[]).unwrap_err().code(), "C-002");
+        assert_eq!(
+            load("[provider]\nstart_fee = \"1.5\"", &[], &[])
+                .unwrap_err()
+                .code(),
+            "C-002"
+        );
     }
 
     #[test]
     fn an_amount_may_exceed_what_a_toml_integer_holds() {
-        let config = load("[provider]\nstart_fee = \"340282366920938463463374607431768211455\"", &[], &[]).unwrap();
+        let config = load(
+            "[provider]\nstart_fee = \"340282366920938463463374607431768211455\"",
+            &[],
+            &[],
+        )
+        .unwrap();
         assert_eq!(config.provider.start_fee, Amount(u128::MAX));
     }
 
@@ -610,7 +720,9 @@ mod tests {
         let mut keys = Vec::new();
         for (name, value) in &written {
             match value {
-                Value::Table(section) => keys.extend(section.keys().map(|key| format!("{name}.{key}"))),
+                Value::Table(section) => {
+                    keys.extend(section.keys().map(|key| format!("{name}.{key}")))
+                }
                 _ => keys.push(name.clone()),
             }
         }

@@ -73,10 +73,16 @@ impl Core {
     ///
     /// # Errors
     /// The store's or the follower's. The node must stop then.
-    pub async fn apply_blocks(&self, fact: Fact, follower: &mut Follower<MarketEvents>) -> Result<Changes, ChainError> {
+    pub async fn apply_blocks(
+        &self,
+        fact: Fact,
+        follower: &mut Follower<MarketEvents>,
+    ) -> Result<Changes, ChainError> {
         let _one_at_a_time = self.applying.lock().await;
         let mut changes = self.reduce(fact);
-        follower.acknowledge(std::mem::take(&mut changes.chain)).await?;
+        follower
+            .acknowledge(std::mem::take(&mut changes.chain))
+            .await?;
         self.write(std::mem::take(&mut changes.local)).await?;
         self.notify();
         Ok(changes)
@@ -86,7 +92,11 @@ impl Core {
     ///
     /// # Errors
     /// As for [`Core::apply_blocks`].
-    pub async fn roll_back(&self, block: u64, follower: &mut Follower<MarketEvents>) -> Result<(), ChainError> {
+    pub async fn roll_back(
+        &self,
+        block: u64,
+        follower: &mut Follower<MarketEvents>,
+    ) -> Result<(), ChainError> {
         let _one_at_a_time = self.applying.lock().await;
         follower.acknowledge(Batch::new()).await?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -96,7 +106,10 @@ impl Core {
     }
 
     fn reduce(&self, fact: Fact) -> Changes {
-        self.state.write().unwrap_or_else(PoisonError::into_inner).apply(fact)
+        self.state
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .apply(fact)
     }
 
     async fn write(&self, batch: Batch) -> Result<(), StoreError> {
@@ -110,22 +123,34 @@ impl Core {
 
     /// Makes those who wait look again.
     pub fn notify(&self) {
-        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        self.changed
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// Events of a job after number `after`.
     ///
     /// # Errors
     /// The store's.
-    pub async fn job_events(&self, job: B256, after: u64, limit: usize) -> Result<Vec<JobEvent>, StoreError> {
+    pub async fn job_events(
+        &self,
+        job: B256,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<JobEvent>, StoreError> {
         let store = Arc::clone(&self.store);
-        let reading = tokio::task::spawn_blocking(move || journal::events(store.as_ref(), job, after, limit)).await;
+        let reading =
+            tokio::task::spawn_blocking(move || journal::events(store.as_ref(), job, after, limit))
+                .await;
         reading.map_err(|error| StoreError::Io(std::io::Error::other(error)))?
     }
 
     /// What an own run is at.
     pub fn report(&self, deal: &B256) -> Option<Report> {
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner).get(deal).copied()
+        self.reports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(deal)
+            .copied()
     }
 
     /// Says what an own run is at; `None` when it ended.

@@ -27,11 +27,13 @@ const RUNNING: &str = "running";
 #[must_use]
 pub fn progress_of(response: &DealResponse) -> Option<Report> {
     match response {
-        DealResponse::Refused { code, message } if code == codes::DEAL_STATE.id => match message.as_str() {
-            STARTING => Some(Report::Starting),
-            RUNNING => Some(Report::Running),
-            _ => None,
-        },
+        DealResponse::Refused { code, message } if code == codes::DEAL_STATE.id => {
+            match message.as_str() {
+                STARTING => Some(Report::Starting),
+                RUNNING => Some(Report::Running),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }
@@ -64,14 +66,26 @@ impl DealHandler for Deals {
 }
 
 fn refused(code: &Code, message: impl Into<String>) -> DealResponse {
-    DealResponse::Refused { code: code.id.to_owned(), message: message.into() }
+    DealResponse::Refused {
+        code: code.id.to_owned(),
+        message: message.into(),
+    }
 }
 
 async fn answer(node: &Arc<Node>, request: DealRequest) -> DealResponse {
     match request {
         DealRequest::Results { deal } => results(node, deal).await,
-        DealRequest::Accept { deal, claim_hash, signature } => accept(node, deal, claim_hash, &signature).await,
-        DealRequest::Receipt { deal, task, output_root, signature } => receipt(node, deal, task, output_root, &signature).await,
+        DealRequest::Accept {
+            deal,
+            claim_hash,
+            signature,
+        } => accept(node, deal, claim_hash, &signature).await,
+        DealRequest::Receipt {
+            deal,
+            task,
+            output_root,
+            signature,
+        } => receipt(node, deal, task, output_root, &signature).await,
     }
 }
 
@@ -80,7 +94,10 @@ async fn results(node: &Arc<Node>, deal: B256) -> DealResponse {
         node.read(|state| {
             let record = state.deals.get(&deal)?;
             let is_mine = state.setup.account == Some(record.terms.provider);
-            let is_complete = state.works.get(&deal).is_some_and(|work| provider::is_complete(record, work));
+            let is_complete = state
+                .works
+                .get(&deal)
+                .is_some_and(|work| provider::is_complete(record, work));
             is_mine.then(|| (record.state(), record.claim().is_some(), is_complete))
         })
     };
@@ -98,7 +115,9 @@ async fn results(node: &Arc<Node>, deal: B256) -> DealResponse {
             }
         }
     };
-    let seen = tokio::time::timeout(CLAIM_PATIENCE, waiting).await.unwrap_or_else(|_| look());
+    let seen = tokio::time::timeout(CLAIM_PATIENCE, waiting)
+        .await
+        .unwrap_or_else(|_| look());
     let Some((state, claimed, _)) = seen else {
         return refused(&codes::DEAL_UNKNOWN, codes::DEAL_UNKNOWN.title);
     };
@@ -132,7 +151,13 @@ async fn accept(node: &Arc<Node>, deal: B256, claim_hash: B256, signature: &[u8]
     let Some((buyer, standing, is_open)) = node.read(|state| {
         let record = state.deals.get(&deal)?;
         let mine = state.setup.account == Some(record.terms.provider);
-        mine.then(|| (record.terms.buyer, record.claim().map(|claim| claim.hash), state.works.contains_key(&deal)))
+        mine.then(|| {
+            (
+                record.terms.buyer,
+                record.claim().map(|claim| claim.hash),
+                state.works.contains_key(&deal),
+            )
+        })
     }) else {
         return refused(&codes::DEAL_UNKNOWN, codes::DEAL_UNKNOWN.title);
     };
@@ -143,39 +168,79 @@ async fn accept(node: &Arc<Node>, deal: B256, claim_hash: B256, signature: &[u8]
     if standing != Some(claim_hash) {
         return refused(&codes::DEAL_CLAIM, "the signature is about another claim");
     }
-    match node.is_accepted_by(buyer, deal, claim_hash, signature).await {
+    match node
+        .is_accepted_by(buyer, deal, claim_hash, signature)
+        .await
+    {
         Ok(true) => {}
-        Ok(false) => return refused(&codes::DEAL_ACCEPT_SIGNATURE, codes::DEAL_ACCEPT_SIGNATURE.title),
+        Ok(false) => {
+            return refused(
+                &codes::DEAL_ACCEPT_SIGNATURE,
+                codes::DEAL_ACCEPT_SIGNATURE.title,
+            );
+        }
         Err(error) => return refused(&codes::CHAIN_UNREACHABLE, error.to_string()),
     }
     let signature = alloy::primitives::Bytes::copy_from_slice(signature);
-    match node.core.apply(Fact::AcceptReceived { deal, claim_hash, signature }).await {
+    match node
+        .core
+        .apply(Fact::AcceptReceived {
+            deal,
+            claim_hash,
+            signature,
+        })
+        .await
+    {
         Ok(_) => DealResponse::Acknowledged,
         Err(error) => refused(&codes::STORE_IO, error.to_string()),
     }
 }
 
 /// Keeps the buyer's word that it holds an output.
-async fn receipt(node: &Arc<Node>, deal: B256, task: u32, output_root: B256, signature: &[u8]) -> DealResponse {
+async fn receipt(
+    node: &Arc<Node>,
+    deal: B256,
+    task: u32,
+    output_root: B256,
+    signature: &[u8],
+) -> DealResponse {
     let Some((buyer, root)) = node.read(|state| {
         let record = state.deals.get(&deal)?;
-        let result = state.works.get(&deal).and_then(|work| work.results.get(&task));
-        Some((record.terms.buyer, result.map(|result| result.outcome.output_root)))
+        let result = state
+            .works
+            .get(&deal)
+            .and_then(|work| work.results.get(&task));
+        Some((
+            record.terms.buyer,
+            result.map(|result| result.outcome.output_root),
+        ))
     }) else {
         return refused(&codes::DEAL_UNKNOWN, codes::DEAL_UNKNOWN.title);
     };
     if root != Some(output_root) {
         return refused(&codes::DEAL_RESULT, "the receipt is about another output");
     }
-    let digest = node.domain.receipt_digest(&Receipt { dealId: deal, task, outputRoot: output_root });
+    let digest = node.domain.receipt_digest(&Receipt {
+        dealId: deal,
+        task,
+        outputRoot: output_root,
+    });
     match node.chain.is_signed_by(digest, buyer, signature).await {
         Ok(true) => {}
-        Ok(false) => return refused(&codes::DEAL_ACCEPT_SIGNATURE, "the receipt is not signed by the buyer"),
+        Ok(false) => {
+            return refused(
+                &codes::DEAL_ACCEPT_SIGNATURE,
+                "the receipt is not signed by the buyer",
+            );
+        }
         Err(error) => return refused(&codes::CHAIN_UNREACHABLE, error.to_string()),
     }
     let store = Arc::clone(node.core.store());
     let mut batch = outcry_store::Batch::new();
-    batch.put(outcry_store::keys::singleton(&format!("receipt {deal:x} {task}")), signature);
+    batch.put(
+        outcry_store::keys::singleton(&format!("receipt {deal:x} {task}")),
+        signature,
+    );
     match tokio::task::spawn_blocking(move || store.apply(&batch)).await {
         Ok(Ok(())) => DealResponse::Acknowledged,
         _ => refused(&codes::STORE_IO, codes::STORE_IO.title),

@@ -43,7 +43,8 @@ pub fn reveal(
             return Err(io::Error::other(format!("task {task} is not of this deal")));
         };
         let position = u64::from(task.saturating_sub(first_task));
-        let path = merkle::proof(&halted, merkle::ceil_log2(halted.len() as u64), position).map_err(wrong)?;
+        let path = merkle::proof(&halted, merkle::ceil_log2(halted.len() as u64), position)
+            .map_err(wrong)?;
         let opening = Market::TaskOpening {
             task: *task,
             cycles: result.cycles,
@@ -54,12 +55,24 @@ pub fn reveal(
             path,
         };
         let mut padded = [0_u8; LEAF_BYTES];
-        let from = usize::try_from(*leaf).map_or(usize::MAX, |leaf| leaf.saturating_mul(LEAF_BYTES)).min(bytes.len());
+        let from = usize::try_from(*leaf)
+            .map_or(usize::MAX, |leaf| leaf.saturating_mul(LEAF_BYTES))
+            .min(bytes.len());
         let part = &bytes[from..bytes.len().min(from.saturating_add(LEAF_BYTES))];
         padded[..part.len()].copy_from_slice(part);
         let data = std::array::from_fn(|word| B256::from_slice(&padded[word * 32..][..32]));
-        let path = merkle::proof(&merkle::leaves_of(bytes), merkle::depth_for_bytes(output_limit), *leaf).map_err(wrong)?;
-        answers.push(Market::LeafAnswer { opening, leaf: *leaf, data, path });
+        let path = merkle::proof(
+            &merkle::leaves_of(bytes),
+            merkle::depth_for_bytes(output_limit),
+            *leaf,
+        )
+        .map_err(wrong)?;
+        answers.push(Market::LeafAnswer {
+            opening,
+            leaf: *leaf,
+            data,
+            path,
+        });
     }
     Ok(answers)
 }
@@ -79,7 +92,10 @@ mod tests {
     #[tokio::test]
     async fn a_revealed_leaf_leads_to_its_output_and_that_to_the_claim() {
         let folder = tempfile::tempdir().unwrap();
-        let config = BlobStoreConfig { directory: folder.path().into(), capacity_bytes: 1 << 20 };
+        let config = BlobStoreConfig {
+            directory: folder.path().into(),
+            capacity_bytes: 1 << 20,
+        };
         let blobs = BlobStore::open(config).await.unwrap();
         let (mut results, mut outputs) = (BTreeMap::new(), BTreeMap::new());
         for task in 4..7_u32 {
@@ -88,9 +104,20 @@ mod tests {
             let id = blobs.put(archive.as_slice(), OUTPUT_LIMIT).await.unwrap();
             outputs.insert(task, blobs.get(&id.hash).unwrap().unwrap());
             let output = B256::from(*id.hash.as_bytes());
-            results.insert(task, TaskResult { task, cycles: 10, outcome, output });
+            results.insert(
+                task,
+                TaskResult {
+                    task,
+                    cycles: 10,
+                    outcome,
+                    output,
+                },
+            );
         }
-        let halted: Vec<B256> = results.values().map(|r| halted_hash(JOB, r.task, r.cycles, r.outcome.inner())).collect();
+        let halted: Vec<B256> = results
+            .values()
+            .map(|r| halted_hash(JOB, r.task, r.cycles, r.outcome.inner()))
+            .collect();
         let root = result_root(&halted).unwrap();
         let demanded = [(5, 2), (6, 0), (5, 9)];
         let answers = reveal(&demanded, 4, JOB, OUTPUT_LIMIT, &results, &outputs).unwrap();
@@ -98,9 +125,15 @@ mod tests {
         for (answer, (task, leaf)) in answers.iter().zip(demanded) {
             let result = &results[&task];
             let data: Vec<u8> = answer.data.iter().flat_map(|word| word.0).collect();
-            assert_eq!(root_from_proof(leaf_hash(&data), leaf, &answer.path), Some(result.outcome.output_root));
+            assert_eq!(
+                root_from_proof(leaf_hash(&data), leaf, &answer.path),
+                Some(result.outcome.output_root)
+            );
             let index = u64::from(task - 4);
-            assert_eq!(root_from_proof(halted[index as usize], index, &answer.opening.path), Some(root));
+            assert_eq!(
+                root_from_proof(halted[index as usize], index, &answer.opening.path),
+                Some(root)
+            );
         }
     }
 }

@@ -14,7 +14,10 @@ use crate::state::chain::{Block, Event};
 ///
 /// # Errors
 /// [`ChainError`].
-pub async fn follow(node: Arc<Node>, mut follower: Follower<MarketEvents>) -> Result<(), ChainError> {
+pub async fn follow(
+    node: Arc<Node>,
+    mut follower: Follower<MarketEvents>,
+) -> Result<(), ChainError> {
     loop {
         let update = tokio::select! {
             update = follower.next() => update?,
@@ -28,7 +31,11 @@ pub async fn follow(node: Arc<Node>, mut follower: Follower<MarketEvents>) -> Re
             ChainUpdate::Blocks(blocks) => {
                 let events: Vec<Event> = {
                     let fee_bps = node.parameters.feeBps;
-                    blocks.events.into_iter().flat_map(|event| observe(event, fee_bps)).collect()
+                    blocks
+                        .events
+                        .into_iter()
+                        .flat_map(|event| observe(event, fee_bps))
+                        .collect()
                 };
                 let keys = node.read(|state| state.touched(&events));
                 let facts = match node.chain.facts(keys, blocks.last.number).await {
@@ -36,7 +43,10 @@ pub async fn follow(node: Arc<Node>, mut follower: Follower<MarketEvents>) -> Re
                     Err(error @ (ChainProblem::Call(_) | ChainProblem::Chain(_))) => {
                         // The same update comes again, or a rollback if the block is gone.
                         tracing::warn!(%error, "facts could not be read; trying again");
-                        tokio::time::sleep(std::time::Duration::from_millis(node.config.chain.poll_ms)).await;
+                        tokio::time::sleep(std::time::Duration::from_millis(
+                            node.config.chain.poll_ms,
+                        ))
+                        .await;
                         continue;
                     }
                     Err(error) => {
@@ -44,9 +54,18 @@ pub async fn follow(node: Arc<Node>, mut follower: Follower<MarketEvents>) -> Re
                         return Ok(());
                     }
                 };
-                let last = Block { number: blocks.last.number, hash: blocks.last.hash, at: blocks.last.timestamp_s };
+                let last = Block {
+                    number: blocks.last.number,
+                    hash: blocks.last.hash,
+                    at: blocks.last.timestamp_s,
+                };
                 let is_head = blocks.last.number >= blocks.head.number;
-                let fact = Fact::Blocks { last, is_head, events, facts };
+                let fact = Fact::Blocks {
+                    last,
+                    is_head,
+                    events,
+                    facts,
+                };
                 let changes = node.core.apply_blocks(fact, &mut follower).await?;
                 for holder in changes.released {
                     // What was kept may go when room is needed; until then it is still served.
@@ -56,9 +75,14 @@ pub async fn follow(node: Arc<Node>, mut follower: Follower<MarketEvents>) -> Re
                 }
                 node.metrics.block.set(last.number.cast_signed());
                 node.metrics.block_timestamp.set(last.at.cast_signed());
-                let (bids, offers) = node.read(|state| (state.book.bids().len(), state.book.offers().len()));
-                node.metrics.bids.set(i64::try_from(bids).unwrap_or(i64::MAX));
-                node.metrics.offers.set(i64::try_from(offers).unwrap_or(i64::MAX));
+                let (bids, offers) =
+                    node.read(|state| (state.book.bids().len(), state.book.offers().len()));
+                node.metrics
+                    .bids
+                    .set(i64::try_from(bids).unwrap_or(i64::MAX));
+                node.metrics
+                    .offers
+                    .set(i64::try_from(offers).unwrap_or(i64::MAX));
             }
         }
     }

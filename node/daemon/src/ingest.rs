@@ -30,7 +30,9 @@ pub async fn ingest(node: Arc<Node>, mut events: mpsc::Receiver<NetworkEvent>) {
         match event {
             None => return,
             Some(NetworkEvent::Order(order)) => {
-                let Ok(permit) = Arc::clone(&checks).acquire_owned().await else { return };
+                let Ok(permit) = Arc::clone(&checks).acquire_owned().await else {
+                    return;
+                };
                 let node = Arc::clone(&node);
                 tokio::spawn(async move {
                     judge(&node, order).await;
@@ -108,7 +110,10 @@ async fn take_in(node: &Node, message: Message) -> Result<(), OrderProblem> {
             Message::Bid(_) => &outcry_protocol::codes::MATCH_BUYER_BALANCE,
             Message::Offer(_) => &outcry_protocol::codes::ORDER_CANCELLED,
         };
-        Err(OrderProblem::Refused { code, message: "the chain does not back the order".into() })
+        Err(OrderProblem::Refused {
+            code,
+            message: "the chain does not back the order".into(),
+        })
     }
 }
 
@@ -121,7 +126,12 @@ async fn show_own_orders(node: &Node) {
                 own.push(Message::Bid(job.signed.clone()));
             }
         }
-        own.extend(state.offer.iter().map(|(_, offer)| Message::Offer(offer.clone())));
+        own.extend(
+            state
+                .offer
+                .iter()
+                .map(|(_, offer)| Message::Offer(offer.clone())),
+        );
         own
     });
     for message in own {
@@ -159,7 +169,8 @@ impl BookSource for SharedBook {
     fn order_ids(&self) -> Vec<B256> {
         self.0.read(|state| {
             let bids = state.book.live_bids().map(|(hash, _, _)| *hash);
-            bids.chain(state.book.live_offers().map(|(hash, _)| *hash)).collect()
+            bids.chain(state.book.live_offers().map(|(hash, _)| *hash))
+                .collect()
         })
     }
 

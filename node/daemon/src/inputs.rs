@@ -73,15 +73,30 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`InputProblem`].
-    pub async fn inputs(&self, job: &JobSpec, range: Range<u32>, holder: B256) -> Result<Inputs, InputProblem> {
+    pub async fn inputs(
+        &self,
+        job: &JobSpec,
+        range: Range<u32>,
+        holder: B256,
+    ) -> Result<Inputs, InputProblem> {
         let manifest = self.manifest(job, holder).await?;
         let source = PeerKey(job.source.0);
-        let program = self.blob("the program", manifest.program.blake3.into(), manifest.program.length, source, holder).await?;
+        let program = self
+            .blob(
+                "the program",
+                manifest.program.blake3.into(),
+                manifest.program.length,
+                source,
+                holder,
+            )
+            .await?;
         let mut archives = Vec::with_capacity(range.len());
         for task in range {
             let entry = &manifest.tasks[task as usize];
             let what = format!("the input of task {task}");
-            let archive = self.blob(&what, entry.blake3.into(), entry.length, source, holder).await?;
+            let archive = self
+                .blob(&what, entry.blake3.into(), entry.length, source, holder)
+                .await?;
             let root = input_root(archive.path.clone(), entry.length).await?;
             if root != entry.input_root {
                 return Err(InputProblem::Mismatch(format!(
@@ -97,9 +112,18 @@ impl Fetcher {
     /// The manifest, checked against the root that the buyer signed.
     async fn manifest(&self, job: &JobSpec, holder: B256) -> Result<Manifest, InputProblem> {
         let length_max = MANIFEST_BYTES_BASE + MANIFEST_BYTES_PER_TASK * u64::from(job.taskCount);
-        let blob = self.fetch("the manifest", job.manifest, length_max, PeerKey(job.source.0), holder).await?;
-        let manifest = Manifest::parse(&tokio::fs::read(&blob.path).await?)
-            .map_err(|error| InputProblem::Mismatch(format!("the manifest can't be read: {error}")))?;
+        let blob = self
+            .fetch(
+                "the manifest",
+                job.manifest,
+                length_max,
+                PeerKey(job.source.0),
+                holder,
+            )
+            .await?;
+        let manifest = Manifest::parse(&tokio::fs::read(&blob.path).await?).map_err(|error| {
+            InputProblem::Mismatch(format!("the manifest can't be read: {error}"))
+        })?;
         if manifest.tasks.len() != job.taskCount as usize {
             return Err(InputProblem::Mismatch(format!(
                 "the manifest has {} tasks, the job {}",
@@ -109,15 +133,28 @@ impl Fetcher {
         }
         match manifest.inputs_root() {
             Ok(root) if root == job.inputsRoot => Ok(manifest),
-            _ => Err(InputProblem::Mismatch("the manifest's tasks do not lead to the job's inputs root".into())),
+            _ => Err(InputProblem::Mismatch(
+                "the manifest's tasks do not lead to the job's inputs root".into(),
+            )),
         }
     }
 
-    async fn blob(&self, what: &str, hash: B256, length: u64, source: PeerKey, holder: B256) -> Result<Input, InputProblem> {
-        let blob = self.fetch(what, hash, length.min(self.blob_bytes_max), source, holder).await?;
+    async fn blob(
+        &self,
+        what: &str,
+        hash: B256,
+        length: u64,
+        source: PeerKey,
+        holder: B256,
+    ) -> Result<Input, InputProblem> {
+        let blob = self
+            .fetch(what, hash, length.min(self.blob_bytes_max), source, holder)
+            .await?;
         let found = tokio::fs::metadata(&blob.path).await?.len();
         if found != length {
-            return Err(InputProblem::Mismatch(format!("{what} has {found} bytes, the manifest says {length}")));
+            return Err(InputProblem::Mismatch(format!(
+                "{what} has {found} bytes, the manifest says {length}"
+            )));
         }
         Ok(blob)
     }
@@ -126,13 +163,37 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`InputProblem`].
-    pub async fn fetch(&self, what: &str, hash: B256, length_max: u64, source: PeerKey, holder: B256) -> Result<Input, InputProblem> {
+    pub async fn fetch(
+        &self,
+        what: &str,
+        hash: B256,
+        length_max: u64,
+        source: PeerKey,
+        holder: B256,
+    ) -> Result<Input, InputProblem> {
         let name = blake3::Hash::from_bytes(hash.0);
-        let unavailable = |source| InputProblem::Unavailable { what: what.to_owned(), source };
-        self.blobs.pin(&[name], holder).await.map_err(|error| unavailable(error.into()))?;
-        self.net.fetch(name, &[source], length_max, None).await.map_err(unavailable)?;
-        match self.blobs.get(&name).map_err(|error| unavailable(error.into()))? {
-            Some(open) => Ok(Input { path: open.path().to_owned(), hash, _open: open }),
+        let unavailable = |source| InputProblem::Unavailable {
+            what: what.to_owned(),
+            source,
+        };
+        self.blobs
+            .pin(&[name], holder)
+            .await
+            .map_err(|error| unavailable(error.into()))?;
+        self.net
+            .fetch(name, &[source], length_max, None)
+            .await
+            .map_err(unavailable)?;
+        match self
+            .blobs
+            .get(&name)
+            .map_err(|error| unavailable(error.into()))?
+        {
+            Some(open) => Ok(Input {
+                path: open.path().to_owned(),
+                hash,
+                _open: open,
+            }),
             None => Err(unavailable(NetError::BlobNotFound(name))),
         }
     }
@@ -151,7 +212,9 @@ async fn input_root(path: PathBuf, length: u64) -> io::Result<B256> {
             }
             hasher.write(&chunk[..count]);
         }
-        hasher.finish().ok_or_else(|| io::Error::other("the archive changed while it was read"))
+        hasher
+            .finish()
+            .ok_or_else(|| io::Error::other("the archive changed while it was read"))
     });
     hashing.await.map_err(io::Error::other)?
 }

@@ -38,7 +38,7 @@ pub mod state;
 pub mod stop;
 
 pub use config::{Config, ConfigError};
+pub use log::install as install_log;
 /// The registry of error codes.
 pub use outcry_protocol::codes;
-pub use log::install as install_log;
 pub use start::{Running, StartError, start};

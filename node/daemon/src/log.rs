@@ -13,7 +13,9 @@ pub fn install(log: &Log) -> Result<(), ConfigError> {
         origin: "configuration".into(),
         message: format!("`log.filter`: {error}"),
     })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // An error here means that a log is installed already, which tests do.
     let _ = match log.format {
         LogFormat::Text => lines.with_ansi(false).try_init(),

@@ -48,25 +48,62 @@ impl Metrics {
             failures: Counter::default(),
             tasks: Counter::default(),
         };
-        let mut gauge = |name: &str, help: &str, gauge: &Gauge| registry.register(name, help, gauge.clone());
-        gauge("outcry_block_number", "Number of the last applied block", &metrics.block);
-        gauge("outcry_block_timestamp_seconds", "Unix time of the last applied block", &metrics.block_timestamp);
+        let mut gauge =
+            |name: &str, help: &str, gauge: &Gauge| registry.register(name, help, gauge.clone());
+        gauge(
+            "outcry_block_number",
+            "Number of the last applied block",
+            &metrics.block,
+        );
+        gauge(
+            "outcry_block_timestamp_seconds",
+            "Unix time of the last applied block",
+            &metrics.block_timestamp,
+        );
         gauge("outcry_book_bids", "Bids in the book", &metrics.bids);
         gauge("outcry_book_offers", "Offers in the book", &metrics.offers);
-        let mut counter = |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
-        counter("outcry_orders_accepted", "Orders from peers that were accepted", &metrics.orders_accepted);
-        counter("outcry_orders_refused", "Orders from peers that were refused", &metrics.orders_refused);
-        counter("outcry_activities", "Activities started", &metrics.activities);
-        counter("outcry_activity_failures", "Activities that failed", &metrics.failures);
-        counter("outcry_tasks_halted", "Tasks that halted with a result", &metrics.tasks);
-        Self { registry: Mutex::new(registry), ..metrics }
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(name, help, counter.clone())
+        };
+        counter(
+            "outcry_orders_accepted",
+            "Orders from peers that were accepted",
+            &metrics.orders_accepted,
+        );
+        counter(
+            "outcry_orders_refused",
+            "Orders from peers that were refused",
+            &metrics.orders_refused,
+        );
+        counter(
+            "outcry_activities",
+            "Activities started",
+            &metrics.activities,
+        );
+        counter(
+            "outcry_activity_failures",
+            "Activities that failed",
+            &metrics.failures,
+        );
+        counter(
+            "outcry_tasks_halted",
+            "Tasks that halted with a result",
+            &metrics.tasks,
+        );
+        Self {
+            registry: Mutex::new(registry),
+            ..metrics
+        }
     }
 
     /// The text format that Prometheus reads.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let registry = self
+            .registry
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if encode(&mut text, &registry).is_err() {
             let _ = writeln!(text, "# the metrics can't be encoded");
         }

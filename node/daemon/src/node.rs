@@ -67,7 +67,9 @@ pub struct Node {
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Node").field("peer_key", &self.peer_key).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("peer_key", &self.peer_key)
+            .finish_non_exhaustive()
     }
 }
 
@@ -121,7 +123,10 @@ impl Node {
 
     /// How many activities are in progress.
     pub fn activities_running(&self) -> usize {
-        self.schedule.lock().unwrap_or_else(std::sync::PoisonError::into_inner).running()
+        self.schedule
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .running()
     }
 
     /// Counts up with every change of the state.
@@ -138,7 +143,12 @@ impl Node {
     ///
     /// # Errors
     /// The store's.
-    pub async fn job_events(&self, job: B256, after: u64, limit: usize) -> Result<Vec<JobEvent>, StoreError> {
+    pub async fn job_events(
+        &self,
+        job: B256,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<JobEvent>, StoreError> {
         self.core.job_events(job, after, limit).await
     }
 
@@ -153,10 +163,16 @@ impl Node {
             Message::Bid(signed) => &signed.signature,
             Message::Offer(signed) => &signed.signature,
         };
-        if self.chain.is_signed_by(checked.hash, checked.signer, signature).await? {
+        if self
+            .chain
+            .is_signed_by(checked.hash, checked.signer, signature)
+            .await?
+        {
             Ok(checked)
         } else {
-            Err(OrderProblem::Signature { signer: checked.signer })
+            Err(OrderProblem::Signature {
+                signer: checked.signer,
+            })
         }
     }
 
@@ -167,7 +183,10 @@ impl Node {
     pub async fn admit(&self, fact: Fact) -> Result<Changes, OrderProblem> {
         let changes = self.core.apply(fact).await?;
         if let Some(Effect::Dropped { why, .. }) = &changes.order {
-            return Err(OrderProblem::Refused { code: why.code(), message: why.to_string() });
+            return Err(OrderProblem::Refused {
+                code: why.code(),
+                message: why.to_string(),
+            });
         }
         self.learn(changes.reads.clone()).await?;
         Ok(changes)
@@ -213,17 +232,27 @@ impl Node {
                 Fact::Balance { free, .. } if free < needs => {
                     return refused(
                         &codes::FUNDS_INSUFFICIENT,
-                        format!("the buyer's free balance on the market is {free} base units, this bid needs at least {needs}"),
+                        format!(
+                            "the buyer's free balance on the market is {free} base units, this bid needs at least {needs}"
+                        ),
                     );
                 }
                 Fact::Counter { counter, .. } if counter != bid.counter => {
                     return refused(
                         &codes::ORDER_COUNTER,
-                        format!("the bid has the counter {}, the account's is {counter}", bid.counter),
+                        format!(
+                            "the bid has the counter {}, the account's is {counter}",
+                            bid.counter
+                        ),
                     );
                 }
-                Fact::Salt { cancelled: true, .. } => {
-                    return refused(&codes::ORDER_CANCELLED, "the bid was cancelled on the chain".into());
+                Fact::Salt {
+                    cancelled: true, ..
+                } => {
+                    return refused(
+                        &codes::ORDER_CANCELLED,
+                        "the bid was cancelled on the chain".into(),
+                    );
                 }
                 Fact::Salt { taken: true, .. } => {
                     return refused(&codes::ORDER_TAKEN, "every task of the bid is taken".into());
@@ -257,17 +286,27 @@ impl Node {
             return Err(ChainProblem::NoAccount.into());
         };
         let block = self.read(|state| state.head.number);
-        let facts = self.chain.facts(vec![FactKey::Counter(capacity.provider)], block).await?;
+        let facts = self
+            .chain
+            .facts(vec![FactKey::Counter(capacity.provider)], block)
+            .await?;
         let counter = facts.first().map_or(0, |fact| match fact {
             outcry_protocol::book::Fact::Counter { counter, .. } => *counter,
             _ => 0,
         });
         let salt = self.next_order_number(capacity.provider).await?;
-        let offer = capacity.offer(now + capacity.offer_s, alloy::primitives::U256::from(salt), counter);
+        let offer = capacity.offer(
+            now + capacity.offer_s,
+            alloy::primitives::U256::from(salt),
+            counter,
+        );
         let signature = signer
             .sign_hash_sync(&self.domain.offer_hash(&offer))
             .map_err(|error| ChainProblem::Call(error.to_string()))?;
-        Ok(SignedOffer { offer, signature: signature.as_bytes().to_vec() })
+        Ok(SignedOffer {
+            offer,
+            signature: signature.as_bytes().to_vec(),
+        })
     }
 
     async fn next_order_number(&self, account: Address) -> Result<u64, StoreError> {
@@ -278,22 +317,39 @@ impl Node {
             let number = match before.as_deref().map(<[u8; 8]>::try_from) {
                 None => 0,
                 Some(Ok(bytes)) => u64::from_be_bytes(bytes),
-                Some(Err(_)) => return Err(StoreError::Damaged("the order sequence is not eight bytes".into())),
+                Some(Err(_)) => {
+                    return Err(StoreError::Damaged(
+                        "the order sequence is not eight bytes".into(),
+                    ));
+                }
             };
             let mut batch = Batch::new();
-            batch.expect(key.clone(), before).put(key, (number + 1).to_be_bytes());
+            batch
+                .expect(key.clone(), before)
+                .put(key, (number + 1).to_be_bytes());
             store.apply(&batch)?;
             Ok(number)
         });
-        taking.await.map_err(|error| StoreError::Io(std::io::Error::other(error)))?
+        taking
+            .await
+            .map_err(|error| StoreError::Io(std::io::Error::other(error)))?
     }
 
     /// Whether a signature of `Accept` is the buyer's.
     ///
     /// # Errors
     /// [`ChainProblem`] when the chain had to be asked and did not answer.
-    pub async fn is_accepted_by(&self, buyer: Address, deal: B256, claim: B256, signature: &[u8]) -> Result<bool, ChainProblem> {
-        let digest = self.domain.accept_digest(&Accept { dealId: deal, claimHash: claim });
+    pub async fn is_accepted_by(
+        &self,
+        buyer: Address,
+        deal: B256,
+        claim: B256,
+        signature: &[u8],
+    ) -> Result<bool, ChainProblem> {
+        let digest = self.domain.accept_digest(&Accept {
+            dealId: deal,
+            claimHash: claim,
+        });
         self.chain.is_signed_by(digest, buyer, signature).await
     }
 }

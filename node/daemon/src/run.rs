@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use alloy::primitives::B256;
-use outcry_executor::{CacheLimits, Confinement, EngineFailure, Executor, Halted, Prepare, Task, Worker};
+use outcry_executor::{
+    CacheLimits, Confinement, EngineFailure, Executor, Halted, Prepare, Task, Worker,
+};
 use outcry_protocol::hash::job_hash;
 use outcry_protocol::types::JobSpec;
 
@@ -81,26 +83,52 @@ impl Engine {
     ///
     /// # Errors
     /// [`RunProblem`].
-    pub async fn start(&self, job: &JobSpec, inputs: &Inputs, time_max: Duration) -> Result<Run, RunProblem> {
+    pub async fn start(
+        &self,
+        job: &JobSpec,
+        inputs: &Inputs,
+        time_max: Duration,
+    ) -> Result<Run, RunProblem> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
         let confinement = Confinement {
             data_bytes: u64::from(job.pageLimit) * PAGE_BYTES
                 + job.slotLimit.saturating_mul(SLOT_BYTES)
                 + job.outputLimit.saturating_mul(2)
                 + self.overhead_mib * MIB,
-            cpu_s: (time_max + self.prepare_time_max).as_secs().saturating_add(1).saturating_mul(cores),
+            cpu_s: (time_max + self.prepare_time_max)
+                .as_secs()
+                .saturating_add(1)
+                .saturating_mul(cores),
             file_bytes: CACHED_FILE_BYTES.max(job.outputLimit),
             open_files: WORKER_OPEN_FILES,
         };
-        let executor = Executor { program: self.program.clone(), confinement, cache: self.cache.clone() };
+        let executor = Executor {
+            program: self.program.clone(),
+            confinement,
+            cache: self.cache.clone(),
+        };
         let mut worker = executor.start().await?;
-        let program = Prepare { program: inputs.program.path.clone(), program_hash: inputs.program.hash };
-        let prepared = worker.prepare(program.clone(), self.prepare_time_max).await?;
+        let program = Prepare {
+            program: inputs.program.path.clone(),
+            program_hash: inputs.program.hash,
+        };
+        let prepared = worker
+            .prepare(program.clone(), self.prepare_time_max)
+            .await?;
         if prepared.image_root != job.imageRoot {
-            return Err(RunProblem::ImageMismatch { found: prepared.image_root, signed: job.imageRoot });
+            return Err(RunProblem::ImageMismatch {
+                found: prepared.image_root,
+                signed: job.imageRoot,
+            });
         }
         let job_hash = job_hash(job);
-        Ok(Run { worker, program, job: job.clone(), job_hash, scratch: self.scratch.clone() })
+        Ok(Run {
+            worker,
+            program,
+            job: job.clone(),
+            job_hash,
+            scratch: self.scratch.clone(),
+        })
     }
 }
 
@@ -109,8 +137,15 @@ impl Run {
     ///
     /// # Errors
     /// [`EngineFailure`]; after it the run is over.
-    pub async fn task(&mut self, task: u32, input: &Input, time_max: Duration) -> Result<(Halted, PathBuf), EngineFailure> {
-        let output = self.scratch.join(format!("{}-{task}.tar", self.worker.id()));
+    pub async fn task(
+        &mut self,
+        task: u32,
+        input: &Input,
+        time_max: Duration,
+    ) -> Result<(Halted, PathBuf), EngineFailure> {
+        let output = self
+            .scratch
+            .join(format!("{}-{task}.tar", self.worker.id()));
         let task = Task {
             program: self.program.clone(),
             job_hash: self.job_hash,

@@ -30,7 +30,11 @@ struct Rest {
 impl Schedule {
     /// Of what is wanted at `block`, what is to be started now, with the number of times that it
     /// failed in a row. It counts as running from here on.
-    pub fn start(&mut self, wanted: impl IntoIterator<Item = Activity>, block: u64) -> Vec<(Activity, u64)> {
+    pub fn start(
+        &mut self,
+        wanted: impl IntoIterator<Item = Activity>,
+        block: u64,
+    ) -> Vec<(Activity, u64)> {
         let wanted: BTreeSet<Activity> = wanted.into_iter().collect();
         self.resting.retain(|activity, _| wanted.contains(activity));
         let mut started = Vec::new();
@@ -49,10 +53,19 @@ impl Schedule {
         self.running.remove(&activity);
         let failures = self.resting.get(&activity).map_or(0, |rest| rest.failures);
         let rest = if succeeded {
-            Rest { until_block: block.saturating_add(REST_AFTER_SUCCESS_BLOCKS), failures: 0 }
+            Rest {
+                until_block: block.saturating_add(REST_AFTER_SUCCESS_BLOCKS),
+                failures: 0,
+            }
         } else {
-            let blocks = 1_u64.checked_shl(failures).unwrap_or(REST_BLOCKS_MAX).min(REST_BLOCKS_MAX);
-            Rest { until_block: block.saturating_add(blocks), failures: failures.saturating_add(1) }
+            let blocks = 1_u64
+                .checked_shl(failures)
+                .unwrap_or(REST_BLOCKS_MAX)
+                .min(REST_BLOCKS_MAX);
+            Rest {
+                until_block: block.saturating_add(blocks),
+                failures: failures.saturating_add(1),
+            }
         };
         self.resting.insert(activity, rest);
     }
@@ -81,7 +94,10 @@ mod tests {
     fn what_runs_is_not_started_again() {
         let mut schedule = Schedule::default();
         assert_eq!(schedule.start([CLAIM], 1), [(CLAIM, 0)]);
-        assert_eq!(schedule.start([CLAIM, Activity::Settle], 1), [(Activity::Settle, 0)]);
+        assert_eq!(
+            schedule.start([CLAIM, Activity::Settle], 1),
+            [(Activity::Settle, 0)]
+        );
     }
 
     #[test]

@@ -20,28 +20,47 @@ const API_TOKEN_CHARS_MIN: usize = 16;
 
 /// Reads a secret file, refusing one that others can read.
 fn read(path: &Path) -> Result<String, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
     let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(ConfigError::ExposedSecret { path: path.to_owned(), mode });
+        return Err(ConfigError::ExposedSecret {
+            path: path.to_owned(),
+            mode,
+        });
     }
-    Ok(fs::read_to_string(path).map_err(unreadable)?.trim().to_owned())
+    Ok(fs::read_to_string(path)
+        .map_err(unreadable)?
+        .trim()
+        .to_owned())
 }
 
 /// The text and where it came from: the variable wins over the file.
-fn find(variable: Option<String>, name: &str, file: Option<&Path>) -> Result<Option<(String, String)>, ConfigError> {
+fn find(
+    variable: Option<String>,
+    name: &str,
+    file: Option<&Path>,
+) -> Result<Option<(String, String)>, ConfigError> {
     if let Some(text) = variable {
         return Ok(Some((text.trim().to_owned(), name.to_owned())));
     }
-    file.map(|path| Ok((read(path)?, path.display().to_string()))).transpose()
+    file.map(|path| Ok((read(path)?, path.display().to_string())))
+        .transpose()
 }
 
 /// The chain account; `None` when neither the variable nor the file is given.
 ///
 /// # Errors
 /// [`ConfigError`] when the file can't be used or does not hold a key.
-pub fn account(variable: Option<String>, file: Option<&Path>) -> Result<Option<PrivateKeySigner>, ConfigError> {
-    let Some((text, origin)) = find(variable, ACCOUNT_KEY_VARIABLE, file)? else { return Ok(None) };
+pub fn account(
+    variable: Option<String>,
+    file: Option<&Path>,
+) -> Result<Option<PrivateKeySigner>, ConfigError> {
+    let Some((text, origin)) = find(variable, ACCOUNT_KEY_VARIABLE, file)? else {
+        return Ok(None);
+    };
     let key = text.strip_prefix("0x").unwrap_or(&text);
     key.parse().map(Some).map_err(|_| ConfigError::BadSecret {
         origin,
@@ -53,10 +72,18 @@ pub fn account(variable: Option<String>, file: Option<&Path>) -> Result<Option<P
 ///
 /// # Errors
 /// [`ConfigError`] when the file can't be used or the token is too short to be one.
-pub fn api_token(variable: Option<String>, file: Option<&Path>) -> Result<Option<String>, ConfigError> {
-    let Some((token, origin)) = find(variable, API_TOKEN_VARIABLE, file)? else { return Ok(None) };
+pub fn api_token(
+    variable: Option<String>,
+    file: Option<&Path>,
+) -> Result<Option<String>, ConfigError> {
+    let Some((token, origin)) = find(variable, API_TOKEN_VARIABLE, file)? else {
+        return Ok(None);
+    };
     if token.len() < API_TOKEN_CHARS_MIN || token.contains(char::is_whitespace) {
-        return Err(ConfigError::BadSecret { origin, expected: "a token of at least 16 characters without spaces" });
+        return Err(ConfigError::BadSecret {
+            origin,
+            expected: "a token of at least 16 characters without spaces",
+        });
     }
     Ok(Some(token))
 }
@@ -66,7 +93,10 @@ pub fn api_token(variable: Option<String>, file: Option<&Path>) -> Result<Option
 /// # Errors
 /// [`ConfigError`] when the file can't be read or written, or does not hold a seed.
 pub fn identity(path: &Path) -> Result<[u8; 32], ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let seed: [u8; 32] = rand::rng().random();
@@ -79,7 +109,8 @@ pub fn identity(path: &Path) -> Result<[u8; 32], ConfigError> {
                 .mode(0o600)
                 .open(&fresh)
                 .map_err(unreadable)?;
-            file.write_all(hex::encode(seed).as_bytes()).map_err(unreadable)?;
+            file.write_all(hex::encode(seed).as_bytes())
+                .map_err(unreadable)?;
             file.sync_all().map_err(unreadable)?;
             fs::rename(&fresh, path).map_err(unreadable)?;
             Ok(seed)
@@ -136,6 +167,9 @@ mod tests {
         let path = folder.path().join("node.key");
         let first = identity(&path).unwrap();
         assert_eq!(identity(&path).unwrap(), first);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 }

@@ -9,7 +9,8 @@ use alloy::primitives::{Address, B256, U256, keccak256};
 use outcry_chain::{ChainError, Finality, Follower, FollowerConfig, Rpc, Sender, SenderConfig};
 use outcry_executor::CacheLimits;
 use outcry_net::{
-    BlobStore, BlobStoreConfig, Handlers, NetError, Network as Peers, NetworkConfig, PeerKey, Reachability,
+    BlobStore, BlobStoreConfig, Handlers, NetError, Network as Peers, NetworkConfig, PeerKey,
+    Reachability,
 };
 use outcry_protocol::book::Book;
 use outcry_protocol::codes::{self, Code, Coded as _};
@@ -86,7 +87,10 @@ impl StartError {
     #[must_use]
     pub fn code(&self) -> &'static Code {
         let text = self.to_string();
-        let id = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(id, _)| id);
+        let id = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once(']'))
+            .map(|(id, _)| id);
         id.and_then(codes::by_id).unwrap_or(&codes::INTERNAL)
     }
 }
@@ -122,7 +126,10 @@ pub async fn start(
     if let Some(rpc) = &config.chain.rpc {
         network.rpc.clone_from(rpc);
     }
-    let signer = secret::account(environment(secret::ACCOUNT_KEY_VARIABLE), config.account_key_file.as_deref())?;
+    let signer = secret::account(
+        environment(secret::ACCOUNT_KEY_VARIABLE),
+        config.account_key_file.as_deref(),
+    )?;
     if signer.is_none() && (config.is(Role::Provider) || config.is(Role::Gateway)) {
         return Err(ConfigError::Missing {
             key: "account_key_file",
@@ -130,7 +137,10 @@ pub async fn start(
         }
         .into());
     }
-    let token = secret::api_token(environment(secret::API_TOKEN_VARIABLE), config.api.token_file.as_deref())?;
+    let token = secret::api_token(
+        environment(secret::API_TOKEN_VARIABLE),
+        config.api.token_file.as_deref(),
+    )?;
     let access = Access::of(config.api.listen, token);
 
     let folder = DataFolder::open(config.data_dir()?)?;
@@ -149,8 +159,13 @@ pub async fn start(
     let (mut sender, mut sender_health) = (None, None);
     if let Some(signer) = &signer {
         let mut settings = SenderConfig::new(network.chain_id);
-        (settings.finality, settings.poll_interval, settings.decode_error) = (finality, poll_interval, decode_refusal);
-        let (handle, task, mut outcomes) = Sender::open(rpc.clone(), Arc::clone(&store), signer.clone(), settings)?;
+        (
+            settings.finality,
+            settings.poll_interval,
+            settings.decode_error,
+        ) = (finality, poll_interval, decode_refusal);
+        let (handle, task, mut outcomes) =
+            Sender::open(rpc.clone(), Arc::clone(&store), signer.clone(), settings)?;
         sender_health = Some(handle.health());
         sender = Some(handle);
         let to = reports.clone();
@@ -160,7 +175,9 @@ pub async fn start(
                 let _ = to.send(report);
             }
         }));
-        tasks.push(until(&stop, &failed, async move { Err(task.run().await.to_string()) }));
+        tasks.push(until(&stop, &failed, async move {
+            Err(task.run().await.to_string())
+        }));
     }
     let chain = Chain::new(&rpc, network.market, sender, reports);
     let parameters = chain.parameters().await?;
@@ -169,22 +186,36 @@ pub async fn start(
     (reading.finality, reading.poll_interval) = (finality, poll_interval);
     let follower = Follower::open(rpc.clone(), Arc::clone(&store), reading).await?;
 
-    let account = signer.as_ref().map(alloy::signers::local::PrivateKeySigner::address);
+    let account = signer
+        .as_ref()
+        .map(alloy::signers::local::PrivateKeySigner::address);
     let setup = Setup {
         account,
-        capacity: account.filter(|_| config.is(Role::Provider)).map(|account| capacity(&config, &network, account, peer_key)),
+        capacity: account
+            .filter(|_| config.is(Role::Provider))
+            .map(|account| capacity(&config, &network, account, peer_key)),
         is_gateway: config.is(Role::Gateway),
         send_timeouts: config.gateway.send_timeouts,
-        sample_bps: if config.is(Role::Verifier) { config.verifier.sample_bps } else { 0 },
+        sample_bps: if config.is(Role::Verifier) {
+            config.verifier.sample_bps
+        } else {
+            0
+        },
         sample_secret: keccak256(identity.to_bytes()),
     };
     let windows = Windows {
         admission_s: parameters.admissionWindow.into(),
         challenge_s: parameters.challengeWindow.into(),
     };
-    let mut state = State::new(setup, windows, Book::new(domain, parameters.collateralFloor));
+    let mut state = State::new(
+        setup,
+        windows,
+        Book::new(domain, parameters.collateralFloor),
+    );
     // The own offer of an earlier life; `readmit` puts it into the book.
-    state.offer = journal::offers(store.as_ref(), 0)?.pop().map(|signed| (domain.offer_hash(&signed.offer), signed));
+    state.offer = journal::offers(store.as_ref(), 0)?
+        .pop()
+        .map(|signed| (domain.offer_hash(&signed.offer), signed));
     let core = Arc::new(Core::open(state, store)?);
 
     let blobs = BlobStore::open(BlobStoreConfig {
@@ -193,20 +224,31 @@ pub async fn start(
     })
     .await?;
     let deals = Arc::new(Deals::default());
-    let handlers = Handlers { book: Arc::new(SharedBook(Arc::clone(&core))), deals: Arc::clone(&deals) as _ };
+    let handlers = Handlers {
+        book: Arc::new(SharedBook(Arc::clone(&core))),
+        deals: Arc::clone(&deals) as _,
+    };
     let mut registry = Registry::default();
     let peers = peer_settings(&config, &network)?;
-    let (net, events) = Peers::start(peers, &identity, blobs.clone(), handlers, &mut registry).await?;
+    let (net, events) =
+        Peers::start(peers, &identity, blobs.clone(), handlers, &mut registry).await?;
 
     let scratch = folder.path().join("scratch");
     // What a killed node left there belongs to runs that start again.
     let _ = std::fs::remove_dir_all(&scratch);
     std::fs::create_dir_all(&scratch)?;
-    let cache = config.executor.cache_dir.clone().unwrap_or_else(|| folder.path().join("cache"));
+    let cache = config
+        .executor
+        .cache_dir
+        .clone()
+        .unwrap_or_else(|| folder.path().join("cache"));
     let api_address = config.api.listen;
     let listener = TcpListener::bind(api_address)
         .await
-        .map_err(|source| StartError::Listen { address: api_address, source })?;
+        .map_err(|source| StartError::Listen {
+            address: api_address,
+            source,
+        })?;
     let api = listener.local_addr()?;
     let node = Arc::new(Node {
         domain,
@@ -215,10 +257,17 @@ pub async fn start(
         signer,
         core,
         chain,
-        fetcher: Fetcher { net, blobs, blob_bytes_max: config.blobs.blob_mib_max * MIB },
+        fetcher: Fetcher {
+            net,
+            blobs,
+            blob_bytes_max: config.blobs.blob_mib_max * MIB,
+        },
         engine: Engine {
             program: worker,
-            cache: CacheLimits { folder: cache, bytes_max: config.executor.cache_mib_max * MIB },
+            cache: CacheLimits {
+                folder: cache,
+                bytes_max: config.executor.cache_mib_max * MIB,
+            },
             overhead_mib: config.executor.overhead_mib,
             prepare_time_max: Duration::from_secs(config.executor.prepare_s_max),
             scratch,
@@ -235,14 +284,25 @@ pub async fn start(
     deals.serve(&node);
     tasks.push(tokio::spawn(readmit(Arc::clone(&node))));
     let following = follow::follow(Arc::clone(&node), follower);
-    tasks.push(until(&stop, &failed, async move { following.await.map_err(|error| error.to_string()) }));
+    tasks.push(until(&stop, &failed, async move {
+        following.await.map_err(|error| error.to_string())
+    }));
     tasks.push(tokio::spawn(ingest(Arc::clone(&node), events)));
     tasks.push(tokio::spawn(activities::carry_out(Arc::clone(&node))));
     let router = api::router(Arc::clone(&node), access);
     let stopping = stop.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
-    tasks.push(until(&stop, &failed, async move { serving.await.map_err(|error| error.to_string()) }));
-    Ok(Running { api, node, tasks, failure, _folder: folder })
+    let serving = axum::serve(listener, router)
+        .with_graceful_shutdown(async move { stopping.cancelled().await });
+    tasks.push(until(&stop, &failed, async move {
+        serving.await.map_err(|error| error.to_string())
+    }));
+    Ok(Running {
+        api,
+        node,
+        tasks,
+        failure,
+        _folder: folder,
+    })
 }
 
 /// Runs a part of the node; when it fails, the node stops and says why.
@@ -304,7 +364,10 @@ fn outcry_net_identity(seed: &[u8; 32]) -> ed25519_dalek::SigningKey {
 /// What a provider's configuration says, as the unsigned part of its offers.
 fn capacity(config: &Config, network: &Network, provider: Address, peer_key: B256) -> Capacity {
     let wanted = &config.provider;
-    let default_token = network.tokens.first().map_or(Address::ZERO, |token| token.address);
+    let default_token = network
+        .tokens
+        .first()
+        .map_or(Address::ZERO, |token| token.address);
     Capacity {
         provider,
         peer_key,
@@ -312,7 +375,10 @@ fn capacity(config: &Config, network: &Network, provider: Address, peer_key: B25
         token: wanted.token.unwrap_or(default_token),
         slots: wanted.slots,
         region: wanted.region,
-        attributes: wanted.attributes.iter().fold(U256::ZERO, |bits, bit| bits | (U256::from(1) << *bit)),
+        attributes: wanted
+            .attributes
+            .iter()
+            .fold(U256::ZERO, |bits, bit| bits | (U256::from(1) << *bit)),
         resources: Resources {
             memoryMib: wanted.memory_mib,
             diskMib: wanted.disk_mib,
@@ -347,8 +413,14 @@ fn peer_settings(config: &Config, network: &Network) -> Result<NetworkConfig, Co
     let mut settings = NetworkConfig::new(network.chain_id, network.market);
     settings.listen = parse("net.listen", &config.net.listen)?;
     settings.bootstrap = parse("net.bootstrap", &config.net.bootstrap)?;
-    settings.bootstrap.extend(parse("network.bootstrap", &network.bootstrap)?);
-    let is_local = config.net.listen.iter().all(|address| address.starts_with("/ip4/127.") || address.starts_with("/ip6/::1"));
+    settings
+        .bootstrap
+        .extend(parse("network.bootstrap", &network.bootstrap)?);
+    let is_local = config
+        .net
+        .listen
+        .iter()
+        .all(|address| address.starts_with("/ip4/127.") || address.starts_with("/ip6/::1"));
     if is_local {
         settings.reachability = Reachability::Public;
     }
@@ -367,7 +439,13 @@ async fn readmit(node: Arc<Node>) {
     let own = node.read(|state| {
         let bids = state.jobs.values().filter(|job| !job.state.is_terminal());
         let bids = bids.map(|job| Message::Bid(job.signed.clone()));
-        bids.chain(state.offer.iter().map(|(_, offer)| Message::Offer(offer.clone()))).collect::<Vec<_>>()
+        bids.chain(
+            state
+                .offer
+                .iter()
+                .map(|(_, offer)| Message::Offer(offer.clone())),
+        )
+        .collect::<Vec<_>>()
     });
     for message in own {
         if let Err(problem) = node.admit(Fact::Order(message)).await {

@@ -37,12 +37,18 @@ impl Cache {
     /// The folder can't be created, or others than its owner may write to it.
     pub fn open(folder: impl Into<PathBuf>, bytes_max: u64) -> io::Result<Self> {
         let folder = folder.into();
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
         let mode = fs::metadata(&folder)?.permissions().mode();
         if mode & 0o022 != 0 {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
-                format!("others may write to {}: run `chmod go-w` on it", folder.display()),
+                format!(
+                    "others may write to {}: run `chmod go-w` on it",
+                    folder.display()
+                ),
             ));
         }
         Ok(Self { folder, bytes_max })
@@ -73,7 +79,11 @@ impl Cache {
         make: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<PathBuf, E> {
         assert!(
-            !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') && !key.starts_with('.'),
+            !key.is_empty()
+                && key
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+                && !key.starts_with('.'),
             "a cache key is a plain file name"
         );
         let path = self.folder.join(key);
@@ -102,10 +112,13 @@ impl Cache {
     }
 
     fn write(&self, key: &str, content: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(&self.folder)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(TEMPORARY_PREFIX)
+            .tempfile_in(&self.folder)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
-        file.persist(self.folder.join(key)).map_err(|error| error.error)?;
+        file.persist(self.folder.join(key))
+            .map_err(|error| error.error)?;
         Ok(())
     }
 
@@ -118,7 +131,9 @@ impl Cache {
             let entry = entry?;
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
-            let Ok(metadata) = entry.metadata() else { continue };
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
             let used = metadata.modified().unwrap_or(now);
             if name.starts_with(TEMPORARY_PREFIX) {
                 if now.duration_since(used).is_ok_and(|age| age > ABANDONED) {
@@ -202,14 +217,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path(), 8).unwrap();
         let age = |key: &str, seconds: u64| {
-            let file = OpenOptions::new().append(true).open(folder.path().join(key)).unwrap();
-            file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+            let file = OpenOptions::new()
+                .append(true)
+                .open(folder.path().join(key))
+                .unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(seconds))
+                .unwrap();
         };
         get(&cache, "01", b"old.");
         get(&cache, "02", b"new.");
         age("01", 60);
         age("02", 30);
-        assert_eq!(get(&cache, "01", b"????"), b"old.", "a read counts as a use");
+        assert_eq!(
+            get(&cache, "01", b"????"),
+            b"old.",
+            "a read counts as a use"
+        );
         get(&cache, "03", b"last");
         assert!(folder.path().join("01").exists() && folder.path().join("03").exists());
         assert!(!folder.path().join("02").exists());
@@ -219,7 +242,9 @@ mod tests {
     fn a_failed_make_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path(), 8).unwrap();
-        cache.get_or_make("01", || Err(io::Error::other("compiler died"))).unwrap_err();
+        cache
+            .get_or_make("01", || Err(io::Error::other("compiler died")))
+            .unwrap_err();
         assert_eq!(get(&cache, "01", b"good"), b"good");
     }
 

@@ -3,7 +3,9 @@
 
 use std::io;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit,
+};
 use serde::{Deserialize, Serialize};
 
 /// Limits of one worker process.
@@ -28,8 +30,14 @@ impl Confinement {
     pub(crate) fn apply(&self, parent: u32) -> io::Result<()> {
         set_parent_process_death_signal(Some(Signal::KILL))?;
         // The parent may have died before the line above.
-        if getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().cast_unsigned()) != Some(parent) {
-            return Err(io::Error::other("the node that started this worker is gone"));
+        if getppid()
+            .map(Pid::as_raw_nonzero)
+            .map(|pid| pid.get().cast_unsigned())
+            != Some(parent)
+        {
+            return Err(io::Error::other(
+                "the node that started this worker is gone",
+            ));
         }
         for (resource, most) in [
             (Resource::Data, self.data_bytes),
@@ -38,7 +46,13 @@ impl Confinement {
             (Resource::Nofile, self.open_files),
             (Resource::Core, 0),
         ] {
-            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+            setrlimit(
+                resource,
+                Rlimit {
+                    current: Some(most),
+                    maximum: Some(most),
+                },
+            )?;
         }
         Ok(())
     }

@@ -37,7 +37,9 @@ impl From<io::Error> for Failure {
 impl From<outcry_native::EngineFailure> for Failure {
     fn from(failure: outcry_native::EngineFailure) -> Self {
         match failure {
-            outcry_native::EngineFailure::UnsupportedLimit { .. } => Self::Refused(failure.to_string()),
+            outcry_native::EngineFailure::UnsupportedLimit { .. } => {
+                Self::Refused(failure.to_string())
+            }
             other => Self::Host(other.to_string()),
         }
     }
@@ -52,7 +54,11 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(cache: Cache) -> Result<Self, outcry_native::EngineFailure> {
-        Ok(Self { native: outcry_native::Engine::new()?, cache, loaded: None })
+        Ok(Self {
+            native: outcry_native::Engine::new()?,
+            cache,
+            loaded: None,
+        })
     }
 
     pub(crate) fn prepare(&mut self, prepare: &Prepare) -> Result<Prepared, Failure> {
@@ -82,7 +88,11 @@ impl Engine {
         let run = outcry_native::Task::new(header, limits);
         let (halted, output) = image.run(&run, Archive::File(InputFile::new(input)), output)?;
         let output_hash = output.finish()?;
-        Ok(Halted { cycles: halted.cycles, outcome: halted.outcome, output_hash })
+        Ok(Halted {
+            cycles: halted.cycles,
+            outcome: halted.outcome,
+            output_hash,
+        })
     }
 
     /// The compiled program: from memory, from the cache, or made and put there.
@@ -110,26 +120,37 @@ impl Engine {
             || {
                 let length = std::fs::metadata(&prepare.program)?.len();
                 if length > PROGRAM_BYTES_MAX {
-                    return Err(Failure::Refused(format!("{length} bytes exceed the limit of {PROGRAM_BYTES_MAX}")));
+                    return Err(Failure::Refused(format!(
+                        "{length} bytes exceed the limit of {PROGRAM_BYTES_MAX}"
+                    )));
                 }
                 let program = std::fs::read(&prepare.program)?;
-                let image =
-                    outcry_verifier::link::link(&program).map_err(|error| Failure::Refused(error.to_string()))?;
+                let image = outcry_verifier::link::link(&program)
+                    .map_err(|error| Failure::Refused(error.to_string()))?;
                 Ok([image.root().as_slice(), image.module()].concat())
             },
             |path| {
                 let bytes = std::fs::read(path)?;
                 let Some((root, module)) = bytes.split_at_checked(32) else {
-                    return Err(Failure::Host(format!("{} is damaged: delete it", path.display())));
+                    return Err(Failure::Host(format!(
+                        "{} is damaged: delete it",
+                        path.display()
+                    )));
                 };
-                Ok(Image::from_trusted_cache(module.to_vec(), B256::from_slice(root)))
+                Ok(Image::from_trusted_cache(
+                    module.to_vec(),
+                    B256::from_slice(root),
+                ))
             },
         )
     }
 
     #[allow(unsafe_code)]
     fn code(&self, image: &Image) -> Result<CompiledImage, Failure> {
-        let key = format!("{}.code", blake3::Hash::from_bytes(self.native.artifact_key(image.root())).to_hex());
+        let key = format!(
+            "{}.code",
+            blake3::Hash::from_bytes(self.native.artifact_key(image.root())).to_hex()
+        );
         self.cached(
             &key,
             || Ok(self.native.compile(image)?.artifact()?),
@@ -147,7 +168,9 @@ impl Engine {
         make: impl Fn() -> Result<Vec<u8>, Failure>,
         open: impl Fn(&Path) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut last = Failure::Host("the cache is too small for one artifact: raise executor.cache_mib_max".into());
+        let mut last = Failure::Host(
+            "the cache is too small for one artifact: raise executor.cache_mib_max".into(),
+        );
         for _ in 0..EVICTION_RETRIES {
             let path = self.cache.get_or_make(key, &make)?;
             match open(&path) {
@@ -165,12 +188,20 @@ struct OutputFile(BufWriter<File>);
 
 impl OutputFile {
     fn create(path: &Path) -> io::Result<Self> {
-        let file = File::options().create(true).truncate(true).read(true).write(true).open(path)?;
+        let file = File::options()
+            .create(true)
+            .truncate(true)
+            .read(true)
+            .write(true)
+            .open(path)?;
         Ok(Self(BufWriter::with_capacity(1 << 16, file)))
     }
 
     fn finish(self) -> io::Result<B256> {
-        let mut file = self.0.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let mut file = self
+            .0
+            .into_inner()
+            .map_err(io::IntoInnerError::into_error)?;
         file.rewind()?;
         let mut hasher = blake3::Hasher::new();
         let mut reader = BufReader::with_capacity(1 << 16, file);

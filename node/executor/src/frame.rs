@@ -18,9 +18,14 @@ pub(crate) const FRAME_BYTES_MAX: u32 = 256 * 1024;
 /// Whatever the writer reports; `InvalidData` when the message does not fit a frame.
 pub(crate) fn write<T: Serialize>(mut to: impl Write, message: &T) -> io::Result<()> {
     let body = serde_json::to_vec(message)?;
-    let length = u32::try_from(body.len()).ok().filter(|length| *length <= FRAME_BYTES_MAX);
+    let length = u32::try_from(body.len())
+        .ok()
+        .filter(|length| *length <= FRAME_BYTES_MAX);
     let Some(length) = length else {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "message exceeds a frame"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "message exceeds a frame",
+        ));
     };
     let mut frame = Vec::with_capacity(4 + body.len());
     frame.extend_from_slice(&length.to_be_bytes());
@@ -47,7 +52,10 @@ pub(crate) fn read<T: DeserializeOwned>(mut from: impl Read) -> io::Result<Optio
     }
     let length = u32::from_be_bytes(length);
     if length > FRAME_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "frame exceeds its limit"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "frame exceeds its limit",
+        ));
     }
     let mut body = vec![0; length as usize];
     from.read_exact(&mut body)?;
@@ -64,7 +72,10 @@ mod tests {
         let mut bytes = Vec::new();
         write(&mut bytes, &vec!["a", "b"]).unwrap();
         let mut from = bytes.as_slice();
-        assert_eq!(read::<Vec<String>>(&mut from).unwrap(), Some(vec!["a".into(), "b".into()]));
+        assert_eq!(
+            read::<Vec<String>>(&mut from).unwrap(),
+            Some(vec!["a".into(), "b".into()])
+        );
         assert_eq!(read::<Vec<String>>(&mut from).unwrap(), None);
     }
 
@@ -79,7 +90,10 @@ mod tests {
         let mut bytes = Vec::new();
         write(&mut bytes, &"hello").unwrap();
         for length in 1..bytes.len() {
-            assert_eq!(read::<String>(&bytes[..length]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+            assert_eq!(
+                read::<String>(&bytes[..length]).unwrap_err().kind(),
+                io::ErrorKind::UnexpectedEof
+            );
         }
     }
 }

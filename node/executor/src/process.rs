@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::confine::Confinement;
 use crate::frame;
-use crate::message::{Answer, Hello, Request};
 use crate::message::CacheLimits;
+use crate::message::{Answer, Hello, Request};
 use crate::{EngineFailure, Halted, Prepare, Prepared, Progress, Task};
 
 /// Most bytes of a dead worker's standard error that are quoted.
@@ -50,9 +50,14 @@ impl Executor {
             .name("worker".into())
             .spawn(move || serve(&executor, started, &waiting))
             .map_err(EngineFailure::Start)?;
-        let child = child.await.map_err(|_| EngineFailure::Start(io::Error::other("the starting thread ended")))??;
+        let child = child
+            .await
+            .map_err(|_| EngineFailure::Start(io::Error::other("the starting thread ended")))??;
         let mut worker = Worker { requests, child };
-        match worker.ask(Request::Ping, Duration::from_secs(30), |_| ()).await? {
+        match worker
+            .ask(Request::Ping, Duration::from_secs(30), |_| ())
+            .await?
+        {
             Answer::Pong => Ok(worker),
             other => Err(other.unexpected()),
         }
@@ -74,8 +79,15 @@ impl Worker {
     /// # Errors
     /// [`EngineFailure::Refused`] when the program is not one that the machine accepts: the answer
     /// is the same on every node. Any other failure says nothing about the program.
-    pub async fn prepare(&mut self, prepare: Prepare, wall_time_max: Duration) -> Result<Prepared, EngineFailure> {
-        match self.ask(Request::Prepare(prepare), wall_time_max, |_| ()).await? {
+    pub async fn prepare(
+        &mut self,
+        prepare: Prepare,
+        wall_time_max: Duration,
+    ) -> Result<Prepared, EngineFailure> {
+        match self
+            .ask(Request::Prepare(prepare), wall_time_max, |_| ())
+            .await?
+        {
             Answer::Prepared(prepared) => Ok(prepared),
             other => Err(other.unexpected()),
         }
@@ -93,7 +105,10 @@ impl Worker {
         wall_time_max: Duration,
         progress: impl FnMut(Progress),
     ) -> Result<Halted, EngineFailure> {
-        match self.ask(Request::Run(Box::new(task)), wall_time_max, progress).await? {
+        match self
+            .ask(Request::Run(Box::new(task)), wall_time_max, progress)
+            .await?
+        {
             Answer::Halted(halted) => Ok(halted),
             other => Err(other.unexpected()),
         }
@@ -112,7 +127,9 @@ impl Worker {
         mut progress: impl FnMut(Progress),
     ) -> Result<Answer, EngineFailure> {
         let (answer, mut answers) = mpsc::channel(ANSWERS_WAITING_MAX);
-        self.requests.send((request, answer)).map_err(|_| EngineFailure::Gone)?;
+        self.requests
+            .send((request, answer))
+            .map_err(|_| EngineFailure::Gone)?;
         let last = async {
             loop {
                 match answers.recv().await.ok_or(EngineFailure::Gone)?? {
@@ -158,7 +175,8 @@ fn serve(
     while let Ok((request, answers)) = waiting.recv() {
         if let Err(error) = exchange(&request, &mut stdin, &mut stdout, &answers) {
             drop(stdin);
-            let failure = end(&child, Duration::from_secs(1)).unwrap_or(EngineFailure::Start(error));
+            let failure =
+                end(&child, Duration::from_secs(1)).unwrap_or(EngineFailure::Start(error));
             let _ = answers.blocking_send(Err(failure));
             return;
         }
@@ -225,10 +243,15 @@ fn end(child: &Mutex<Child>, patience: Duration) -> Option<EngineFailure> {
     };
     let mut last_words = Vec::new();
     if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(LAST_WORDS_BYTES_MAX).read_to_end(&mut last_words);
+        let _ = stderr
+            .take(LAST_WORDS_BYTES_MAX)
+            .read_to_end(&mut last_words);
     }
     let last_words = String::from_utf8_lossy(&last_words).trim().to_owned();
-    Some(EngineFailure::Died { status: status.to_string(), last_words })
+    Some(EngineFailure::Died {
+        status: status.to_string(),
+        last_words,
+    })
 }
 
 fn kill(child: &Mutex<Child>) {

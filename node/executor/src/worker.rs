@@ -6,11 +6,11 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::Progress;
 use crate::cache::Cache;
 use crate::engine::{Engine, Failure};
 use crate::frame;
 use crate::message::{Answer, Hello, Request};
-use crate::Progress;
 
 /// Time between two signs of life of a running task.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -30,7 +30,9 @@ pub fn worker_main() -> ExitCode {
 
 fn serve() -> io::Result<()> {
     let mut stdin = BufReader::new(io::stdin());
-    let Some(hello) = frame::read::<Hello>(&mut stdin)? else { return Ok(()) };
+    let Some(hello) = frame::read::<Hello>(&mut stdin)? else {
+        return Ok(());
+    };
     hello.confinement.apply(hello.parent)?;
     let cache = Cache::open(hello.cache.folder, hello.cache.bytes_max)?;
     let mut engine = Engine::new(cache).map_err(io::Error::other)?;
@@ -100,7 +102,10 @@ impl Heartbeat {
                 }
             }
         });
-        Self { stop: Some(stop), thread: Some(thread) }
+        Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        }
     }
 }
 

@@ -39,7 +39,9 @@ impl Access {
             Self::Token(token) => authorization
                 .and_then(|value| value.strip_prefix("Bearer "))
                 // Hashes, so that the comparison's time says nothing about the token.
-                .is_some_and(|given| blake3::hash(given.as_bytes()) == blake3::hash(token.as_bytes())),
+                .is_some_and(|given| {
+                    blake3::hash(given.as_bytes()) == blake3::hash(token.as_bytes())
+                }),
         }
     }
 }
@@ -49,16 +51,27 @@ impl Access {
 /// A browser's page must not be able to drive a node on its user's loopback: a changing call that
 /// names an `Origin` is refused.
 pub(super) async fn guard(access: Access, request: Request, next: Next) -> Response {
-    if is_permitted(&access, &request) { next.run(request).await } else { ApiError::unauthorised().into_response() }
+    if is_permitted(&access, &request) {
+        next.run(request).await
+    } else {
+        ApiError::unauthorised().into_response()
+    }
 }
 
 fn is_permitted(access: &Access, request: &Request) -> bool {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
-        || matches!(request.uri().path(), "/v1/explain" | "/v1/quote")
+    if matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    ) || matches!(request.uri().path(), "/v1/explain" | "/v1/quote")
     {
         return true;
     }
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let header = |name| {
+        request
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     let is_from_a_page = header(header::ORIGIN).is_some() && matches!(access, Access::Loopback);
     !is_from_a_page && access.permits(header(header::AUTHORIZATION))
 }

@@ -25,7 +25,8 @@ fn unknown() -> ApiError {
 }
 
 fn find(node: &Node, id: B256) -> Result<DealRecord, ApiError> {
-    node.read(|state| state.deals.get(&id).cloned()).ok_or_else(unknown)
+    node.read(|state| state.deals.get(&id).cloned())
+        .ok_or_else(unknown)
 }
 
 /// A deal as the chain tells it.
@@ -33,8 +34,18 @@ fn find(node: &Node, id: B256) -> Result<DealRecord, ApiError> {
     get, path = "/v1/deals/{dealId}", tag = "deals", params(("dealId" = String, Path)),
     responses((status = 200, body = DealView), (status = 404, body = ErrorBody))
 )]
-pub(super) async fn one(State(node): State<Arc<Node>>, Segment(id): Segment<B256>) -> Result<Json<DealView>, ApiError> {
-    node.read(|state| state.deals.get(&id).map(|deal| view::deal(deal, &state.windows))).map(Json).ok_or_else(unknown)
+pub(super) async fn one(
+    State(node): State<Arc<Node>>,
+    Segment(id): Segment<B256>,
+) -> Result<Json<DealView>, ApiError> {
+    node.read(|state| {
+        state
+            .deals
+            .get(&id)
+            .map(|deal| view::deal(deal, &state.windows))
+    })
+    .map(Json)
+    .ok_or_else(unknown)
 }
 
 /// The results of a claimed deal of a job that was submitted here: fetched from the provider and
@@ -43,7 +54,10 @@ pub(super) async fn one(State(node): State<Arc<Node>>, Segment(id): Segment<B256
     get, path = "/v1/deals/{dealId}/results", tag = "deals", params(("dealId" = String, Path)),
     responses((status = 200, body = Vec<TaskResult>), (status = 404, body = ErrorBody), (status = 503, body = ErrorBody))
 )]
-pub(super) async fn results(State(node): State<Arc<Node>>, Segment(id): Segment<B256>) -> Result<Json<Vec<TaskResult>>, ApiError> {
+pub(super) async fn results(
+    State(node): State<Arc<Node>>,
+    Segment(id): Segment<B256>,
+) -> Result<Json<Vec<TaskResult>>, ApiError> {
     let deal = find(&node, id)?;
     let look = || {
         node.read(|state| {
@@ -63,7 +77,11 @@ pub(super) async fn results(State(node): State<Arc<Node>>, Segment(id): Segment<
         }
     };
     // A claim is announced before its results are here; whoever asks at once is made to wait.
-    let patience = if deal.claim().is_some() { RESULTS_PATIENCE } else { Duration::ZERO };
+    let patience = if deal.claim().is_some() {
+        RESULTS_PATIENCE
+    } else {
+        Duration::ZERO
+    };
     match tokio::time::timeout(patience, found).await {
         Ok(Some(results)) => Ok(Json(results)),
         _ => Err(ApiError::coded(
@@ -92,17 +110,30 @@ pub(super) async fn accept(
         return Ok(Json(Relayed { deal_id: id }));
     }
     let Some(claim_hash) = deal.claim().map(|claim| claim.hash) else {
-        return Err(ApiError::coded(StatusCode::CONFLICT, &codes::DEAL_STATE, format!("the deal is {}, not claimed", deal.state())));
+        return Err(ApiError::coded(
+            StatusCode::CONFLICT,
+            &codes::DEAL_STATE,
+            format!("the deal is {}, not claimed", deal.state()),
+        ));
     };
-    let is_signed = node.is_accepted_by(deal.terms.buyer, id, claim_hash, &body.signature).await;
+    let is_signed = node
+        .is_accepted_by(deal.terms.buyer, id, claim_hash, &body.signature)
+        .await;
     if !is_signed.map_err(crate::node::OrderProblem::from)? {
         return Err(ApiError::coded(
             StatusCode::UNPROCESSABLE_ENTITY,
             &codes::DEAL_ACCEPT_SIGNATURE,
-            format!("the signature over claim {claim_hash} is not {}'s", deal.terms.buyer),
+            format!(
+                "the signature over claim {claim_hash} is not {}'s",
+                deal.terms.buyer
+            ),
         ));
     }
-    let fact = Fact::AcceptSubmitted { deal: id, claim_hash, signature: body.signature };
+    let fact = Fact::AcceptSubmitted {
+        deal: id,
+        claim_hash,
+        signature: body.signature,
+    };
     node.core.apply(fact).await.map_err(ApiError::internal)?;
     Ok(Json(Relayed { deal_id: id }))
 }
@@ -118,9 +149,16 @@ pub(super) async fn receipt(
     Body(body): Body<SubmitReceipt>,
 ) -> Result<Json<Relayed>, ApiError> {
     let deal = find(&node, id)?;
-    let receipt = Receipt { dealId: id, task: body.task, outputRoot: body.output_root };
+    let receipt = Receipt {
+        dealId: id,
+        task: body.task,
+        outputRoot: body.output_root,
+    };
     let digest = node.domain.receipt_digest(&receipt);
-    let is_signed = node.chain.is_signed_by(digest, deal.terms.buyer, &body.signature).await;
+    let is_signed = node
+        .chain
+        .is_signed_by(digest, deal.terms.buyer, &body.signature)
+        .await;
     if !is_signed.map_err(crate::node::OrderProblem::from)? {
         return Err(ApiError::coded(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -134,11 +172,19 @@ pub(super) async fn receipt(
         output_root: body.output_root,
         signature: body.signature.0,
     };
-    let refused = |message: String| ApiError::coded(StatusCode::BAD_GATEWAY, &codes::NET_PEER, message);
-    match node.fetcher.net.deal(outcry_net::PeerKey(deal.peer_key.0), request).await {
+    let refused =
+        |message: String| ApiError::coded(StatusCode::BAD_GATEWAY, &codes::NET_PEER, message);
+    match node
+        .fetcher
+        .net
+        .deal(outcry_net::PeerKey(deal.peer_key.0), request)
+        .await
+    {
         Ok(outcry_net::DealResponse::Acknowledged) => Ok(Json(Relayed { deal_id: id })),
         Ok(outcry_net::DealResponse::Refused { message, .. }) => Err(refused(message)),
-        Ok(outcry_net::DealResponse::Results(_)) => Err(refused("the peer answered out of turn".into())),
+        Ok(outcry_net::DealResponse::Results(_)) => {
+            Err(refused("the peer answered out of turn".into()))
+        }
         Err(error) => Err(refused(error.to_string())),
     }
 }

@@ -18,8 +18,20 @@ pub struct ApiError {
 impl ApiError {
     /// An error of the caller's making, or of the node's when `status` is 5xx.
     #[must_use]
-    pub fn new(status: StatusCode, code: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { status, body: ErrorBody { code: code.into(), message: message.into(), help: help.into() } }
+    pub fn new(
+        status: StatusCode,
+        code: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            body: ErrorBody {
+                code: code.into(),
+                message: message.into(),
+                help: help.into(),
+            },
+        }
     }
 
     /// An error with a row in the registry.
@@ -45,23 +57,39 @@ impl ApiError {
 
     /// There is no such thing here.
     pub(crate) fn unknown(code: &Code, what: &str) -> Self {
-        Self::coded(StatusCode::NOT_FOUND, code, format!("this node does not know the {what}"))
+        Self::coded(
+            StatusCode::NOT_FOUND,
+            code,
+            format!("this node does not know the {what}"),
+        )
     }
 
     /// The node does not have the role.
     pub(crate) fn not_my_role(role: &str) -> Self {
-        Self::coded(StatusCode::NOT_FOUND, &codes::NET_ROLE, format!("this node is no {role}"))
+        Self::coded(
+            StatusCode::NOT_FOUND,
+            &codes::NET_ROLE,
+            format!("this node is no {role}"),
+        )
     }
 
     /// The body or a blob is too long.
     pub(crate) fn too_long(limit: u64) -> Self {
-        Self::coded(StatusCode::PAYLOAD_TOO_LARGE, &codes::BLOB_SIZE, format!("the body exceeds {limit} bytes"))
+        Self::coded(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &codes::BLOB_SIZE,
+            format!("the body exceeds {limit} bytes"),
+        )
     }
 
     /// The node failed.
     pub(crate) fn internal(message: impl std::fmt::Display) -> Self {
         tracing::error!(%message, "request failed");
-        Self::coded(StatusCode::INTERNAL_SERVER_ERROR, &codes::INTERNAL, message.to_string())
+        Self::coded(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &codes::INTERNAL,
+            message.to_string(),
+        )
     }
 
     /// The code.

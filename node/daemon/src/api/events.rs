@@ -44,10 +44,20 @@ pub(super) async fn stream(
             .and_then(|text| text.parse::<u64>().ok())
             .ok_or_else(|| ApiError::malformed("Last-Event-ID is not the number of an event"))?,
     };
-    let cursor = Cursor { node: Arc::clone(&node), job, after, page: Vec::new().into_iter(), changed: node.changed(), ended: false };
+    let cursor = Cursor {
+        node: Arc::clone(&node),
+        job,
+        after,
+        page: Vec::new().into_iter(),
+        changed: node.changed(),
+        ended: false,
+    };
     let events = futures::stream::unfold(cursor, |mut cursor| async move {
         let event = cursor.next().await?;
-        let event = Event::default().id(event.seq.to_string()).json_data(&event).ok()?;
+        let event = Event::default()
+            .id(event.seq.to_string())
+            .json_data(&event)
+            .ok()?;
         Some((Ok(event), cursor))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))

@@ -27,7 +27,11 @@ pub(super) async fn healthz() -> &'static str {
 pub(super) async fn readyz(State(node): State<Arc<Node>>) -> Result<&'static str, ApiError> {
     match waits_for(&node) {
         None => Ok("ready\n"),
-        Some(what) => Err(ApiError::coded(StatusCode::SERVICE_UNAVAILABLE, &codes::NET_NOT_READY, what)),
+        Some(what) => Err(ApiError::coded(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &codes::NET_NOT_READY,
+            what,
+        )),
     }
 }
 
@@ -38,18 +42,30 @@ pub(crate) fn waits_for(node: &Node) -> Option<String> {
     }
     let reader = node.reader_health.borrow().clone();
     if reader.failures >= CHAIN_FAILURES_MAX {
-        return Some(format!("the chain can't be read: {}", reader.error.unwrap_or_default()));
+        return Some(format!(
+            "the chain can't be read: {}",
+            reader.error.unwrap_or_default()
+        ));
     }
     if !node.read(|state| state.is_synced) {
-        let head = reader.head.map_or_else(|| "?".to_owned(), |head| head.number.to_string());
+        let head = reader
+            .head
+            .map_or_else(|| "?".to_owned(), |head| head.number.to_string());
         return Some(format!("block {} of {head} is applied", reader.read.number));
     }
-    let sender = node.sender_health.as_ref().map(|health| health.borrow().clone())?;
+    let sender = node
+        .sender_health
+        .as_ref()
+        .map(|health| health.borrow().clone())?;
     if let Some(blocked) = sender.blocked {
         return Some(format!("transactions are held back: {blocked}"));
     }
-    (sender.oldest_unmined_blocks > UNMINED_BLOCKS_MAX)
-        .then(|| format!("a transaction waits for {} blocks", sender.oldest_unmined_blocks))
+    (sender.oldest_unmined_blocks > UNMINED_BLOCKS_MAX).then(|| {
+        format!(
+            "a transaction waits for {} blocks",
+            sender.oldest_unmined_blocks
+        )
+    })
 }
 
 /// Counters in the text format of Prometheus.

@@ -14,8 +14,8 @@ use outcry_protocol::money::{self, slash};
 use outcry_protocol::quote;
 use outcry_protocol::types::{Bid, JobSpec, Resources};
 use outcry_sdk::api::{
-    Amount, BidQuestion, BlockRef, Book, BookBid, BookOffer, Change, CheatingQuote, ConstraintFailure, ErrorBody,
-    Explanation, HistoryQuery, PriceSummary, Quote, QuoteFill, Trade,
+    Amount, BidQuestion, BlockRef, Book, BookBid, BookOffer, Change, CheatingQuote,
+    ConstraintFailure, ErrorBody, Explanation, HistoryQuery, PriceSummary, Quote, QuoteFill, Trade,
 };
 
 use super::error::ApiError;
@@ -33,7 +33,11 @@ pub(super) async fn book(State(node): State<Arc<Node>>) -> Json<Book> {
     Json(node.read(|state| {
         let book = &state.book;
         Book {
-            block: BlockRef { number: state.head.number, hash: state.head.hash, timestamp: state.head.at },
+            block: BlockRef {
+                number: state.head.number,
+                hash: state.head.hash,
+                timestamp: state.head.at,
+            },
             bids: book
                 .live_bids()
                 .map(|(hash, signed, ranges)| BookBid {
@@ -48,10 +52,9 @@ pub(super) async fn book(State(node): State<Arc<Node>>) -> Json<Book> {
                 .map(|(hash, signed)| BookOffer {
                     hash: *hash,
                     offer: signed.offer.clone(),
-                    slots_free: signed
-                        .offer
-                        .slots
-                        .saturating_sub(book.slots_open(signed.offer.provider, signed.offer.capacityId)),
+                    slots_free: signed.offer.slots.saturating_sub(
+                        book.slots_open(signed.offer.provider, signed.offer.capacityId),
+                    ),
                 })
                 .collect(),
         }
@@ -61,13 +64,23 @@ pub(super) async fn book(State(node): State<Arc<Node>>) -> Json<Book> {
 /// What the live offers ask, per token.
 #[utoipa::path(get, path = "/v1/market/prices", tag = "market", responses((status = 200, body = Vec<PriceSummary>)))]
 pub(super) async fn prices(State(node): State<Arc<Node>>) -> Json<Vec<PriceSummary>> {
-    let reserved = Resources { memoryMib: COMPARED_MEMORY_MIB, diskMib: 0, gpuClass: 0, gpuCount: 0, egressMib: 0 };
+    let reserved = Resources {
+        memoryMib: COMPARED_MEMORY_MIB,
+        diskMib: 0,
+        gpuClass: 0,
+        gpuCount: 0,
+        egressMib: 0,
+    };
     Json(node.read(|state| {
         let mut tokens: BTreeMap<Address, (PriceSummary, Vec<(u128, u32)>)> = BTreeMap::new();
         for (_, signed) in state.book.live_offers() {
             let offer = &signed.offer;
-            let Ok(price) = money::unit_price(offer, &reserved) else { continue };
-            let free = offer.slots.saturating_sub(state.book.slots_open(offer.provider, offer.capacityId));
+            let Ok(price) = money::unit_price(offer, &reserved) else {
+                continue;
+            };
+            let free = offer
+                .slots
+                .saturating_sub(state.book.slots_open(offer.provider, offer.capacityId));
             let (summary, all) = tokens.entry(offer.token).or_insert_with(|| {
                 let empty = PriceSummary {
                     token: offer.token,
@@ -93,13 +106,18 @@ pub(super) async fn prices(State(node): State<Arc<Node>>) -> Json<Vec<PriceSumma
             .into_values()
             .map(|(mut summary, mut all)| {
                 all.sort_unstable();
-                let half = all.iter().map(|(_, free)| u64::from(*free)).sum::<u64>().div_ceil(2);
+                let half = all
+                    .iter()
+                    .map(|(_, free)| u64::from(*free))
+                    .sum::<u64>()
+                    .div_ceil(2);
                 let mut seen = 0;
                 let median = all.iter().find(|(_, free)| {
                     seen += u64::from(*free);
                     seen >= half
                 });
-                summary.unit_price_median = median.map_or(summary.unit_price_min, |(price, _)| (*price).into());
+                summary.unit_price_median =
+                    median.map_or(summary.unit_price_min, |(price, _)| (*price).into());
                 summary
             })
             .collect()
@@ -111,7 +129,10 @@ pub(super) async fn prices(State(node): State<Arc<Node>>) -> Json<Vec<PriceSumma
     get, path = "/v1/market/history", tag = "market", params(("limit" = Option<u32>, Query)),
     responses((status = 200, body = Vec<Trade>), (status = 400, body = ErrorBody))
 )]
-pub(super) async fn history(State(node): State<Arc<Node>>, Asked(query): Asked<HistoryQuery>) -> Result<Json<Vec<Trade>>, ApiError> {
+pub(super) async fn history(
+    State(node): State<Arc<Node>>,
+    Asked(query): Asked<HistoryQuery>,
+) -> Result<Json<Vec<Trade>>, ApiError> {
     let limit = super::limit(query.limit)?;
     Ok(Json(node.read(|state| {
         let mut trades: Vec<Trade> = state.deals.values().filter_map(trade).collect();
@@ -122,7 +143,10 @@ pub(super) async fn history(State(node): State<Arc<Node>>, Asked(query): Asked<H
 }
 
 fn trade(deal: &deal::DealRecord) -> Option<Trade> {
-    let paid = deal.history.iter().find(|(_, change)| matches!(change, deal::Change::Paid { .. }))?;
+    let paid = deal
+        .history
+        .iter()
+        .find(|(_, change)| matches!(change, deal::Change::Paid { .. }))?;
     let claim = deal.claim()?.claim;
     Some(Trade {
         deal_id: deal.id,
@@ -139,7 +163,10 @@ fn trade(deal: &deal::DealRecord) -> Option<Trade> {
 
 /// Why a bid would or would not be served.
 #[utoipa::path(post, path = "/v1/explain", tag = "market", request_body = BidQuestion, responses((status = 200, body = Explanation), (status = 400, body = ErrorBody)))]
-pub(super) async fn explain(State(node): State<Arc<Node>>, Body(question): Body<BidQuestion>) -> Json<Explanation> {
+pub(super) async fn explain(
+    State(node): State<Arc<Node>>,
+    Body(question): Body<BidQuestion>,
+) -> Json<Explanation> {
     Json(node.read(|state| explanation(state, &question.bid, &question.job)))
 }
 
@@ -148,9 +175,18 @@ pub(super) async fn explain(State(node): State<Arc<Node>>, Body(question): Body<
     get, path = "/v1/explain/{bidHash}", tag = "market", params(("bidHash" = String, Path)),
     responses((status = 200, body = Explanation), (status = 404, body = ErrorBody))
 )]
-pub(super) async fn explain_known(State(node): State<Arc<Node>>, Segment(hash): Segment<B256>) -> Result<Json<Explanation>, ApiError> {
-    let found = node.read(|state| state.bid(&hash).map(|signed| explanation(state, &signed.bid, &signed.job)));
-    found.map(Json).ok_or_else(|| ApiError::unknown(&codes::ORDER_UNKNOWN, "bid"))
+pub(super) async fn explain_known(
+    State(node): State<Arc<Node>>,
+    Segment(hash): Segment<B256>,
+) -> Result<Json<Explanation>, ApiError> {
+    let found = node.read(|state| {
+        state
+            .bid(&hash)
+            .map(|signed| explanation(state, &signed.bid, &signed.job))
+    });
+    found
+        .map(Json)
+        .ok_or_else(|| ApiError::unknown(&codes::ORDER_UNKNOWN, "bid"))
 }
 
 /// Explains a bid from the local book.
@@ -175,18 +211,29 @@ pub(super) fn explanation(state: &NodeState, bid: &Bid, job: &JobSpec) -> Explan
             .iter()
             .map(|failure| {
                 let code = failure.constraint.code();
-                let nearest = failure.nearest.map_or_else(String::new, |value| format!("; the nearest offers {value}"));
+                let nearest = failure
+                    .nearest
+                    .map_or_else(String::new, |value| format!("; the nearest offers {value}"));
                 ConstraintFailure {
                     code: code.id.to_owned(),
                     field: field_of(failure.constraint).to_owned(),
                     offers: count(failure.offers),
-                    message: format!("{} of {} live offers: {}{nearest}", failure.offers, found.offers, code.title),
+                    message: format!(
+                        "{} of {} live offers: {}{nearest}",
+                        failure.offers, found.offers, code.title
+                    ),
                 }
             })
             .collect(),
         cheapest_change: found.changes.first().map(|best| {
             let (field, from, to) = change_of(&best.change, bid, job);
-            Change { field: field.to_owned(), from, to, offer_hash: best.offer, message: best.change.to_string() }
+            Change {
+                field: field.to_owned(),
+                from,
+                to,
+                offer_hash: best.offer,
+                message: best.change.to_string(),
+            }
         }),
     }
 }
@@ -216,18 +263,40 @@ fn field_of(constraint: outcry_protocol::fit::Constraint) -> &'static str {
 fn change_of(change: &Suggested, bid: &Bid, job: &JobSpec) -> (&'static str, String, String) {
     let (mut other, mut other_job) = (bid.clone(), job.clone());
     change.apply(&mut other, &mut other_job);
-    let pair = |field, from: &dyn std::fmt::Display, to: &dyn std::fmt::Display| (field, from.to_string(), to.to_string());
+    let pair = |field, from: &dyn std::fmt::Display, to: &dyn std::fmt::Display| {
+        (field, from.to_string(), to.to_string())
+    };
     match change {
         Suggested::PayIn(_) => pair("token", &bid.token, &other.token),
-        Suggested::UseMachine(_) => pair("machineVersion", &job.machineVersion, &other_job.machineVersion),
+        Suggested::UseMachine(_) => pair(
+            "machineVersion",
+            &job.machineVersion,
+            &other_job.machineVersion,
+        ),
         Suggested::AcceptRegion(_) => pair("regions", &bid.regions, &other.regions),
         Suggested::DropAttributes(_) => pair("attributes", &bid.attributes, &other.attributes),
-        Suggested::LowerMemory(_) => pair("memoryMib", &bid.resources.memoryMib, &other.resources.memoryMib),
-        Suggested::LowerDisk(_) => pair("diskMib", &bid.resources.diskMib, &other.resources.diskMib),
-        Suggested::LowerEgress(_) => pair("egressMib", &bid.resources.egressMib, &other.resources.egressMib),
+        Suggested::LowerMemory(_) => pair(
+            "memoryMib",
+            &bid.resources.memoryMib,
+            &other.resources.memoryMib,
+        ),
+        Suggested::LowerDisk(_) => {
+            pair("diskMib", &bid.resources.diskMib, &other.resources.diskMib)
+        }
+        Suggested::LowerEgress(_) => pair(
+            "egressMib",
+            &bid.resources.egressMib,
+            &other.resources.egressMib,
+        ),
         Suggested::RaisePriceCap(_) => pair("priceCap", &bid.priceCap, &other.priceCap),
-        Suggested::RaiseExecutionTimeout(_) => pair("executionTimeout", &bid.executionTimeout, &other.executionTimeout),
-        Suggested::LowerCollateral(_) => pair("collateralBps", &bid.collateralBps, &other.collateralBps),
+        Suggested::RaiseExecutionTimeout(_) => pair(
+            "executionTimeout",
+            &bid.executionTimeout,
+            &other.executionTimeout,
+        ),
+        Suggested::LowerCollateral(_) => {
+            pair("collateralBps", &bid.collateralBps, &other.collateralBps)
+        }
         Suggested::WaitForSlot => pair("tasks", &bid.tasks, &bid.tasks),
         Suggested::WaitForProvider => pair("collateralBps", &bid.collateralBps, &bid.collateralBps),
         Suggested::UseOtherAccount => pair("buyer", &bid.buyer, &"another account"),
@@ -236,17 +305,24 @@ fn change_of(change: &Suggested, bid: &Bid, job: &JobSpec) -> (&'static str, Str
 
 /// What a bid would get now.
 #[utoipa::path(post, path = "/v1/quote", tag = "market", request_body = BidQuestion, responses((status = 200, body = Quote), (status = 400, body = ErrorBody)))]
-pub(super) async fn quote(State(node): State<Arc<Node>>, Body(question): Body<BidQuestion>) -> Json<Quote> {
+pub(super) async fn quote(
+    State(node): State<Arc<Node>>,
+    Body(question): Body<BidQuestion>,
+) -> Json<Quote> {
     let BidQuestion { bid, job } = question;
     Json(node.read(|state| {
         let found = quote::quote(&state.book, &bid, &job);
-        let collateral = |escrow: u128| money::collateral(escrow, bid.collateralBps).unwrap_or(u128::MAX);
+        let collateral =
+            |escrow: u128| money::collateral(escrow, bid.collateralBps).unwrap_or(u128::MAX);
         let fills = found.lines.iter().map(|line| {
             let escrow = line.cost_max.saturating_mul(line.tasks.into());
             QuoteFill {
                 offer_hash: line.offer,
                 provider: line.provider,
-                peer_key: state.book.offer(&line.offer).map_or(B256::ZERO, |signed| signed.offer.peerKey),
+                peer_key: state
+                    .book
+                    .offer(&line.offer)
+                    .map_or(B256::ZERO, |signed| signed.offer.peerKey),
                 tasks: line.tasks,
                 expected_cost: line.cost.saturating_mul(line.tasks.into()).into(),
                 escrow: escrow.into(),
@@ -256,7 +332,10 @@ pub(super) async fn quote(State(node): State<Arc<Node>>, Body(question): Body<Bi
         });
         // An uncaught cheat gains the price of work not done, a caught one loses what burns: the
         // share of checked deals at which the two balance is gain / (gain + loss).
-        let (gain, loss) = (U256::from(found.cost), U256::from(slash(collateral(found.escrow)).burned));
+        let (gain, loss) = (
+            U256::from(found.cost),
+            U256::from(slash(collateral(found.escrow)).burned),
+        );
         let break_even = (gain * U256::from(BPS)).div_ceil((gain + loss).max(U256::from(1)));
         Quote {
             fills: fills.collect(),

@@ -17,8 +17,8 @@ mod view;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
 use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::routing::{get, post};
@@ -37,12 +37,39 @@ const REQUESTS_AT_ONCE: usize = 256;
 /// The document that describes the API.
 #[derive(Debug, OpenApi)]
 #[openapi(
-    info(title = "Outcry node", description = "What a node answers to buyers, operators and tools.", license(name = "Apache-2.0")),
+    info(
+        title = "Outcry node",
+        description = "What a node answers to buyers, operators and tools.",
+        license(name = "Apache-2.0")
+    ),
     paths(
-        status::status, status::network, status::account, status::provider, status::drain, status::verifier,
-        status::disputes, blobs::put, blobs::get, jobs::submit, jobs::offer, jobs::order, jobs::list, jobs::one,
-        events::stream, deals::one, deals::results, deals::accept, deals::receipt, market::book, market::prices,
-        market::history, market::explain, market::explain_known, market::quote, health::healthz, health::readyz,
+        status::status,
+        status::network,
+        status::account,
+        status::provider,
+        status::drain,
+        status::verifier,
+        status::disputes,
+        blobs::put,
+        blobs::get,
+        jobs::submit,
+        jobs::offer,
+        jobs::order,
+        jobs::list,
+        jobs::one,
+        events::stream,
+        deals::one,
+        deals::results,
+        deals::accept,
+        deals::receipt,
+        market::book,
+        market::prices,
+        market::history,
+        market::explain,
+        market::explain_known,
+        market::quote,
+        health::healthz,
+        health::readyz,
         health::metrics,
     )
 )]
@@ -93,11 +120,13 @@ pub fn router(node: Arc<Node>, access: Access) -> Router {
         .route("/v1/blobs/{blake3}", get(blobs::get))
         .layer(DefaultBodyLimit::disable());
     json.merge(blobs)
-        .fallback(|| async {
-            ApiError::unknown(&outcry_protocol::codes::NET_NOT_FOUND, "address")
-        })
-        .layer(middleware::from_fn(move |request: Request, next: Next| auth::guard(access.clone(), request, next)))
-        .layer(tower::limit::GlobalConcurrencyLimitLayer::new(REQUESTS_AT_ONCE))
+        .fallback(|| async { ApiError::unknown(&outcry_protocol::codes::NET_NOT_FOUND, "address") })
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            auth::guard(access.clone(), request, next)
+        }))
+        .layer(tower::limit::GlobalConcurrencyLimitLayer::new(
+            REQUESTS_AT_ONCE,
+        ))
         .with_state(node)
 }
 
@@ -113,9 +142,9 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequest<
             Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 Err(ApiError::too_long(JSON_BYTES_MAX as u64))
             }
-            Err(JsonRejection::MissingJsonContentType(_)) => {
-                Err(ApiError::malformed("the body's content type is not application/json"))
-            }
+            Err(JsonRejection::MissingJsonContentType(_)) => Err(ApiError::malformed(
+                "the body's content type is not application/json",
+            )),
             Err(rejection) => Err(ApiError::malformed(rejection.body_text())),
         }
     }
@@ -130,21 +159,31 @@ where
 {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, ApiError> {
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        state: &S,
+    ) -> Result<Self, ApiError> {
         let text = axum::extract::Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|rejection| ApiError::malformed(rejection.body_text()))?;
-        text.parse().map(Self).map_err(|error: T::Err| ApiError::malformed(format!("`{}`: {error}", *text)))
+        text.parse()
+            .map(Self)
+            .map_err(|error: T::Err| ApiError::malformed(format!("`{}`: {error}", *text)))
     }
 }
 
 /// A query, refused in the words of the API.
 struct Asked<T>(T);
 
-impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequestParts<S> for Asked<T> {
+impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequestParts<S>
+    for Asked<T>
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, ApiError> {
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        _: &S,
+    ) -> Result<Self, ApiError> {
         axum::extract::Query::try_from_uri(&parts.uri)
             .map(|query| Self(query.0))
             .map_err(|rejection| ApiError::malformed(rejection.body_text()))
@@ -156,6 +195,8 @@ fn limit(asked: Option<u32>) -> Result<usize, ApiError> {
     match asked {
         None => Ok(100),
         Some(limit @ 1..=1000) => Ok(limit as usize),
-        Some(limit) => Err(ApiError::malformed(format!("limit {limit} does not lie between 1 and 1000"))),
+        Some(limit) => Err(ApiError::malformed(format!(
+            "limit {limit} does not lie between 1 and 1000"
+        ))),
     }
 }

@@ -9,8 +9,8 @@ use axum::Json;
 use axum::extract::State;
 use outcry_protocol::book::{Book, Fact as BookFact, FactKey};
 use outcry_sdk::api::{
-    Account, Amount, Balance, BlockRef, DealState, Dispute, Earnings, ErrorBody, NetworkInfo, NodeStatus, ProviderState,
-    ProviderStatus, Role as ApiRole, VerifierStatus,
+    Account, Amount, Balance, BlockRef, DealState, Dispute, Earnings, ErrorBody, NetworkInfo,
+    NodeStatus, ProviderState, ProviderStatus, Role as ApiRole, VerifierStatus,
 };
 
 use super::Segment;
@@ -27,7 +27,12 @@ pub(super) const MACHINE_VERSION: u32 = outcry_protocol::limits::MACHINE_VERSION
 /// What the node is and where it stands.
 #[utoipa::path(get, path = "/v1/status", tag = "node", responses((status = 200, body = NodeStatus)))]
 pub(super) async fn status(State(node): State<Arc<Node>>) -> Result<Json<NodeStatus>, ApiError> {
-    let peers = node.fetcher.net.peers().await.map_or(0, |peers| peers.len());
+    let peers = node
+        .fetcher
+        .net
+        .peers()
+        .await
+        .map_or(0, |peers| peers.len());
     let head = node.read(|state| state.head);
     Ok(Json(NodeStatus {
         chain_id: node.network.chain_id,
@@ -35,10 +40,19 @@ pub(super) async fn status(State(node): State<Arc<Node>>) -> Result<Json<NodeSta
         stake: node.network.stake,
         token: node.network.token,
         machine_version: MACHINE_VERSION,
-        block: BlockRef { number: head.number, hash: head.hash, timestamp: head.at },
+        block: BlockRef {
+            number: head.number,
+            hash: head.hash,
+            timestamp: head.at,
+        },
         peer_key: node.peer_key,
         peers: u32::try_from(peers).unwrap_or(u32::MAX),
-        roles: node.config.roles.iter().map(|role| role_of(*role)).collect(),
+        roles: node
+            .config
+            .roles
+            .iter()
+            .map(|role| role_of(*role))
+            .collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }))
 }
@@ -55,7 +69,12 @@ fn role_of(role: Role) -> ApiRole {
 #[utoipa::path(get, path = "/v1/network", tag = "node", responses((status = 200, body = NetworkInfo)))]
 pub(super) async fn network(State(node): State<Arc<Node>>) -> Json<NetworkInfo> {
     let parameters = &node.parameters;
-    let own = node.fetcher.net.addresses().into_iter().map(|address| address.to_string());
+    let own = node
+        .fetcher
+        .net
+        .addresses()
+        .into_iter()
+        .map(|address| address.to_string());
     Json(NetworkInfo {
         chain_id: node.network.chain_id,
         market: node.network.market,
@@ -78,25 +97,44 @@ pub(super) async fn network(State(node): State<Arc<Node>>) -> Json<NetworkInfo> 
     get, path = "/v1/accounts/{address}", tag = "node", params(("address" = String, Path)),
     responses((status = 200, body = Account), (status = 400, body = ErrorBody))
 )]
-pub(super) async fn account(State(node): State<Arc<Node>>, Segment(address): Segment<Address>) -> Result<Json<Account>, ApiError> {
+pub(super) async fn account(
+    State(node): State<Arc<Node>>,
+    Segment(address): Segment<Address>,
+) -> Result<Json<Account>, ApiError> {
     let block = node.read(|state| state.head.number);
-    let mut tokens: Vec<Address> = node.network.tokens.iter().map(|token| token.address).collect();
+    let mut tokens: Vec<Address> = node
+        .network
+        .tokens
+        .iter()
+        .map(|token| token.address)
+        .collect();
     tokens.push(Address::ZERO);
     tokens.sort_unstable();
     tokens.dedup();
     let mut keys = vec![FactKey::Counter(address)];
     keys.extend(tokens.iter().map(|token| FactKey::Balance(address, *token)));
-    let facts = node.chain.facts(keys, block).await.map_err(OrderProblem::from)?;
+    let facts = node
+        .chain
+        .facts(keys, block)
+        .await
+        .map_err(OrderProblem::from)?;
     let mut counter_now = 0;
     let mut balances = Vec::new();
     for fact in facts {
         match fact {
             BookFact::Counter { counter, .. } => counter_now = counter,
             BookFact::Balance { token, free, .. } => {
-                let pending = node.chain.pending_withdrawal(address, token).await.map_err(OrderProblem::from)?;
+                let pending = node
+                    .chain
+                    .pending_withdrawal(address, token)
+                    .await
+                    .map_err(OrderProblem::from)?;
                 let committed = node.read(|state| {
-                    let bids = state.book.live_bids().filter(|(_, signed, _)| signed.bid.buyer == address && signed.bid.token == token);
-                    bids.map(|(_, signed, _)| Book::commitment(&signed.bid)).fold(0, u128::saturating_add)
+                    let bids = state.book.live_bids().filter(|(_, signed, _)| {
+                        signed.bid.buyer == address && signed.bid.token == token
+                    });
+                    bids.map(|(_, signed, _)| Book::commitment(&signed.bid))
+                        .fold(0, u128::saturating_add)
                 });
                 balances.push(Balance {
                     token: node.network.token_at(token),
@@ -109,13 +147,21 @@ pub(super) async fn account(State(node): State<Arc<Node>>, Segment(address): Seg
             _ => {}
         }
     }
-    Ok(Json(Account { address, counter: counter_now, balances }))
+    Ok(Json(Account {
+        address,
+        counter: counter_now,
+        balances,
+    }))
 }
 
 /// What the node offers and earns.
 #[utoipa::path(get, path = "/v1/provider", tag = "provider", responses((status = 200, body = ProviderStatus), (status = 404, body = ErrorBody)))]
-pub(super) async fn provider(State(node): State<Arc<Node>>) -> Result<Json<ProviderStatus>, ApiError> {
-    provider_status(&node).map(Json).ok_or_else(|| ApiError::not_my_role("provider"))
+pub(super) async fn provider(
+    State(node): State<Arc<Node>>,
+) -> Result<Json<ProviderStatus>, ApiError> {
+    provider_status(&node)
+        .map(Json)
+        .ok_or_else(|| ApiError::not_my_role("provider"))
 }
 
 /// Stops offering; running deals are finished.
@@ -124,7 +170,10 @@ pub(super) async fn drain(State(node): State<Arc<Node>>) -> Result<Json<Provider
     if !node.config.is(Role::Provider) {
         return Err(ApiError::not_my_role("provider"));
     }
-    node.core.apply(Fact::Drain(true)).await.map_err(ApiError::internal)?;
+    node.core
+        .apply(Fact::Drain(true))
+        .await
+        .map_err(ApiError::internal)?;
     provider(State(node)).await
 }
 
@@ -132,18 +181,26 @@ fn provider_status(node: &Node) -> Option<ProviderStatus> {
     let problem = super::health::waits_for(node);
     node.read(|state| {
         let capacity = state.setup.capacity.as_ref()?;
-        let mine = || state.deals.values().filter(|deal| deal.terms.provider == capacity.provider);
+        let mine = || {
+            state
+                .deals
+                .values()
+                .filter(|deal| deal.terms.provider == capacity.provider)
+        };
         let busy = capacity.slots.saturating_sub(state.slots_free());
         let mut earnings: BTreeMap<Address, Earnings> = BTreeMap::new();
         for deal in mine() {
-            let entry = earnings.entry(deal.terms.token).or_insert_with(|| Earnings {
-                token: node.network.token_at(deal.terms.token),
-                paid: Amount::ZERO,
-                pending: Amount::ZERO,
-                locked: Amount::ZERO,
-                slashed: Amount::ZERO,
-            });
-            let add = |to: &mut Amount, more: u128| to.0 = to.0.saturating_add(Amount::from(more).0);
+            let entry = earnings
+                .entry(deal.terms.token)
+                .or_insert_with(|| Earnings {
+                    token: node.network.token_at(deal.terms.token),
+                    paid: Amount::ZERO,
+                    pending: Amount::ZERO,
+                    locked: Amount::ZERO,
+                    slashed: Amount::ZERO,
+                });
+            let add =
+                |to: &mut Amount, more: u128| to.0 = to.0.saturating_add(Amount::from(more).0);
             let (paid, fee) = deal.paid();
             add(&mut entry.paid, paid.saturating_sub(fee));
             if !deal.state().is_terminal() {
@@ -153,12 +210,16 @@ fn provider_status(node: &Node) -> Option<ProviderStatus> {
                 }
             }
             for (_, change) in &deal.history {
-                if let Change::Failed { to_buyer, burned, .. } = change {
+                if let Change::Failed {
+                    to_buyer, burned, ..
+                } = change
+                {
                     add(&mut entry.slashed, to_buyer.saturating_add(*burned));
                 }
             }
         }
-        let count = |wanted: fn(DealState) -> bool| mine().filter(|deal| wanted(deal.state())).count();
+        let count =
+            |wanted: fn(DealState) -> bool| mine().filter(|deal| wanted(deal.state())).count();
         let deals_open = u32::try_from(count(|state| !state.is_terminal())).unwrap_or(u32::MAX);
         Some(ProviderStatus {
             address: capacity.provider,
@@ -184,7 +245,8 @@ fn provider_status(node: &Node) -> Option<ProviderStatus> {
                 .collect(),
             deals_open,
             deals_settled: count(|state| state == DealState::Settled) as u64,
-            deals_failed: count(|state| matches!(state, DealState::TimedOut | DealState::Slashed)) as u64,
+            deals_failed: count(|state| matches!(state, DealState::TimedOut | DealState::Slashed))
+                as u64,
             earnings: earnings.into_values().collect(),
         })
     })
@@ -192,13 +254,23 @@ fn provider_status(node: &Node) -> Option<ProviderStatus> {
 
 /// What the node has re-executed.
 #[utoipa::path(get, path = "/v1/verifier", tag = "verifier", responses((status = 200, body = VerifierStatus), (status = 404, body = ErrorBody)))]
-pub(super) async fn verifier(State(node): State<Arc<Node>>) -> Result<Json<VerifierStatus>, ApiError> {
+pub(super) async fn verifier(
+    State(node): State<Arc<Node>>,
+) -> Result<Json<VerifierStatus>, ApiError> {
     if !node.config.is(Role::Verifier) {
         return Err(ApiError::not_my_role("verifier"));
     }
     Ok(Json(node.read(|state| {
-        let findings = || state.verifications.findings.values().flat_map(|checked| &checked.findings);
-        let count = |wanted: fn(&Finding) -> bool| findings().filter(|finding| wanted(finding)).count() as u64;
+        let findings = || {
+            state
+                .verifications
+                .findings
+                .values()
+                .flat_map(|checked| &checked.findings)
+        };
+        let count = |wanted: fn(&Finding) -> bool| {
+            findings().filter(|finding| wanted(finding)).count() as u64
+        };
         let unavailable = count(|finding| matches!(finding, Finding::Unavailable));
         VerifierStatus {
             claims_seen: state.verifications.claims_seen,
@@ -217,9 +289,16 @@ pub(super) async fn disputes(State(node): State<Arc<Node>>) -> Json<Vec<Dispute>
     Json(node.read(|state| {
         let mut disputes = Vec::new();
         for (id, checked) in &state.verifications.findings {
-            let Some((deal, claim)) = state.deals.get(id).and_then(|deal| Some((deal, deal.claim()?))) else { continue };
-            for ((task, finding), claimed) in
-                crate::state::provider::tasks_of(deal).zip(&checked.findings).zip(claim.task_results())
+            let Some((deal, claim)) = state
+                .deals
+                .get(id)
+                .and_then(|deal| Some((deal, deal.claim()?)))
+            else {
+                continue;
+            };
+            for ((task, finding), claimed) in crate::state::provider::tasks_of(deal)
+                .zip(&checked.findings)
+                .zip(claim.task_results())
             {
                 if let Finding::Mismatched { cycles, inner } = finding {
                     disputes.push(Dispute {
@@ -240,4 +319,3 @@ pub(super) async fn disputes(State(node): State<Arc<Node>>) -> Json<Vec<Dispute>
         disputes
     }))
 }
-

@@ -43,7 +43,10 @@ async fn gateway(access: Access) -> Bench {
     let identity = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
     let market = Address::repeat_byte(0xaa);
     let domain = Domain::new(31_337, market);
-    let windows = Windows { admission_s: 20, challenge_s: 60 };
+    let windows = Windows {
+        admission_s: 20,
+        challenge_s: 60,
+    };
     let setup = Setup {
         account: None,
         capacity: None,
@@ -54,19 +57,51 @@ async fn gateway(access: Access) -> Bench {
     };
     let state = State::new(setup, windows, Book::new(domain, 0));
     let core = Arc::new(Core::open(state, Arc::new(MemoryStore::new())).unwrap());
-    let last = Block { number: 1, hash: B256::repeat_byte(1), at: example::START };
-    core.apply(Fact::Blocks { last, is_head: true, events: vec![], facts: vec![] }).await.unwrap();
+    let last = Block {
+        number: 1,
+        hash: B256::repeat_byte(1),
+        at: example::START,
+    };
+    core.apply(Fact::Blocks {
+        last,
+        is_head: true,
+        events: vec![],
+        facts: vec![],
+    })
+    .await
+    .unwrap();
     let directory = folder.path().join("blobs");
-    let blobs = BlobStore::open(BlobStoreConfig { directory, capacity_bytes: 1 << 20 }).await.unwrap();
-    let handlers = Handlers { book: Arc::new(SharedBook(Arc::clone(&core))), deals: Arc::new(Deals::default()) };
+    let blobs = BlobStore::open(BlobStoreConfig {
+        directory,
+        capacity_bytes: 1 << 20,
+    })
+    .await
+    .unwrap();
+    let handlers = Handlers {
+        book: Arc::new(SharedBook(Arc::clone(&core))),
+        deals: Arc::new(Deals::default()),
+    };
     let mut peers = NetworkConfig::new(31_337, market);
     peers.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
     let mut registry = prometheus_client::registry::Registry::default();
-    let (net, _events) = Peers::start(peers, &identity, blobs.clone(), handlers, &mut registry).await.unwrap();
+    let (net, _events) = Peers::start(peers, &identity, blobs.clone(), handlers, &mut registry)
+        .await
+        .unwrap();
     // Nothing listens on port 1; connections are made when they are needed.
     let rpc = Rpc::connect("http://127.0.0.1:1").await.unwrap();
-    let read = BlockRef { number: 1, hash: last.hash, parent: B256::ZERO, timestamp_s: last.at };
-    let health = ReaderHealth { head: Some(read), read, settled: 1, failures: 0, error: None };
+    let read = BlockRef {
+        number: 1,
+        hash: last.hash,
+        parent: B256::ZERO,
+        timestamp_s: last.at,
+    };
+    let health = ReaderHealth {
+        head: Some(read),
+        read,
+        settled: 1,
+        failures: 0,
+        error: None,
+    };
     let node = Arc::new(Node {
         config: Config::default(),
         network: Network {
@@ -87,10 +122,17 @@ async fn gateway(access: Access) -> Bench {
         signer: None,
         core,
         chain: Chain::new(&rpc, market, None, broadcast::channel(1).0),
-        fetcher: Fetcher { net, blobs, blob_bytes_max: 1000 },
+        fetcher: Fetcher {
+            net,
+            blobs,
+            blob_bytes_max: 1000,
+        },
         engine: Engine {
             program: "/nonexistent".into(),
-            cache: outcry_executor::CacheLimits { folder: folder.path().join("cache"), bytes_max: 0 },
+            cache: outcry_executor::CacheLimits {
+                folder: folder.path().join("cache"),
+                bytes_max: 0,
+            },
             overhead_mib: 0,
             prepare_time_max: std::time::Duration::ZERO,
             scratch: folder.path().into(),
@@ -102,24 +144,36 @@ async fn gateway(access: Access) -> Bench {
         verifying: tokio::sync::Semaphore::new(1),
         stop: tokio_util::sync::CancellationToken::new(),
     });
-    Bench { router: router(Arc::clone(&node), access), node, _folder: folder }
+    Bench {
+        router: router(Arc::clone(&node), access),
+        node,
+        _folder: folder,
+    }
 }
 
 impl Bench {
     async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
-        let bytes = axum::body::to_bytes(response.into_body(), 1 << 22).await.unwrap();
-        (status, serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes))))
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 22)
+            .await
+            .unwrap();
+        (
+            status,
+            serde_json::from_slice(&bytes)
+                .unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes))),
+        )
     }
 
     async fn get(&self, path: &str) -> (StatusCode, Value) {
-        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+        self.send(Request::get(path).body(Body::empty()).unwrap())
+            .await
     }
 
     async fn post(&self, path: &str, body: &Value) -> (StatusCode, Value) {
         let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
-        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+        self.send(request.body(Body::from(body.to_string())).unwrap())
+            .await
     }
 }
 
@@ -133,11 +187,22 @@ async fn the_status_says_which_chain_and_block_the_node_stands_on() {
     let bench = gateway(Access::Loopback).await;
     let (status, body) = bench.get("/v1/status").await;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!((&body["chainId"], &body["block"]["number"]), (&json!(31_337), &json!(1)));
+    assert_eq!(
+        (&body["chainId"], &body["block"]["number"]),
+        (&json!(31_337), &json!(1))
+    );
     assert_eq!(body["roles"], json!(["gateway"]));
     assert_eq!(bench.get("/healthz").await.0, StatusCode::OK);
     assert_eq!(bench.get("/readyz").await.0, StatusCode::OK);
-    assert!(bench.get("/metrics").await.1.as_str().unwrap().contains("outcry_block_number"));
+    assert!(
+        bench
+            .get("/metrics")
+            .await
+            .1
+            .as_str()
+            .unwrap()
+            .contains("outcry_block_number")
+    );
 }
 
 #[tokio::test]
@@ -145,21 +210,68 @@ async fn every_refusal_has_a_code_a_message_and_a_help() {
     let bench = gateway(Access::Loopback).await;
     let unknown = format!("{:?}", B256::repeat_byte(9));
     let cases = [
-        (bench.get("/v1/nonsense").await, StatusCode::NOT_FOUND, "N-007"),
-        (bench.get("/v1/jobs/xyz").await, StatusCode::BAD_REQUEST, "N-006"),
-        (bench.get(&format!("/v1/jobs/{unknown}")).await, StatusCode::NOT_FOUND, "O-028"),
-        (bench.get(&format!("/v1/deals/{unknown}")).await, StatusCode::NOT_FOUND, "D-001"),
-        (bench.get(&format!("/v1/orders/{unknown}")).await, StatusCode::NOT_FOUND, "O-028"),
-        (bench.get(&format!("/v1/blobs/{}", "0".repeat(64))).await, StatusCode::NOT_FOUND, "B-002"),
-        (bench.get("/v1/jobs?limit=0").await, StatusCode::BAD_REQUEST, "N-006"),
-        (bench.get("/v1/jobs?colour=red").await, StatusCode::BAD_REQUEST, "N-006"),
-        (bench.get("/v1/provider").await, StatusCode::NOT_FOUND, "N-009"),
-        (bench.post("/v1/bids", &json!({ "bid": 1 })).await, StatusCode::BAD_REQUEST, "N-006"),
-        (bench.post("/v1/bids", &json!("x".repeat(70_000))).await, StatusCode::PAYLOAD_TOO_LARGE, "B-003"),
+        (
+            bench.get("/v1/nonsense").await,
+            StatusCode::NOT_FOUND,
+            "N-007",
+        ),
+        (
+            bench.get("/v1/jobs/xyz").await,
+            StatusCode::BAD_REQUEST,
+            "N-006",
+        ),
+        (
+            bench.get(&format!("/v1/jobs/{unknown}")).await,
+            StatusCode::NOT_FOUND,
+            "O-028",
+        ),
+        (
+            bench.get(&format!("/v1/deals/{unknown}")).await,
+            StatusCode::NOT_FOUND,
+            "D-001",
+        ),
+        (
+            bench.get(&format!("/v1/orders/{unknown}")).await,
+            StatusCode::NOT_FOUND,
+            "O-028",
+        ),
+        (
+            bench.get(&format!("/v1/blobs/{}", "0".repeat(64))).await,
+            StatusCode::NOT_FOUND,
+            "B-002",
+        ),
+        (
+            bench.get("/v1/jobs?limit=0").await,
+            StatusCode::BAD_REQUEST,
+            "N-006",
+        ),
+        (
+            bench.get("/v1/jobs?colour=red").await,
+            StatusCode::BAD_REQUEST,
+            "N-006",
+        ),
+        (
+            bench.get("/v1/provider").await,
+            StatusCode::NOT_FOUND,
+            "N-009",
+        ),
+        (
+            bench.post("/v1/bids", &json!({ "bid": 1 })).await,
+            StatusCode::BAD_REQUEST,
+            "N-006",
+        ),
+        (
+            bench.post("/v1/bids", &json!("x".repeat(70_000))).await,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "B-003",
+        ),
     ];
     for ((status, body), expected, code) in cases {
         assert_eq!((status, &body["code"]), (expected, &json!(code)), "{body}");
-        assert!(!body["message"].as_str().unwrap().is_empty() && !body["help"].as_str().unwrap().is_empty());
+        assert!(
+            !body["message"].as_str().unwrap().is_empty()
+                && !body["help"].as_str().unwrap().is_empty()
+        );
     }
 }
 
@@ -171,7 +283,11 @@ async fn an_expired_bid_is_refused_and_changes_nothing() {
     bid.expiry = example::START - 1;
     let body = json!({ "bid": bid, "signature": "0x", "job": job });
     let (status, answer) = bench.post("/v1/bids", &body).await;
-    assert_eq!((status, &answer["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("O-005")), "{answer}");
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("O-005")),
+        "{answer}"
+    );
     assert_eq!(bench.get("/v1/jobs").await.1, json!([]));
     assert_eq!(bench.get("/v1/book").await.1["bids"], json!([]));
 }
@@ -183,30 +299,52 @@ async fn an_unknown_field_of_an_order_is_refused() {
     body["bid"]["discount"] = json!(1);
     let (status, answer) = bench.post("/v1/explain", &body).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert!(answer["message"].as_str().unwrap().contains("discount"), "{answer}");
+    assert!(
+        answer["message"].as_str().unwrap().contains("discount"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
 async fn an_empty_book_explains_itself() {
     let bench = gateway(Access::Loopback).await;
     let (status, body) = bench.post("/v1/explain", &question()).await;
-    assert_eq!((status, &body["offers"], &body["acceptable"]), (StatusCode::OK, &json!(0), &json!(0)), "{body}");
+    assert_eq!(
+        (status, &body["offers"], &body["acceptable"]),
+        (StatusCode::OK, &json!(0), &json!(0)),
+        "{body}"
+    );
     let (status, body) = bench.post("/v1/quote", &question()).await;
-    assert_eq!((status, &body["tasksUnplaced"]), (StatusCode::OK, &json!(2)), "{body}");
+    assert_eq!(
+        (status, &body["tasksUnplaced"]),
+        (StatusCode::OK, &json!(2)),
+        "{body}"
+    );
 }
 
 #[tokio::test]
 async fn a_blob_comes_back_as_it_went_in_and_a_long_one_is_refused() {
     let bench = gateway(Access::Loopback).await;
-    let (status, stored) = bench.send(Request::post("/v1/blobs").body(Body::from("hello")).unwrap()).await;
+    let (status, stored) = bench
+        .send(
+            Request::post("/v1/blobs")
+                .body(Body::from("hello"))
+                .unwrap(),
+        )
+        .await;
     assert_eq!((status, &stored["length"]), (StatusCode::OK, &json!(5)));
     let path = format!("/v1/blobs/{}", stored["blake3"].as_str().unwrap());
     assert_eq!(bench.get(&path).await, (StatusCode::OK, json!("hello")));
     let head = Request::head(&path).body(Body::empty()).unwrap();
     assert_eq!(bench.send(head).await.0, StatusCode::OK);
-    let long = Request::post("/v1/blobs").body(Body::from(vec![0; 1001])).unwrap();
+    let long = Request::post("/v1/blobs")
+        .body(Body::from(vec![0; 1001]))
+        .unwrap();
     let (status, body) = bench.send(long).await;
-    assert_eq!((status, &body["code"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("B-003")));
+    assert_eq!(
+        (status, &body["code"]),
+        (StatusCode::PAYLOAD_TOO_LARGE, &json!("B-003"))
+    );
 }
 
 #[tokio::test]
@@ -221,16 +359,29 @@ async fn nothing_changes_without_the_token_where_one_is_set() {
         request.body(Body::from("x")).unwrap()
     };
     assert_eq!(bench.send(put(None)).await.0, StatusCode::UNAUTHORIZED);
-    assert_eq!(bench.send(put(Some("wrong"))).await.0, StatusCode::UNAUTHORIZED);
-    assert_eq!(bench.send(put(Some("a-long-enough-token"))).await.0, StatusCode::OK);
-    assert_eq!(bench.get("/v1/status").await.0, StatusCode::OK, "reading needs no token");
+    assert_eq!(
+        bench.send(put(Some("wrong"))).await.0,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        bench.send(put(Some("a-long-enough-token"))).await.0,
+        StatusCode::OK
+    );
+    assert_eq!(
+        bench.get("/v1/status").await.0,
+        StatusCode::OK,
+        "reading needs no token"
+    );
 }
 
 #[tokio::test]
 async fn a_page_in_a_browser_cannot_drive_a_node_on_loopback() {
     let bench = gateway(Access::Loopback).await;
     let request = Request::post("/v1/blobs").header(header::ORIGIN, "https://example.org");
-    assert_eq!(bench.send(request.body(Body::from("x")).unwrap()).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        bench.send(request.body(Body::from("x")).unwrap()).await.0,
+        StatusCode::UNAUTHORIZED
+    );
 }
 
 #[tokio::test]
@@ -240,20 +391,54 @@ async fn the_events_of_a_job_can_be_read_from_any_point() {
     let bid = example::bid(&job, 1);
     let id = bench.node.domain.bid_hash(&bid);
     let salt = bid.salt;
-    bench.node.core.apply(Fact::Submitted(SignedBid { bid, signature: vec![], job })).await.unwrap();
+    bench
+        .node
+        .core
+        .apply(Fact::Submitted(SignedBid {
+            bid,
+            signature: vec![],
+            job,
+        }))
+        .await
+        .unwrap();
     let cancelled = crate::state::chain::Event {
-        place: crate::state::deal::Place { block: 2, at: example::START + 1, transaction: B256::ZERO },
-        observed: crate::state::chain::Observed::Cancelled { account: example::BUYER, salt },
+        place: crate::state::deal::Place {
+            block: 2,
+            at: example::START + 1,
+            transaction: B256::ZERO,
+        },
+        observed: crate::state::chain::Observed::Cancelled {
+            account: example::BUYER,
+            salt,
+        },
     };
-    let last = Block { number: 2, hash: B256::repeat_byte(2), at: example::START + 1 };
-    let fact = Fact::Blocks { last, is_head: true, events: vec![cancelled], facts: vec![] };
+    let last = Block {
+        number: 2,
+        hash: B256::repeat_byte(2),
+        at: example::START + 1,
+    };
+    let fact = Fact::Blocks {
+        last,
+        is_head: true,
+        events: vec![cancelled],
+        facts: vec![],
+    };
     bench.node.core.apply(fact).await.unwrap();
     let path = format!("/v1/jobs/{id}/events");
     let (status, body) = bench.get(&path).await;
     let text = body.as_str().unwrap().to_owned();
     assert_eq!(status, StatusCode::OK);
-    assert!(text.contains("id: 1") && text.contains("\"submitted\"") && text.contains("id: 2") && text.contains("\"ended\""), "{text}");
-    let resumed = Request::get(&path).header("last-event-id", "1").body(Body::empty()).unwrap();
+    assert!(
+        text.contains("id: 1")
+            && text.contains("\"submitted\"")
+            && text.contains("id: 2")
+            && text.contains("\"ended\""),
+        "{text}"
+    );
+    let resumed = Request::get(&path)
+        .header("last-event-id", "1")
+        .body(Body::empty())
+        .unwrap();
     let text = bench.send(resumed).await.1.as_str().unwrap().to_owned();
     assert!(!text.contains("id: 1") && text.contains("id: 2"), "{text}");
 }

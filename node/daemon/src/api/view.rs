@@ -20,7 +20,11 @@ pub(super) fn deal(deal: &DealRecord, windows: &Windows) -> DealView {
         finalisable_at: claim.window_from + windows.challenge_s + 1,
         tasks: provider::tasks_of(deal)
             .zip(claim.task_results())
-            .map(|(task, result)| ClaimedTask { task, cycles: result.cycles, inner: result.inner })
+            .map(|(task, result)| ClaimedTask {
+                task,
+                cycles: result.cycles,
+                inner: result.inner,
+            })
             .collect(),
     });
     let (paid, fee) = deal.paid();
@@ -63,7 +67,10 @@ pub(super) fn job(state: &State, id: B256, job: &JobRecord) -> Job {
         submitted_at: job.submitted_at,
         expiry: job.signed.bid.expiry,
         price: Amount::from(tally.price),
-        deals: deals.iter().map(|record| deal(record, &state.windows)).collect(),
+        deals: deals
+            .iter()
+            .map(|record| deal(record, &state.windows))
+            .collect(),
         problem: None,
     }
 }

@@ -27,7 +27,11 @@ pub struct Absences {
 impl Absences {
     /// Notes the matches of an epoch (bid, offer, provider); returns who is barred from which bid
     /// from here on.
-    pub fn matched(&mut self, block: u64, matches: &[(B256, B256, Address)]) -> Vec<(B256, Address)> {
+    pub fn matched(
+        &mut self,
+        block: u64,
+        matches: &[(B256, B256, Address)],
+    ) -> Vec<(B256, Address)> {
         let before = std::mem::take(&mut self.waiting);
         let mut absent = Vec::new();
         for (bid, offer, provider) in matches {
@@ -48,12 +52,19 @@ impl Absences {
 
     /// Passes a provider over for a bid from `block` on; false if it is already.
     pub fn bar(&mut self, bid: B256, provider: Address, block: u64) -> bool {
-        self.barred.insert((bid, provider), block.saturating_add(BAR_BLOCKS)).is_none()
+        self.barred
+            .insert((bid, provider), block.saturating_add(BAR_BLOCKS))
+            .is_none()
     }
 
     /// Ends the bars whose time is over and returns them.
     pub fn lift(&mut self, block: u64) -> Vec<(B256, Address)> {
-        let over: Vec<_> = self.barred.iter().filter(|(_, until)| **until <= block).map(|(key, _)| *key).collect();
+        let over: Vec<_> = self
+            .barred
+            .iter()
+            .filter(|(_, until)| **until <= block)
+            .map(|(key, _)| *key)
+            .collect();
         for key in &over {
             self.barred.remove(key);
         }

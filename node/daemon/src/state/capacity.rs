@@ -120,10 +120,18 @@ impl State {
     /// Slots that no deal and no reservation holds.
     #[must_use]
     pub fn slots_free(&self) -> u32 {
-        let Some(capacity) = &self.setup.capacity else { return 0 };
-        let open = self.works.keys().filter(|id| self.deals.get(*id).is_some_and(|deal| deal.state() == DealState::Open));
+        let Some(capacity) = &self.setup.capacity else {
+            return 0;
+        };
+        let open = self.works.keys().filter(|id| {
+            self.deals
+                .get(*id)
+                .is_some_and(|deal| deal.state() == DealState::Open)
+        });
         let busy = open.count() + self.reservations.len();
-        capacity.slots.saturating_sub(u32::try_from(busy).unwrap_or(u32::MAX))
+        capacity
+            .slots
+            .saturating_sub(u32::try_from(busy).unwrap_or(u32::MAX))
     }
 
     /// Collateral that deals and reservations hold, base units.
@@ -131,38 +139,69 @@ impl State {
     pub fn value_at_risk(&self) -> u128 {
         let deals = self.works.keys().filter_map(|id| self.deals.get(id));
         let locked = deals.map(|deal| deal.terms.collateral);
-        locked.chain(self.reservations.values().map(Reservation::collateral)).fold(0, u128::saturating_add)
+        locked
+            .chain(self.reservations.values().map(Reservation::collateral))
+            .fold(0, u128::saturating_add)
     }
 
     /// Reserves slots for the epoch's matches of the own offer, as far as they can be kept.
     pub(super) fn reserve(&mut self, matches: &[Match], batch: &mut Batch) {
-        let Some(capacity) = self.setup.capacity.clone() else { return };
+        let Some(capacity) = self.setup.capacity.clone() else {
+            return;
+        };
         if self.is_draining {
             return;
         }
         // One opening of a bid at a time: until the chain shows it, the book still counts its tasks
         // as open and the same match would be made again.
-        let pending: Vec<B256> = self.reservations.values().map(|r| self.book.domain().bid_hash(&r.bid.bid)).collect();
+        let pending: Vec<B256> = self
+            .reservations
+            .values()
+            .map(|r| self.book.domain().bid_hash(&r.bid.bid))
+            .collect();
         for (ordinal, found) in (0_u32..).zip(matches) {
-            let Some(offer) = self.book.offer(&found.offer).cloned() else { continue };
-            if offer.offer.provider != capacity.provider || offer.offer.capacityId != capacity.capacity_id {
+            let Some(offer) = self.book.offer(&found.offer).cloned() else {
+                continue;
+            };
+            if offer.offer.provider != capacity.provider
+                || offer.offer.capacityId != capacity.capacity_id
+            {
                 continue;
             }
             if pending.contains(&found.bid) || self.slots_free() == 0 {
                 continue;
             }
-            let Some(bid) = self.book.bid(&found.bid).cloned() else { continue };
+            let Some(bid) = self.book.bid(&found.bid).cloned() else {
+                continue;
+            };
             let reservation = Reservation {
-                id: keccak256([found.bid.0, found.offer.0, self.head.hash.0, U256::from(ordinal).to_be_bytes()].concat()),
+                id: keccak256(
+                    [
+                        found.bid.0,
+                        found.offer.0,
+                        self.head.hash.0,
+                        U256::from(ordinal).to_be_bytes(),
+                    ]
+                    .concat(),
+                ),
                 block: self.head.number,
-                not_after: self.head.at.saturating_add(OPENING_S_MAX).min(bid.bid.expiry).min(offer.offer.expiry),
+                not_after: self
+                    .head
+                    .at
+                    .saturating_add(OPENING_S_MAX)
+                    .min(bid.bid.expiry)
+                    .min(offer.offer.expiry),
                 bid,
                 offer,
                 count: found.count,
                 failed: found.failed_deal,
                 mined_in: None,
             };
-            if self.value_at_risk().saturating_add(reservation.collateral()) > capacity.value_at_risk_max {
+            if self
+                .value_at_risk()
+                .saturating_add(reservation.collateral())
+                > capacity.value_at_risk_max
+            {
                 continue;
             }
             journal::put_reservation(batch, &reservation);
@@ -176,7 +215,9 @@ impl State {
         self.reservations.retain(|id, reservation| {
             let shown = reservation.mined_in.is_some_and(|block| block <= head);
             if shown {
-                changes.local.delete(outcry_store::keys::reservation(&id.0, 0));
+                changes
+                    .local
+                    .delete(outcry_store::keys::reservation(&id.0, 0));
             }
             !shown
         });

@@ -95,7 +95,10 @@ fn touched_by_deal(terms: &Deal, into: &mut BTreeSet<FactKey>) {
 }
 
 /// The facts that events touch and that must be read again. `terms` finds the terms of known deals.
-pub fn touched<'a>(events: &[Event], terms: impl Fn(&B256) -> Option<&'a Deal>) -> BTreeSet<FactKey> {
+pub fn touched<'a>(
+    events: &[Event],
+    terms: impl Fn(&B256) -> Option<&'a Deal>,
+) -> BTreeSet<FactKey> {
     let mut keys = BTreeSet::new();
     for event in events {
         match &event.observed {
@@ -135,7 +138,11 @@ pub fn book_facts(deal: &DealRecord) -> Vec<book::Fact> {
     }
     for (_, change) in &deal.history {
         if matches!(change, Change::Cancelled { by, .. } if *by == deal.terms.provider) {
-            facts.push(book::Fact::Barred { bid: deal.terms.bidHash, provider: deal.terms.provider, barred: true });
+            facts.push(book::Fact::Barred {
+                bid: deal.terms.bidHash,
+                provider: deal.terms.provider,
+                barred: true,
+            });
         }
     }
     facts

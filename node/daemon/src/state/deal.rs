@@ -113,9 +113,18 @@ impl Change {
             Self::Claimed { .. } => DealEvent::Claim,
             Self::Paid { .. } => DealEvent::Accept,
             Self::Finalised => DealEvent::Finalise,
-            Self::Failed { failure: Failure::Timeout, .. } => DealEvent::Timeout,
-            Self::Failed { failure: Failure::OutputWithheld, .. } => DealEvent::DemandTimeout,
-            Self::Failed { failure: Failure::ClaimRefuted, .. } => DealEvent::ClaimFalls,
+            Self::Failed {
+                failure: Failure::Timeout,
+                ..
+            } => DealEvent::Timeout,
+            Self::Failed {
+                failure: Failure::OutputWithheld,
+                ..
+            } => DealEvent::DemandTimeout,
+            Self::Failed {
+                failure: Failure::ClaimRefuted,
+                ..
+            } => DealEvent::ClaimFalls,
             Self::Challenged => DealEvent::Challenge,
             // A verdict against the claim shows as the failure that the same transaction logs.
             Self::Resolved { stands } => return stands.then_some(DealEvent::ClaimStands),
@@ -133,9 +142,19 @@ impl Change {
             Self::Claimed { .. } => "claim",
             Self::Paid { .. } => "accept",
             Self::Finalised => "finalise",
-            Self::Failed { failure: Failure::Timeout, .. } => "timeout",
-            Self::Failed { failure: Failure::OutputWithheld, .. } => "demandTimeout",
-            Self::Failed { failure: Failure::ClaimRefuted, .. } | Self::Resolved { .. } => "resolveChallenge",
+            Self::Failed {
+                failure: Failure::Timeout,
+                ..
+            } => "timeout",
+            Self::Failed {
+                failure: Failure::OutputWithheld,
+                ..
+            } => "demandTimeout",
+            Self::Failed {
+                failure: Failure::ClaimRefuted,
+                ..
+            }
+            | Self::Resolved { .. } => "resolveChallenge",
             Self::Challenged => "markChallenged",
             Self::Demanded { .. } => "demandOutput",
             Self::DemandAnswered => "answerDemand",
@@ -184,18 +203,25 @@ impl DealRecord {
     /// A deal that opened.
     #[must_use]
     pub fn opened(id: B256, terms: Deal, peer_key: B256, place: Place) -> Self {
-        Self { id, terms, peer_key, history: vec![(place, Change::Opened)] }
+        Self {
+            id,
+            terms,
+            peer_key,
+            history: vec![(place, Change::Opened)],
+        }
     }
 
     /// Where the deal stands in its life cycle: the protocol's table applied to the history.
     #[must_use]
     pub fn stage(&self) -> Stage {
-        self.history.iter().fold(Stage::Open, |stage, (_, change)| match change.event() {
-            // The contract emits nothing that the table does not name; were it otherwise, the
-            // deal would stay where the table last put it.
-            Some(event) => stage.next(event).unwrap_or(stage),
-            None => stage,
-        })
+        self.history
+            .iter()
+            .fold(Stage::Open, |stage, (_, change)| match change.event() {
+                // The contract emits nothing that the table does not name; were it otherwise, the
+                // deal would stay where the table last put it.
+                Some(event) => stage.next(event).unwrap_or(stage),
+                None => stage,
+            })
     }
 
     /// The same as the API shows it.
@@ -215,9 +241,19 @@ impl DealRecord {
             Stage::Cancelled => DealState::Cancelled,
             Stage::Failed => {
                 let timed_out = |(_, change): &(Place, Change)| {
-                    matches!(change, Change::Failed { failure: Failure::Timeout, .. })
+                    matches!(
+                        change,
+                        Change::Failed {
+                            failure: Failure::Timeout,
+                            ..
+                        }
+                    )
                 };
-                if self.history.iter().any(timed_out) { DealState::TimedOut } else { DealState::Slashed }
+                if self.history.iter().any(timed_out) {
+                    DealState::TimedOut
+                } else {
+                    DealState::Slashed
+                }
             }
         }
     }
@@ -229,16 +265,32 @@ impl DealRecord {
         let mut found = None;
         for (place, change) in &self.history {
             match change {
-                Change::Claimed { claim_hash, result_root, cycles, price, tasks } => {
+                Change::Claimed {
+                    claim_hash,
+                    result_root,
+                    cycles,
+                    price,
+                    tasks,
+                } => {
                     window_from = place.at;
-                    let claim = Claim { resultRoot: *result_root, cycles: *cycles, price: *price };
+                    let claim = Claim {
+                        resultRoot: *result_root,
+                        cycles: *cycles,
+                        price: *price,
+                    };
                     found = Some((*place, *claim_hash, claim, tasks));
                 }
                 Change::DemandAnswered => window_from = place.at,
                 _ => {}
             }
         }
-        found.map(|(place, hash, claim, tasks)| StandingClaim { place, hash, claim, tasks, window_from })
+        found.map(|(place, hash, claim, tasks)| StandingClaim {
+            place,
+            hash,
+            claim,
+            tasks,
+            window_from,
+        })
     }
 
     /// The open demand: its leaves, and the last second for the answer.
@@ -246,30 +298,40 @@ impl DealRecord {
     pub fn demand(&self) -> Option<(&[(u32, u64)], u64)> {
         let is_open = matches!(
             self.stage(),
-            Stage::Demanded | Stage::AcceptedDemanded | Stage::DemandedChallenged | Stage::AcceptedDemandedChallenged
+            Stage::Demanded
+                | Stage::AcceptedDemanded
+                | Stage::DemandedChallenged
+                | Stage::AcceptedDemandedChallenged
         );
         if !is_open {
             return None;
         }
-        self.history.iter().rev().find_map(|(_, change)| match change {
-            Change::Demanded { deadline, leaves } => Some((leaves.as_slice(), *deadline)),
-            _ => None,
-        })
+        self.history
+            .iter()
+            .rev()
+            .find_map(|(_, change)| match change {
+                Change::Demanded { deadline, leaves } => Some((leaves.as_slice(), *deadline)),
+                _ => None,
+            })
     }
 
     /// Base units that the buyer paid, and the fee within them.
     #[must_use]
     pub fn paid(&self) -> (u128, u128) {
-        self.history.iter().fold((0, 0), |sum, (_, change)| match change {
-            Change::Paid { paid, fee } => (sum.0 + paid, sum.1 + fee),
-            _ => sum,
-        })
+        self.history
+            .iter()
+            .fold((0, 0), |sum, (_, change)| match change {
+                Change::Paid { paid, fee } => (sum.0 + paid, sum.1 + fee),
+                _ => sum,
+            })
     }
 
     /// Whether the price has been released.
     #[must_use]
     pub fn is_paid(&self) -> bool {
-        self.history.iter().any(|(_, change)| matches!(change, Change::Paid { .. }))
+        self.history
+            .iter()
+            .any(|(_, change)| matches!(change, Change::Paid { .. }))
     }
 
     /// Base units that went back to the buyer, its share of the collateral included.
@@ -279,8 +341,12 @@ impl DealRecord {
         self.history
             .iter()
             .map(|(_, change)| match change {
-                Change::Failed { refunded, to_buyer, .. } => refunded + to_buyer,
-                Change::Cancelled { burned_by_buyer, .. } => self.terms.escrow.saturating_sub(*burned_by_buyer),
+                Change::Failed {
+                    refunded, to_buyer, ..
+                } => refunded + to_buyer,
+                Change::Cancelled {
+                    burned_by_buyer, ..
+                } => self.terms.escrow.saturating_sub(*burned_by_buyer),
                 Change::Paid { .. } => self.terms.escrow.saturating_sub(paid),
                 _ => 0,
             })
@@ -290,7 +356,10 @@ impl DealRecord {
     /// Whether the deal ended without a result for its tasks.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        matches!(self.state(), DealState::TimedOut | DealState::Cancelled | DealState::Slashed)
+        matches!(
+            self.state(),
+            DealState::TimedOut | DealState::Cancelled | DealState::Slashed
+        )
     }
 
     /// Tasks of a failed deal's range that no later deal took over.
@@ -302,7 +371,13 @@ impl DealRecord {
         let taken: u32 = self
             .history
             .iter()
-            .map(|(_, change)| if let Change::TakenOver { tasks, .. } = change { *tasks } else { 0 })
+            .map(|(_, change)| {
+                if let Change::TakenOver { tasks, .. } = change {
+                    *tasks
+                } else {
+                    0
+                }
+            })
             .sum();
         self.terms.taskCount.saturating_sub(taken)
     }
@@ -334,11 +409,21 @@ mod tests {
     use crate::state::example;
 
     fn at(block: u64) -> Place {
-        Place { block, at: 1000 + block, transaction: B256::repeat_byte(block as u8) }
+        Place {
+            block,
+            at: 1000 + block,
+            transaction: B256::repeat_byte(block as u8),
+        }
     }
 
     fn claimed() -> Change {
-        Change::Claimed { claim_hash: B256::ZERO, result_root: B256::ZERO, cycles: 5, price: 7, tasks: Bytes::new() }
+        Change::Claimed {
+            claim_hash: B256::ZERO,
+            result_root: B256::ZERO,
+            cycles: 5,
+            price: 7,
+            tasks: Bytes::new(),
+        }
     }
 
     #[test]
@@ -351,7 +436,8 @@ mod tests {
         assert_eq!(deal.state(), DealState::Accepted);
         deal.history.push((at(4), Change::Challenged));
         assert_eq!(deal.state(), DealState::Challenged);
-        deal.history.push((at(5), Change::Resolved { stands: true }));
+        deal.history
+            .push((at(5), Change::Resolved { stands: true }));
         assert_eq!(deal.state(), DealState::Accepted);
         deal.history.push((at(6), Change::Finalised));
         assert_eq!(deal.state(), DealState::Settled);
@@ -372,11 +458,22 @@ mod tests {
     fn a_failed_deal_frees_its_tasks_until_another_takes_them_over() {
         let mut deal = DealRecord::opened(B256::ZERO, example::deal(), B256::ZERO, at(1));
         assert_eq!(deal.tasks_freed(), 0);
-        let failure = Change::Failed { failure: Failure::Timeout, refunded: 10, to_buyer: 2, burned: 3 };
+        let failure = Change::Failed {
+            failure: Failure::Timeout,
+            refunded: 10,
+            to_buyer: 2,
+            burned: 3,
+        };
         deal.history.push((at(2), failure));
         assert_eq!((deal.state(), deal.refunded()), (DealState::TimedOut, 12));
         assert_eq!(deal.tasks_freed(), deal.terms.taskCount);
-        deal.history.push((at(3), Change::TakenOver { by: B256::ZERO, tasks: 1 }));
+        deal.history.push((
+            at(3),
+            Change::TakenOver {
+                by: B256::ZERO,
+                tasks: 1,
+            },
+        ));
         assert_eq!(deal.tasks_freed(), deal.terms.taskCount - 1);
     }
 
@@ -384,7 +481,13 @@ mod tests {
     fn an_answered_demand_starts_the_window_again() {
         let mut deal = DealRecord::opened(B256::ZERO, example::deal(), B256::ZERO, at(1));
         deal.history.push((at(2), claimed()));
-        deal.history.push((at(4), Change::Demanded { deadline: 2000, leaves: vec![(0, 7)] }));
+        deal.history.push((
+            at(4),
+            Change::Demanded {
+                deadline: 2000,
+                leaves: vec![(0, 7)],
+            },
+        ));
         assert_eq!(deal.state(), DealState::Challenged);
         assert_eq!(deal.demand(), Some((&[(0, 7)][..], 2000)));
         deal.history.push((at(9), Change::DemandAnswered));

@@ -32,7 +32,13 @@ pub(crate) fn bid(job: &JobSpec, salt: u64) -> Bid {
         jobHash: job_hash(job),
         tasks: job.taskCount,
         cyclesExpected: 500_000_000,
-        resources: Resources { memoryMib: 64, diskMib: 64, gpuClass: 0, gpuCount: 0, egressMib: 1 },
+        resources: Resources {
+            memoryMib: 64,
+            diskMib: 64,
+            gpuClass: 0,
+            gpuCount: 0,
+            egressMib: 1,
+        },
         priceCap: 1_000_000,
         valueOfTime: 1,
         regions: U256::MAX,
@@ -62,7 +68,13 @@ pub(crate) fn offer(slots: u32, salt: u64) -> Offer {
         peerKey: B256::repeat_byte(5),
         region: 0,
         attributes: U256::ZERO,
-        resources: Resources { memoryMib: 1024, diskMib: 1024, gpuClass: 0, gpuCount: 0, egressMib: 64 },
+        resources: Resources {
+            memoryMib: 1024,
+            diskMib: 1024,
+            gpuClass: 0,
+            gpuCount: 0,
+            egressMib: 64,
+        },
         startFee: 10,
         cyclePrice: 1_000_000_000_000,
         memoryPrice: 0,
@@ -82,5 +94,6 @@ pub(crate) fn offer(slots: u32, salt: u64) -> Offer {
 pub(crate) fn deal() -> Deal {
     let job = job(4);
     let domain = outcry_protocol::hash::Domain::new(31_337, Address::repeat_byte(0xaa));
-    outcry_protocol::deal::terms(&domain, &bid(&job, 1), &offer(1, 1), &job, 0, 0, 4, START).unwrap()
+    outcry_protocol::deal::terms(&domain, &bid(&job, 1), &offer(1, 1), &job, 0, 0, 4, START)
+        .unwrap()
 }

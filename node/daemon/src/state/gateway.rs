@@ -81,7 +81,10 @@ impl Tally {
     /// Counts the tasks of a job over its deals.
     #[must_use]
     pub fn of<'a>(tasks: u32, deals: impl Iterator<Item = &'a DealRecord>) -> Self {
-        let mut tally = Self { open: tasks, ..Self::default() };
+        let mut tally = Self {
+            open: tasks,
+            ..Self::default()
+        };
         for deal in deals.filter(|deal| !deal.has_failed()) {
             let count = deal.terms.taskCount;
             tally.open = tally.open.saturating_sub(count);
@@ -114,11 +117,18 @@ pub fn job_state(job: &JobRecord, deals: &[&DealRecord], around: Circumstances) 
     if tally.paid == tasks {
         return JobState::Settled;
     }
-    if deals.iter().any(|deal| deal.state() == DealState::Challenged) {
+    if deals
+        .iter()
+        .any(|deal| deal.state() == DealState::Challenged)
+    {
         return JobState::Challenged;
     }
     let live = |deal: &&&DealRecord| deal.state() == DealState::Open;
-    if let Some(deal) = deals.iter().filter(live).max_by_key(|deal| job.report(deal.id)) {
+    if let Some(deal) = deals
+        .iter()
+        .filter(live)
+        .max_by_key(|deal| job.report(deal.id))
+    {
         return match job.report(deal.id) {
             Some(Report::Running) => JobState::Running,
             Some(Report::Starting) => JobState::Starting,
@@ -146,7 +156,14 @@ impl JobRecord {
     /// A job that was just submitted.
     #[must_use]
     pub fn new(signed: SignedBid, submitted_at: u64) -> Self {
-        Self { signed, submitted_at, events: 0, state: JobState::Open, is_cancelled: false, watches: BTreeMap::new() }
+        Self {
+            signed,
+            submitted_at,
+            events: 0,
+            state: JobState::Open,
+            is_cancelled: false,
+            watches: BTreeMap::new(),
+        }
     }
 
     fn report(&self, deal: B256) -> Option<Report> {
@@ -167,17 +184,30 @@ pub fn event_of(deal: &DealRecord, change: &Change) -> Option<JobEventKind> {
             task_count: deal.terms.taskCount,
             deadline: deal.terms.deadline,
         },
-        Change::Claimed { claim_hash, cycles, price, .. } => JobEventKind::DealClaimed {
+        Change::Claimed {
+            claim_hash,
+            cycles,
+            price,
+            ..
+        } => JobEventKind::DealClaimed {
             deal_id,
             claim_hash: *claim_hash,
             cycles: (*cycles).into(),
             price: (*price).into(),
         },
-        Change::Paid { paid, .. } => JobEventKind::DealAccepted { deal_id, paid: (*paid).into() },
-        Change::Finalised => JobEventKind::DealSettled { deal_id, paid: deal.paid().0.into() },
-        Change::Failed { .. } | Change::Cancelled { .. } => {
-            JobEventKind::DealFailed { deal_id, deal_state: deal.state(), refunded: deal.refunded().into() }
-        }
+        Change::Paid { paid, .. } => JobEventKind::DealAccepted {
+            deal_id,
+            paid: (*paid).into(),
+        },
+        Change::Finalised => JobEventKind::DealSettled {
+            deal_id,
+            paid: deal.paid().0.into(),
+        },
+        Change::Failed { .. } | Change::Cancelled { .. } => JobEventKind::DealFailed {
+            deal_id,
+            deal_state: deal.state(),
+            refunded: deal.refunded().into(),
+        },
         Change::Challenged | Change::Demanded { .. } => JobEventKind::Challenged { deal_id },
         Change::Resolved { .. } | Change::DemandAnswered | Change::TakenOver { .. } => return None,
     })
@@ -238,38 +268,77 @@ mod tests {
 
     fn record() -> JobRecord {
         let job = job(4);
-        JobRecord::new(SignedBid { bid: bid(&job, 1), signature: Vec::new(), job }, START)
+        JobRecord::new(
+            SignedBid {
+                bid: bid(&job, 1),
+                signature: Vec::new(),
+                job,
+            },
+            START,
+        )
     }
 
     fn around(now: u64) -> Circumstances {
-        Circumstances { now, matched: false }
+        Circumstances {
+            now,
+            matched: false,
+        }
     }
 
     fn with(changes: Vec<Change>) -> DealRecord {
-        let place = Place { block: 1, at: START, transaction: B256::ZERO };
+        let place = Place {
+            block: 1,
+            at: START,
+            transaction: B256::ZERO,
+        };
         let mut deal = DealRecord::opened(B256::repeat_byte(1), terms(), B256::ZERO, place);
-        deal.history.extend(changes.into_iter().map(|change| (place, change)));
+        deal.history
+            .extend(changes.into_iter().map(|change| (place, change)));
         deal
     }
 
     fn claimed() -> Change {
-        Change::Claimed { claim_hash: B256::ZERO, result_root: B256::ZERO, cycles: 1, price: 7, tasks: Bytes::new() }
+        Change::Claimed {
+            claim_hash: B256::ZERO,
+            result_root: B256::ZERO,
+            cycles: 1,
+            price: 7,
+            tasks: Bytes::new(),
+        }
     }
 
     fn timed_out() -> Change {
-        Change::Failed { failure: Failure::Timeout, refunded: 1, to_buyer: 1, burned: 1 }
+        Change::Failed {
+            failure: Failure::Timeout,
+            refunded: 1,
+            to_buyer: 1,
+            burned: 1,
+        }
     }
 
     #[test]
     fn a_job_goes_from_open_to_settled() {
         let mut job = record();
         assert_eq!(job_state(&job, &[], around(START)), JobState::Open);
-        assert_eq!(job_state(&job, &[], Circumstances { matched: true, ..around(START) }), JobState::Matched);
+        assert_eq!(
+            job_state(
+                &job,
+                &[],
+                Circumstances {
+                    matched: true,
+                    ..around(START)
+                }
+            ),
+            JobState::Matched
+        );
         let open = with(vec![]);
         assert_eq!(job_state(&job, &[&open], around(START)), JobState::Funded);
         job.watches.entry(open.id).or_default().report = Some(Report::Running);
         assert_eq!(job_state(&job, &[&open], around(START)), JobState::Running);
-        assert_eq!(job_state(&job, &[&with(vec![claimed()])], around(START)), JobState::Verifying);
+        assert_eq!(
+            job_state(&job, &[&with(vec![claimed()])], around(START)),
+            JobState::Verifying
+        );
         let paid = with(vec![claimed(), Change::Paid { paid: 7, fee: 0 }]);
         assert_eq!(job_state(&job, &[&paid], around(START)), JobState::Settled);
     }
@@ -277,9 +346,18 @@ mod tests {
     #[test]
     fn a_failed_deal_interrupts_a_live_job_and_fails_an_expired_one() {
         let (mut job, failed) = (record(), with(vec![timed_out()]));
-        assert_eq!(job_state(&job, &[&failed], around(START)), JobState::Interrupted);
-        assert_eq!(job_state(&job, &[&failed], around(job.signed.bid.expiry + 1)), JobState::Failed);
-        assert_eq!(job_state(&job, &[], around(job.signed.bid.expiry + 1)), JobState::Expired);
+        assert_eq!(
+            job_state(&job, &[&failed], around(START)),
+            JobState::Interrupted
+        );
+        assert_eq!(
+            job_state(&job, &[&failed], around(job.signed.bid.expiry + 1)),
+            JobState::Failed
+        );
+        assert_eq!(
+            job_state(&job, &[], around(job.signed.bid.expiry + 1)),
+            JobState::Expired
+        );
         job.is_cancelled = true;
         assert_eq!(job_state(&job, &[&failed], around(START)), JobState::Failed);
         assert_eq!(job_state(&job, &[], around(START)), JobState::Cancelled);
@@ -288,21 +366,37 @@ mod tests {
     #[test]
     fn a_deal_is_timed_out_one_second_after_its_deadline() {
         let deal = with(vec![]);
-        let running = Watch { report: Some(Report::Running), ..Watch::default() };
+        let running = Watch {
+            report: Some(Report::Running),
+            ..Watch::default()
+        };
         assert_eq!(next(&deal, &running, deal.terms.deadline, true), None);
-        assert_eq!(next(&deal, &running, deal.terms.deadline + 1, true), Some(Step::Timeout));
+        assert_eq!(
+            next(&deal, &running, deal.terms.deadline + 1, true),
+            Some(Step::Timeout)
+        );
         assert_eq!(next(&deal, &running, deal.terms.deadline + 1, false), None);
     }
 
     #[test]
     fn an_acceptance_is_delivered_and_settled_here_when_the_provider_does_not() {
         let deal = with(vec![claimed()]);
-        let acceptance =
-            Acceptance { claim_hash: B256::ZERO, signature: Bytes::new(), received_at: START, delivered: false };
-        let mut watch = Watch { acceptance: Some(acceptance), ..Watch::default() };
+        let acceptance = Acceptance {
+            claim_hash: B256::ZERO,
+            signature: Bytes::new(),
+            received_at: START,
+            delivered: false,
+        };
+        let mut watch = Watch {
+            acceptance: Some(acceptance),
+            ..Watch::default()
+        };
         assert_eq!(next(&deal, &watch, START + 1, true), Some(Step::Deliver));
         watch.acceptance.as_mut().unwrap().delivered = true;
         assert_eq!(next(&deal, &watch, START + 2, true), None);
-        assert_eq!(next(&deal, &watch, START + 1 + ACCEPTANCE_PATIENCE_S, true), Some(Step::Settle));
+        assert_eq!(
+            next(&deal, &watch, START + 1 + ACCEPTANCE_PATIENCE_S, true),
+            Some(Step::Settle)
+        );
     }
 }

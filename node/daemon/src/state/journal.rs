@@ -28,7 +28,8 @@ fn put<T: Serialize>(batch: &mut Batch, key: Key, value: &T) {
 }
 
 fn get<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(value).map_err(|error| StoreError::Damaged(format!("the record {key}: {error}")))
+    serde_json::from_slice(value)
+        .map_err(|error| StoreError::Damaged(format!("the record {key}: {error}")))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,7 +76,9 @@ fn bid_message(bytes: &[u8]) -> Result<SignedBid, StoreError> {
 fn offer_message(bytes: &[u8]) -> Result<SignedOffer, StoreError> {
     match Message::decode(bytes) {
         Ok(Message::Offer(signed)) => Ok(signed),
-        _ => Err(StoreError::Damaged("a stored offer can't be decoded".into())),
+        _ => Err(StoreError::Damaged(
+            "a stored offer can't be decoded".into(),
+        )),
     }
 }
 
@@ -92,7 +95,14 @@ pub(super) fn put_bid(batch: &mut Batch, bid: B256, job: &JobRecord) {
         deal: *deal,
         announced: watch.announced,
         results: watch.results.clone(),
-        acceptance: watch.acceptance.as_ref().map(|a| (a.claim_hash, a.signature.clone(), a.received_at, a.delivered)),
+        acceptance: watch.acceptance.as_ref().map(|a| {
+            (
+                a.claim_hash,
+                a.signature.clone(),
+                a.received_at,
+                a.delivered,
+            )
+        }),
     };
     let record = BidRecord {
         message: encoded(Message::Bid(job.signed.clone())),
@@ -106,7 +116,10 @@ pub(super) fn put_bid(batch: &mut Batch, bid: B256, job: &JobRecord) {
 }
 
 pub(super) fn put_offer(batch: &mut Batch, hash: B256, signed: &SignedOffer) {
-    batch.put(keys::offer(&hash.0), encoded(Message::Offer(signed.clone())).to_vec());
+    batch.put(
+        keys::offer(&hash.0),
+        encoded(Message::Offer(signed.clone())).to_vec(),
+    );
 }
 
 pub(super) fn put_result(batch: &mut Batch, deal: B256, result: &TaskResult) {
@@ -145,8 +158,17 @@ pub(super) fn put_event(batch: &mut Batch, bid: B256, event: &JobEvent) {
 ///
 /// # Errors
 /// The store's.
-pub fn events(store: &dyn Store, bid: B256, after: u64, limit: usize) -> Result<Vec<JobEvent>, StoreError> {
-    let page = store.scan(&keys::job_events(&bid.0), Some(&keys::job_event(&bid.0, after)), limit)?;
+pub fn events(
+    store: &dyn Store,
+    bid: B256,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<JobEvent>, StoreError> {
+    let page = store.scan(
+        &keys::job_events(&bid.0),
+        Some(&keys::job_event(&bid.0, after)),
+        limit,
+    )?;
     page.iter().map(|(key, value)| get(key, value)).collect()
 }
 
@@ -184,14 +206,22 @@ impl State {
             let (key, value) = entry?;
             deals.push(get(&key, &value)?);
         }
-        deals.sort_by_key(|deal| (deal.history.first().map(|(place, _)| place.block), deal.terms.firstTask, deal.id));
-        self.verifications.claims_seen = deals.iter().filter(|deal| deal.claim().is_some()).count() as u64;
+        deals.sort_by_key(|deal| {
+            (
+                deal.history.first().map(|(place, _)| place.block),
+                deal.terms.firstTask,
+                deal.id,
+            )
+        });
+        self.verifications.claims_seen =
+            deals.iter().filter(|deal| deal.claim().is_some()).count() as u64;
         for deal in deals {
             self.insert_deal(deal);
         }
         for entry in entries(store, &Prefix::table(Table::Job)) {
             let (key, value) = entry?;
-            self.posted.insert(hash_of(&key, Table::Job)?, get(&key, &value)?);
+            self.posted
+                .insert(hash_of(&key, Table::Job)?, get(&key, &value)?);
         }
         self.load_jobs(store)?;
         self.load_work(store)
@@ -203,18 +233,32 @@ impl State {
             let (key, value) = entry?;
             let record: BidRecord = get(&key, &value)?;
             let mut job = JobRecord::new(bid_message(&record.message)?, record.submitted_at);
-            (job.events, job.state, job.is_cancelled) = (record.events, record.state, record.is_cancelled);
+            (job.events, job.state, job.is_cancelled) =
+                (record.events, record.state, record.is_cancelled);
             for watch in record.watches {
-                let acceptance = watch.acceptance.map(|(claim_hash, signature, received_at, delivered)| Acceptance {
-                    claim_hash,
-                    signature,
-                    received_at,
-                    delivered,
-                });
+                let acceptance =
+                    watch
+                        .acceptance
+                        .map(
+                            |(claim_hash, signature, received_at, delivered)| Acceptance {
+                                claim_hash,
+                                signature,
+                                received_at,
+                                delivered,
+                            },
+                        );
                 // A reorganisation may have taken changes back: they are announced again.
-                let changes = self.deals.get(&watch.deal).map_or(0, |deal| deal.history.len());
+                let changes = self
+                    .deals
+                    .get(&watch.deal)
+                    .map_or(0, |deal| deal.history.len());
                 let announced = watch.announced.min(changes);
-                let watch_now = Watch { report: None, announced, results: watch.results, acceptance };
+                let watch_now = Watch {
+                    report: None,
+                    announced,
+                    results: watch.results,
+                    acceptance,
+                };
                 job.watches.insert(watch.deal, watch_now);
             }
             self.jobs.insert(hash_of(&key, Table::Bid)?, job);
@@ -226,9 +270,15 @@ impl State {
         let own: Vec<B256> = self.works.keys().copied().collect();
         for deal in own {
             let work = self.works.entry(deal).or_default();
-            work.results = results(store, deal)?.into_iter().map(|result| (result.task, result)).collect();
+            work.results = results(store, deal)?
+                .into_iter()
+                .map(|result| (result.task, result))
+                .collect();
             let key = keys::settlement(&deal.0);
-            work.accept = store.get(&key)?.map(|value| get(&key, &value)).transpose()?;
+            work.accept = store
+                .get(&key)?
+                .map(|value| get(&key, &value))
+                .transpose()?;
         }
         self.reservations.clear();
         for entry in entries(store, &Prefix::table(Table::Reservation)) {
@@ -249,7 +299,9 @@ impl State {
         }
         for entry in entries(store, &Prefix::table(Table::Trace)) {
             let (key, value) = entry?;
-            self.verifications.findings.insert(hash_of(&key, Table::Trace)?, get(&key, &value)?);
+            self.verifications
+                .findings
+                .insert(hash_of(&key, Table::Trace)?, get(&key, &value)?);
         }
         Ok(())
     }

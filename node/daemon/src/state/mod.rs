@@ -272,7 +272,11 @@ impl State {
         Self {
             setup,
             windows,
-            head: Block { number: 0, hash: B256::ZERO, at: 0 },
+            head: Block {
+                number: 0,
+                hash: B256::ZERO,
+                at: 0,
+            },
             is_synced: false,
             book,
             deals: BTreeMap::new(),
@@ -302,7 +306,9 @@ impl State {
     #[must_use]
     pub fn job_of(&self, deal: &DealRecord) -> Option<&JobSpec> {
         let bid = &deal.terms.bidHash;
-        self.posted.get(bid).or_else(|| self.book.bid(bid).map(|signed| &signed.job))
+        self.posted
+            .get(bid)
+            .or_else(|| self.book.bid(bid).map(|signed| &signed.job))
     }
 
     /// The chain was reorganised: what the book knows from above `block` is read again.
@@ -320,7 +326,11 @@ impl State {
             }
         }
         let left_behind = self.deals.values().filter(|deal| deal.has_failed());
-        for (block, fact) in left_behind.flat_map(|deal| chain::book_facts(deal).into_iter().map(|fact| (deal.last_block(), fact))) {
+        for (block, fact) in left_behind.flat_map(|deal| {
+            chain::book_facts(deal)
+                .into_iter()
+                .map(|fact| (deal.last_block(), fact))
+        }) {
             self.book.apply(BookEvent::Fact { block, fact });
         }
     }
@@ -336,17 +346,31 @@ impl State {
                 _ => None,
             })
             .collect();
-        let terms = |id: &B256| self.deals.get(id).map(|deal| &deal.terms).or_else(|| opened.get(id).copied());
+        let terms = |id: &B256| {
+            self.deals
+                .get(id)
+                .map(|deal| &deal.terms)
+                .or_else(|| opened.get(id).copied())
+        };
         let keys = chain::touched(events, terms);
         let touched = keys.into_iter().filter(|key| self.tracked.contains(key));
-        touched.chain(self.unread.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect()
+        touched
+            .chain(self.unread.iter().copied())
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 
     /// Takes a fact in.
     pub fn apply(&mut self, fact: Fact) -> Changes {
         let mut changes = Changes::default();
         match fact {
-            Fact::Blocks { last, is_head, events, facts } => self.blocks(last, is_head, events, facts, &mut changes),
+            Fact::Blocks {
+                last,
+                is_head,
+                events,
+                facts,
+            } => self.blocks(last, is_head, events, facts, &mut changes),
             Fact::Order(message) => self.order(message, &mut changes),
             Fact::Learned { block, facts } => self.learn(block, facts),
             Fact::Submitted(signed) => self.submitted(signed, &mut changes),
@@ -362,26 +386,48 @@ impl State {
                 }
                 self.release_reservations(&mut changes);
             }
-            Fact::OpenRefused { reservation, reason } => {
+            Fact::OpenRefused {
+                reservation,
+                reason,
+            } => {
                 tracing::info!(%reservation, reason, "the deal did not open");
                 self.reservations.remove(&reservation);
-                changes.local.delete(outcry_store::keys::reservation(&reservation.0, 0));
+                changes
+                    .local
+                    .delete(outcry_store::keys::reservation(&reservation.0, 0));
             }
             Fact::JobRefused { deal, reason } => {
                 self.works.entry(deal).or_default().refused = Some(reason);
             }
             Fact::TaskDone { deal, result } => {
                 journal::put_result(&mut changes.local, deal, &result);
-                self.works.entry(deal).or_default().results.insert(result.task, result);
+                self.works
+                    .entry(deal)
+                    .or_default()
+                    .results
+                    .insert(result.task, result);
             }
-            Fact::AcceptReceived { deal, claim_hash, signature } => {
+            Fact::AcceptReceived {
+                deal,
+                claim_hash,
+                signature,
+            } => {
                 journal::put_accept(&mut changes.local, deal, claim_hash, &signature);
                 self.works.entry(deal).or_default().accept = Some((claim_hash, signature));
             }
-            Fact::AcceptSubmitted { deal, claim_hash, signature } => {
+            Fact::AcceptSubmitted {
+                deal,
+                claim_hash,
+                signature,
+            } => {
                 let received_at = self.head.at;
                 self.watch(deal, &mut changes, |watch| {
-                    watch.acceptance = Some(Acceptance { claim_hash, signature, received_at, delivered: false });
+                    watch.acceptance = Some(Acceptance {
+                        claim_hash,
+                        signature,
+                        received_at,
+                        delivered: false,
+                    });
                 });
             }
             Fact::AcceptDelivered { deal } => self.watch(deal, &mut changes, |watch| {
@@ -389,12 +435,17 @@ impl State {
                     acceptance.delivered = true;
                 }
             }),
-            Fact::Reported { deal, report } => self.watch(deal, &mut changes, |watch| watch.report = Some(report)),
+            Fact::Reported { deal, report } => {
+                self.watch(deal, &mut changes, |watch| watch.report = Some(report))
+            }
             Fact::ResultsFetched { deal, results } => {
                 self.watch(deal, &mut changes, |watch| watch.results = Some(results));
             }
             Fact::ClaimChecked { deal, findings } => {
-                let checked = Checked { at: self.head.at, findings };
+                let checked = Checked {
+                    at: self.head.at,
+                    findings,
+                };
                 journal::put_checked(&mut changes.local, deal, &checked);
                 self.verifications.findings.insert(deal, checked);
             }
@@ -404,7 +455,14 @@ impl State {
         changes
     }
 
-    fn blocks(&mut self, last: Block, is_head: bool, events: Vec<Event>, facts: Vec<BookFact>, changes: &mut Changes) {
+    fn blocks(
+        &mut self,
+        last: Block,
+        is_head: bool,
+        events: Vec<Event>,
+        facts: Vec<BookFact>,
+        changes: &mut Changes,
+    ) {
         (self.head, self.is_synced) = (last, is_head);
         for event in events {
             self.observe(event, changes);
@@ -426,7 +484,10 @@ impl State {
         if is_head {
             changes.epoch = matching::run(&self.book, last.hash);
             for found in &changes.epoch.matches {
-                self.matched.entry(found.bid).or_default().push((found.offer, found.count));
+                self.matched
+                    .entry(found.bid)
+                    .or_default()
+                    .push((found.offer, found.count));
             }
             self.reserve(&changes.epoch.matches, &mut changes.local);
             self.watch_others(&changes.epoch);
@@ -440,7 +501,13 @@ impl State {
         let matches: Vec<_> = epoch
             .matches
             .iter()
-            .filter_map(|found| Some((found.bid, found.offer, self.book.offer(&found.offer)?.offer.provider)))
+            .filter_map(|found| {
+                Some((
+                    found.bid,
+                    found.offer,
+                    self.book.offer(&found.offer)?.offer.provider,
+                ))
+            })
             .filter(|(_, _, provider)| Some(*provider) != own)
             .collect();
         for (bid, provider) in self.absences.matched(self.head.number, &matches) {
@@ -450,8 +517,15 @@ impl State {
     }
 
     fn set_barred(&mut self, bid: B256, provider: Address, barred: bool) {
-        let fact = BookFact::Barred { bid, provider, barred };
-        self.book.apply(BookEvent::Fact { block: self.head.number, fact });
+        let fact = BookFact::Barred {
+            bid,
+            provider,
+            barred,
+        };
+        self.book.apply(BookEvent::Fact {
+            block: self.head.number,
+            fact,
+        });
     }
 
     /// One event of the market.
@@ -462,7 +536,10 @@ impl State {
                 self.posted.insert(bid, job);
             }
             Observed::Opened { deal, terms } => {
-                let peer_key = self.book.offer(&terms.offerHash).map_or(B256::ZERO, |signed| signed.offer.peerKey);
+                let peer_key = self
+                    .book
+                    .offer(&terms.offerHash)
+                    .map_or(B256::ZERO, |signed| signed.offer.peerKey);
                 self.absences.opened(terms.bidHash, terms.offerHash);
                 let record = DealRecord::opened(deal, *terms, peer_key, place);
                 journal::put_deal(&mut changes.chain, &record);
@@ -470,7 +547,12 @@ impl State {
             }
             Observed::TookOver { failed, by } => {
                 let tasks = self.deals.get(&by).map_or(0, |deal| deal.terms.taskCount);
-                self.change(failed, place, deal::Change::TakenOver { by, tasks }, changes);
+                self.change(
+                    failed,
+                    place,
+                    deal::Change::TakenOver { by, tasks },
+                    changes,
+                );
             }
             Observed::Changed { deal, change } => self.change(deal, place, change, changes),
             Observed::Balance { .. } => {}
@@ -484,13 +566,23 @@ impl State {
     }
 
     fn cancel_jobs(&mut self, changes: &mut Changes, which: impl Fn(&Bid) -> bool) {
-        for (bid, job) in self.jobs.iter_mut().filter(|(_, job)| which(&job.signed.bid)) {
+        for (bid, job) in self
+            .jobs
+            .iter_mut()
+            .filter(|(_, job)| which(&job.signed.bid))
+        {
             job.is_cancelled = true;
             journal::put_bid(&mut changes.local, *bid, job);
         }
     }
 
-    fn change(&mut self, id: B256, place: deal::Place, change: deal::Change, changes: &mut Changes) {
+    fn change(
+        &mut self,
+        id: B256,
+        place: deal::Place,
+        change: deal::Change,
+        changes: &mut Changes,
+    ) {
         let Some(record) = self.deals.get_mut(&id) else {
             // The deal opened before this node's first block; the deployment's block is the first.
             tracing::warn!(%id, "an event about a deal that was never seen to open");
@@ -499,7 +591,13 @@ impl State {
         if matches!(change, deal::Change::Claimed { .. }) {
             self.verifications.claims_seen += 1;
         }
-        let is_timeout = matches!(change, deal::Change::Failed { failure: deal::Failure::Timeout, .. });
+        let is_timeout = matches!(
+            change,
+            deal::Change::Failed {
+                failure: deal::Failure::Timeout,
+                ..
+            }
+        );
         record.history.push((place, change));
         journal::put_deal(&mut changes.chain, record);
         if record.state().is_terminal() {
@@ -507,7 +605,10 @@ impl State {
         }
         let (bid, provider) = (record.terms.bidHash, record.terms.provider);
         for fact in chain::book_facts(record) {
-            self.book.apply(BookEvent::Fact { block: place.block, fact });
+            self.book.apply(BookEvent::Fact {
+                block: place.block,
+                fact,
+            });
         }
         if is_timeout {
             self.absences.bar(bid, provider, place.block);
@@ -537,13 +638,21 @@ impl State {
                 let hash = self.book.domain().bid_hash(&signed.bid);
                 (hash, true, BookEvent::Bid(signed))
             }
-            Message::Offer(signed) => (self.book.domain().offer_hash(&signed.offer), false, BookEvent::Offer(signed)),
+            Message::Offer(signed) => (
+                self.book.domain().offer_hash(&signed.offer),
+                false,
+                BookEvent::Offer(signed),
+            ),
         };
         for effect in self.book.apply(event) {
             match effect {
                 Effect::Read(key) => changes.reads.push(key),
-                Effect::Added(found) | Effect::Known(found) if found == hash => changes.order = Some(effect),
-                Effect::Dropped { hash: found, .. } if found == hash => changes.order = Some(effect),
+                Effect::Added(found) | Effect::Known(found) if found == hash => {
+                    changes.order = Some(effect)
+                }
+                Effect::Dropped { hash: found, .. } if found == hash => {
+                    changes.order = Some(effect)
+                }
                 Effect::Added(_) | Effect::Known(_) | Effect::Dropped { .. } => {}
             }
         }
@@ -554,7 +663,11 @@ impl State {
             let facts: Vec<(u64, BookFact)> = self
                 .deals_of(hash)
                 .into_iter()
-                .flat_map(|deal| chain::book_facts(deal).into_iter().map(|fact| (deal.last_block(), fact)))
+                .flat_map(|deal| {
+                    chain::book_facts(deal)
+                        .into_iter()
+                        .map(|fact| (deal.last_block(), fact))
+                })
                 .collect();
             for (block, fact) in facts {
                 self.book.apply(BookEvent::Fact { block, fact });
@@ -581,7 +694,9 @@ impl State {
 
     /// Changes what a gateway holds about a deal of a job of its own.
     fn watch(&mut self, deal: B256, changes: &mut Changes, with: impl FnOnce(&mut gateway::Watch)) {
-        let Some(bid) = self.deals.get(&deal).map(|deal| deal.terms.bidHash) else { return };
+        let Some(bid) = self.deals.get(&deal).map(|deal| deal.terms.bidHash) else {
+            return;
+        };
         if let Some(job) = self.jobs.get_mut(&bid) {
             with(job.watches.entry(deal).or_default());
             journal::put_bid(&mut changes.local, bid, job);
@@ -591,8 +706,12 @@ impl State {
     /// Brings each job's events and state up to its deals. Computed from what was announced so far,
     /// so that a kill between a block and its announcement loses nothing.
     fn announce(&mut self, changes: &mut Changes) {
-        let unfinished: Vec<B256> =
-            self.jobs.iter().filter(|(_, job)| !job.state.is_terminal()).map(|(bid, _)| *bid).collect();
+        let unfinished: Vec<B256> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| !job.state.is_terminal())
+            .map(|(bid, _)| *bid)
+            .collect();
         for bid in unfinished {
             for (state, event) in self.news_of(bid) {
                 self.emit(bid, state, event, changes);
@@ -602,28 +721,51 @@ impl State {
 
     /// The events of a job that were not announced yet.
     fn news_of(&mut self, bid: B256) -> Vec<(JobState, JobEventKind)> {
-        let Some(job) = self.jobs.get(&bid) else { return Vec::new() };
+        let Some(job) = self.jobs.get(&bid) else {
+            return Vec::new();
+        };
         let deals = self.deals_of(bid);
-        let around = gateway::Circumstances { now: self.head.at, matched: self.matched.contains_key(&bid) };
+        let around = gateway::Circumstances {
+            now: self.head.at,
+            matched: self.matched.contains_key(&bid),
+        };
         let state = gateway::job_state(job, &deals, around);
         let mut news = Vec::new();
         let mut announced = BTreeMap::new();
         for deal in &deals {
             let seen = job.watches.get(&deal.id).map_or(0, |watch| watch.announced);
             let fresh = deal.history.get(seen..).unwrap_or_default();
-            news.extend(fresh.iter().filter_map(|(_, change)| gateway::event_of(deal, change)).map(|event| (state, event)));
+            news.extend(
+                fresh
+                    .iter()
+                    .filter_map(|(_, change)| gateway::event_of(deal, change))
+                    .map(|event| (state, event)),
+            );
             announced.insert(deal.id, deal.history.len());
         }
         if state == JobState::Matched && job.state != JobState::Matched {
             let offers = self.matched.get(&bid).into_iter().flatten();
             news.extend(offers.map(|(offer_hash, tasks)| {
-                (state, JobEventKind::Matched { offer_hash: *offer_hash, tasks: *tasks })
+                (
+                    state,
+                    JobEventKind::Matched {
+                        offer_hash: *offer_hash,
+                        tasks: *tasks,
+                    },
+                )
             }));
         }
         if state != job.state && matches!(state, JobState::Starting | JobState::Running) {
             let reported = deals.iter().filter(|deal| deal.state() == DealState::Open);
             news.extend(reported.take(1).map(|deal| {
-                (state, JobEventKind::Progress { deal_id: deal.id, tasks_done: 0, cycles: 0 })
+                (
+                    state,
+                    JobEventKind::Progress {
+                        deal_id: deal.id,
+                        tasks_done: 0,
+                        cycles: 0,
+                    },
+                )
             }));
         }
         if state.is_terminal() {
@@ -648,7 +790,12 @@ impl State {
             if state.is_terminal() && matches!(event, JobEventKind::Ended {}) {
                 changes.released.push(bid);
             }
-            let event = outcry_sdk::api::JobEvent { seq: job.events, time, state, event };
+            let event = outcry_sdk::api::JobEvent {
+                seq: job.events,
+                time,
+                state,
+                event,
+            };
             journal::put_event(&mut changes.local, bid, &event);
             journal::put_bid(&mut changes.local, bid, job);
         }
@@ -664,9 +811,17 @@ impl State {
         if self.wants_offer() {
             wanted.push(Activity::Offer);
         }
-        wanted.extend(self.reservations.values().filter(|r| r.mined_in.is_none()).map(|r| Activity::Open(r.id)));
+        wanted.extend(
+            self.reservations
+                .values()
+                .filter(|r| r.mined_in.is_none())
+                .map(|r| Activity::Open(r.id)),
+        );
         for (id, work) in &self.works {
-            let step = self.deals.get(id).and_then(|deal| provider::next(deal, work, &self.windows, self.head.at));
+            let step = self
+                .deals
+                .get(id)
+                .and_then(|deal| provider::next(deal, work, &self.windows, self.head.at));
             wanted.extend(step.map(|step| match step {
                 provider::Step::Run => Activity::Run(*id),
                 provider::Step::CancelAdmission => Activity::CancelAdmission(*id),
@@ -694,7 +849,11 @@ impl State {
 
     /// Claims of the sample that were not re-executed yet and still can be challenged.
     pub fn unchecked(&self) -> impl Iterator<Item = B256> {
-        let bps = if self.setup.sample_bps == 0 { None } else { Some(self.setup.sample_bps) };
+        let bps = if self.setup.sample_bps == 0 {
+            None
+        } else {
+            Some(self.setup.sample_bps)
+        };
         self.deals.values().filter_map(move |deal| {
             let claim = deal.claim()?;
             let in_time = self.head.at <= claim.window_from + self.windows.challenge_s;
@@ -711,7 +870,11 @@ impl State {
             let deal = self.deals.get(id)?;
             match provider::next(deal, work, &self.windows, self.head.at)? {
                 provider::Step::Settle { accept, finalise } => {
-                    let signature = work.accept.as_ref().filter(|_| accept).map(|(_, signature)| signature.clone());
+                    let signature = work
+                        .accept
+                        .as_ref()
+                        .filter(|_| accept)
+                        .map(|(_, signature)| signature.clone());
                     Some((deal, signature, finalise))
                 }
                 _ => None,
@@ -723,12 +886,17 @@ impl State {
     /// Drops what is long over from memory.
     fn forget_finished(&mut self) {
         let is_over = |deal: &DealRecord| deal.state().is_terminal();
-        self.works.retain(|id, _| self.deals.get(id).is_some_and(|deal| !is_over(deal)));
+        self.works
+            .retain(|id, _| self.deals.get(id).is_some_and(|deal| !is_over(deal)));
         if self.deals.len() <= 2 * FINISHED_MAX {
             return;
         }
-        let mut over: Vec<(u64, B256)> =
-            self.deals.values().filter(|deal| is_over(deal)).map(|deal| (deal.last_block(), deal.id)).collect();
+        let mut over: Vec<(u64, B256)> = self
+            .deals
+            .values()
+            .filter(|deal| is_over(deal))
+            .map(|deal| (deal.last_block(), deal.id))
+            .collect();
         over.sort_unstable();
         over.truncate(over.len().saturating_sub(FINISHED_MAX));
         for (_, id) in over {
@@ -742,20 +910,27 @@ impl State {
     /// Whether an offer is to be signed: there is none, it runs out, or it says something else than
     /// the configuration.
     fn wants_offer(&self) -> bool {
-        let Some(capacity) = &self.setup.capacity else { return false };
+        let Some(capacity) = &self.setup.capacity else {
+            return false;
+        };
         if self.is_draining || self.setup.account.is_none() {
             return false;
         }
-        let renew_at = |offer: &SignedOffer| offer.offer.expiry.saturating_sub(capacity.offer_s / 3);
+        let renew_at =
+            |offer: &SignedOffer| offer.offer.expiry.saturating_sub(capacity.offer_s / 3);
         match &self.offer {
             None => true,
-            Some((_, offer)) => self.head.at >= renew_at(offer) || !capacity.is_described_by(&offer.offer),
+            Some((_, offer)) => {
+                self.head.at >= renew_at(offer) || !capacity.is_described_by(&offer.offer)
+            }
         }
     }
 
     /// A signed bid that is known here, from the book or from a submitted job.
     #[must_use]
     pub fn bid(&self, hash: &B256) -> Option<&SignedBid> {
-        self.book.bid(hash).or_else(|| self.jobs.get(hash).map(|job| &job.signed))
+        self.book
+            .bid(hash)
+            .or_else(|| self.jobs.get(hash).map(|job| &job.signed))
     }
 }

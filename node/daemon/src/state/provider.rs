@@ -10,8 +10,8 @@ use outcry_protocol::status::Outcome;
 use outcry_sdk::api::DealState;
 use serde::{Deserialize, Serialize};
 
-use super::deal::DealRecord;
 use super::Windows;
+use super::deal::DealRecord;
 
 /// The result of one task, as it is kept and sent to the buyer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,10 @@ impl TaskResult {
     /// What a claim says of the task.
     #[must_use]
     pub fn claimed(&self) -> claim::TaskResult {
-        claim::TaskResult { cycles: self.cycles, inner: self.outcome.inner() }
+        claim::TaskResult {
+            cycles: self.cycles,
+            inner: self.outcome.inner(),
+        }
     }
 }
 
@@ -82,17 +85,19 @@ pub fn next(deal: &DealRecord, work: &Work, windows: &Windows, now: u64) -> Opti
             let claim = deal.claim()?;
             let finalise = now > claim.window_from + windows.challenge_s;
             let accept = state == DealState::Claimed
-                && work.accept.as_ref().is_some_and(|(hash, _)| *hash == claim.hash);
+                && work
+                    .accept
+                    .as_ref()
+                    .is_some_and(|(hash, _)| *hash == claim.hash);
             (accept || finalise).then_some(Step::Settle { accept, finalise })
         }
         DealState::Challenged => {
             let (_, deadline) = deal.demand()?;
             (now < deadline).then_some(Step::AnswerDemand)
         }
-        DealState::Settled
-        | DealState::TimedOut
-        | DealState::Cancelled
-        | DealState::Slashed => None,
+        DealState::Settled | DealState::TimedOut | DealState::Cancelled | DealState::Slashed => {
+            None
+        }
     }
 }
 
@@ -115,11 +120,18 @@ mod tests {
     use crate::state::example::{START, deal as terms};
     use outcry_protocol::status::Status;
 
-    const WINDOWS: Windows = Windows { admission_s: 20, challenge_s: 60 };
+    const WINDOWS: Windows = Windows {
+        admission_s: 20,
+        challenge_s: 60,
+    };
     const CLAIM: B256 = B256::repeat_byte(0xcc);
 
     fn place(at: u64) -> Place {
-        Place { block: at, at, transaction: B256::ZERO }
+        Place {
+            block: at,
+            at,
+            transaction: B256::ZERO,
+        }
     }
 
     fn open() -> DealRecord {
@@ -128,15 +140,29 @@ mod tests {
 
     fn claimed(at: u64) -> DealRecord {
         let mut deal = open();
-        let claim = Change::Claimed { claim_hash: CLAIM, result_root: B256::ZERO, cycles: 1, price: 1, tasks: Bytes::new() };
+        let claim = Change::Claimed {
+            claim_hash: CLAIM,
+            result_root: B256::ZERO,
+            cycles: 1,
+            price: 1,
+            tasks: Bytes::new(),
+        };
         deal.history.push((place(at), claim));
         deal
     }
 
     fn all_done(deal: &DealRecord) -> Work {
         let outcome = Outcome::stopped(Status::Trapped, 1 << 20);
-        let result = |task| TaskResult { task, cycles: 1, outcome, output: B256::ZERO };
-        Work { results: tasks_of(deal).map(|task| (task, result(task))).collect(), ..Work::default() }
+        let result = |task| TaskResult {
+            task,
+            cycles: 1,
+            outcome,
+            output: B256::ZERO,
+        };
+        Work {
+            results: tasks_of(deal).map(|task| (task, result(task))).collect(),
+            ..Work::default()
+        }
     }
 
     #[test]
@@ -150,8 +176,14 @@ mod tests {
 
     #[test]
     fn a_job_that_cannot_be_run_is_cancelled_inside_the_admission_window_only() {
-        let work = Work { refused: Some("the image root differs".into()), ..Work::default() };
-        assert_eq!(next(&open(), &work, &WINDOWS, START + 19), Some(Step::CancelAdmission));
+        let work = Work {
+            refused: Some("the image root differs".into()),
+            ..Work::default()
+        };
+        assert_eq!(
+            next(&open(), &work, &WINDOWS, START + 19),
+            Some(Step::CancelAdmission)
+        );
         assert_eq!(next(&open(), &work, &WINDOWS, START + 20), None);
     }
 
@@ -159,7 +191,10 @@ mod tests {
     fn nothing_is_done_about_a_deal_whose_deadline_has_passed() {
         let deal = open();
         let deadline = deal.terms.deadline;
-        assert_eq!(next(&deal, &all_done(&deal), &WINDOWS, deadline - 1), Some(Step::Claim));
+        assert_eq!(
+            next(&deal, &all_done(&deal), &WINDOWS, deadline - 1),
+            Some(Step::Claim)
+        );
         assert_eq!(next(&deal, &all_done(&deal), &WINDOWS, deadline), None);
     }
 
@@ -167,13 +202,36 @@ mod tests {
     fn the_buyers_signature_settles_at_once_and_the_end_of_the_window_releases_the_collateral() {
         let mut deal = claimed(START + 10);
         let mut work = all_done(&deal);
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 70), None, "the window is inclusive");
+        assert_eq!(
+            next(&deal, &work, &WINDOWS, START + 70),
+            None,
+            "the window is inclusive"
+        );
         work.accept = Some((CLAIM, Bytes::from_static(b"signature")));
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 11), Some(Step::Settle { accept: true, finalise: false }));
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 71), Some(Step::Settle { accept: true, finalise: true }));
-        deal.history.push((place(START + 12), Change::Paid { paid: 1, fee: 0 }));
+        assert_eq!(
+            next(&deal, &work, &WINDOWS, START + 11),
+            Some(Step::Settle {
+                accept: true,
+                finalise: false
+            })
+        );
+        assert_eq!(
+            next(&deal, &work, &WINDOWS, START + 71),
+            Some(Step::Settle {
+                accept: true,
+                finalise: true
+            })
+        );
+        deal.history
+            .push((place(START + 12), Change::Paid { paid: 1, fee: 0 }));
         assert_eq!(next(&deal, &work, &WINDOWS, START + 13), None);
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 71), Some(Step::Settle { accept: false, finalise: true }));
+        assert_eq!(
+            next(&deal, &work, &WINDOWS, START + 71),
+            Some(Step::Settle {
+                accept: false,
+                finalise: true
+            })
+        );
         deal.history.push((place(START + 72), Change::Finalised));
         assert_eq!(next(&deal, &work, &WINDOWS, START + 73), None);
     }
@@ -181,19 +239,42 @@ mod tests {
     #[test]
     fn a_demand_is_answered_in_time_and_nothing_is_finalised_meanwhile() {
         let mut deal = claimed(START + 10);
-        deal.history.push((place(START + 20), Change::Demanded { deadline: START + 40, leaves: vec![(1, 0)] }));
+        deal.history.push((
+            place(START + 20),
+            Change::Demanded {
+                deadline: START + 40,
+                leaves: vec![(1, 0)],
+            },
+        ));
         let work = all_done(&deal);
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 21), Some(Step::AnswerDemand));
+        assert_eq!(
+            next(&deal, &work, &WINDOWS, START + 21),
+            Some(Step::AnswerDemand)
+        );
         assert_eq!(next(&deal, &work, &WINDOWS, START + 80), None);
-        deal.history.push((place(START + 30), Change::DemandAnswered));
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 90), None, "the window starts again");
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 91), Some(Step::Settle { accept: false, finalise: true }));
+        deal.history
+            .push((place(START + 30), Change::DemandAnswered));
+        assert_eq!(
+            next(&deal, &work, &WINDOWS, START + 90),
+            None,
+            "the window starts again"
+        );
+        assert_eq!(
+            next(&deal, &work, &WINDOWS, START + 91),
+            Some(Step::Settle {
+                accept: false,
+                finalise: true
+            })
+        );
     }
 
     #[test]
     fn a_signature_over_another_claim_settles_nothing() {
         let deal = claimed(START + 10);
-        let work = Work { accept: Some((B256::ZERO, Bytes::new())), ..all_done(&deal) };
+        let work = Work {
+            accept: Some((B256::ZERO, Bytes::new())),
+            ..all_done(&deal)
+        };
         assert_eq!(next(&deal, &work, &WINDOWS, START + 11), None);
     }
 }

@@ -17,7 +17,10 @@ use super::example::{BUYER, PROVIDER, START, TOKEN, bid, job, offer};
 use super::provider::TaskResult;
 use super::{Activity, Changes, Fact, Setup, State, Windows};
 
-const WINDOWS: Windows = Windows { admission_s: 20, challenge_s: 60 };
+const WINDOWS: Windows = Windows {
+    admission_s: 20,
+    challenge_s: 60,
+};
 
 fn domain() -> Domain {
     Domain::new(31_337, Address::repeat_byte(0xaa))
@@ -33,7 +36,13 @@ fn capacity(slots: u32) -> Capacity {
         slots,
         region: 0,
         attributes: U256::ZERO,
-        resources: Resources { memoryMib: 1024, diskMib: 1024, gpuClass: 0, gpuCount: 0, egressMib: 64 },
+        resources: Resources {
+            memoryMib: 1024,
+            diskMib: 1024,
+            gpuClass: 0,
+            gpuCount: 0,
+            egressMib: 64,
+        },
         start_fee: like.startFee,
         cycle_price: like.cyclePrice,
         memory_price: 0,
@@ -58,7 +67,11 @@ struct Bench {
 impl Bench {
     fn new(setup: Setup) -> Self {
         let state = State::new(setup, WINDOWS, Book::new(domain(), 0));
-        Self { state, store: MemoryStore::new(), block: 0 }
+        Self {
+            state,
+            store: MemoryStore::new(),
+            block: 0,
+        }
     }
 
     fn provider(slots: u32) -> Self {
@@ -89,7 +102,10 @@ impl Bench {
         self.store.apply(&changes.local).unwrap();
         let facts: Vec<BookFact> = changes.reads.iter().filter_map(answer).collect();
         if !facts.is_empty() {
-            self.state.apply(Fact::Learned { block: self.block, facts });
+            self.state.apply(Fact::Learned {
+                block: self.block,
+                facts,
+            });
         }
         changes
     }
@@ -97,10 +113,26 @@ impl Bench {
     /// One block with events, at second `START + at`.
     fn block(&mut self, at: u64, observed: Vec<Observed>) -> Changes {
         self.block += 1;
-        let last = Block { number: self.block, hash: B256::repeat_byte(self.block as u8), at: START + at };
-        let place = Place { block: last.number, at: last.at, transaction: B256::repeat_byte(9) };
-        let events: Vec<Event> = observed.into_iter().map(|observed| Event { place, observed }).collect();
-        self.apply(Fact::Blocks { last, is_head: true, events, facts: Vec::new() })
+        let last = Block {
+            number: self.block,
+            hash: B256::repeat_byte(self.block as u8),
+            at: START + at,
+        };
+        let place = Place {
+            block: last.number,
+            at: last.at,
+            transaction: B256::repeat_byte(9),
+        };
+        let events: Vec<Event> = observed
+            .into_iter()
+            .map(|observed| Event { place, observed })
+            .collect();
+        self.apply(Fact::Blocks {
+            last,
+            is_head: true,
+            events,
+            facts: Vec::new(),
+        })
     }
 
     /// The same node after a kill: nothing but the store is left.
@@ -112,14 +144,24 @@ impl Bench {
 
     fn offer_and_bid(&mut self, tasks: u32) -> (B256, B256) {
         self.block(0, vec![]);
-        self.apply(Fact::Offered(SignedOffer { offer: self.own_offer(), signature: vec![1] }));
+        self.apply(Fact::Offered(SignedOffer {
+            offer: self.own_offer(),
+            signature: vec![1],
+        }));
         let (signed, hash) = signed_bid(tasks);
         self.apply(Fact::Order(Message::Bid(signed)));
         (hash, domain().offer_hash(&self.own_offer()))
     }
 
     fn own_offer(&self) -> outcry_protocol::types::Offer {
-        capacity(self.state.setup.capacity.as_ref().map_or(1, |capacity| capacity.slots)).offer(START + 600, U256::from(1), 0)
+        capacity(
+            self.state
+                .setup
+                .capacity
+                .as_ref()
+                .map_or(1, |capacity| capacity.slots),
+        )
+        .offer(START + 600, U256::from(1), 0)
     }
 }
 
@@ -127,18 +169,45 @@ fn signed_bid(tasks: u32) -> (SignedBid, B256) {
     let job = job(tasks);
     let bid = bid(&job, 7);
     let hash = domain().bid_hash(&bid);
-    (SignedBid { bid, signature: vec![1], job }, hash)
+    (
+        SignedBid {
+            bid,
+            signature: vec![1],
+            job,
+        },
+        hash,
+    )
 }
 
 /// A chain on which everybody is rich and nothing has happened.
 fn answer(key: &FactKey) -> Option<BookFact> {
     Some(match *key {
-        FactKey::Balance(account, token) => BookFact::Balance { account, token, free: 1 << 100 },
-        FactKey::Counter(account) => BookFact::Counter { account, counter: 0 },
-        FactKey::Salt(account, salt) => BookFact::Salt { account, salt, cancelled: false, taken: false },
+        FactKey::Balance(account, token) => BookFact::Balance {
+            account,
+            token,
+            free: 1 << 100,
+        },
+        FactKey::Counter(account) => BookFact::Counter {
+            account,
+            counter: 0,
+        },
+        FactKey::Salt(account, salt) => BookFact::Salt {
+            account,
+            salt,
+            cancelled: false,
+            taken: false,
+        },
         FactKey::Taken(bid) => BookFact::Taken { bid, tasks: 0 },
-        FactKey::Slots(provider, capacity_id) => BookFact::Slots { provider, capacity_id, open: 0 },
-        FactKey::Barred(bid, provider) => BookFact::Barred { bid, provider, barred: false },
+        FactKey::Slots(provider, capacity_id) => BookFact::Slots {
+            provider,
+            capacity_id,
+            open: 0,
+        },
+        FactKey::Barred(bid, provider) => BookFact::Barred {
+            bid,
+            provider,
+            barred: false,
+        },
         FactKey::Freed(..) => return None,
     })
 }
@@ -146,27 +215,60 @@ fn answer(key: &FactKey) -> Option<BookFact> {
 /// The chain's event for a deal between the example's bid and an offer.
 fn opened(offer: &outcry_protocol::types::Offer, tasks: u32) -> (B256, Observed) {
     let (signed, _) = signed_bid(tasks);
-    let terms = outcry_protocol::deal::terms(&domain(), &signed.bid, offer, &signed.job, 0, 0, tasks, START + 1).unwrap();
+    let terms = outcry_protocol::deal::terms(
+        &domain(),
+        &signed.bid,
+        offer,
+        &signed.job,
+        0,
+        0,
+        tasks,
+        START + 1,
+    )
+    .unwrap();
     let id = domain().deal_id(&terms);
-    (id, Observed::Opened { deal: id, terms: Box::new(terms) })
+    (
+        id,
+        Observed::Opened {
+            deal: id,
+            terms: Box::new(terms),
+        },
+    )
 }
 
 fn done(task: u32) -> TaskResult {
-    TaskResult { task, cycles: 5, outcome: Outcome::stopped(Status::Trapped, 1 << 20), output: B256::ZERO }
+    TaskResult {
+        task,
+        cycles: 5,
+        outcome: Outcome::stopped(Status::Trapped, 1 << 20),
+        output: B256::ZERO,
+    }
 }
 
 fn claimed(deal: B256) -> Observed {
-    let change = Change::Claimed { claim_hash: B256::repeat_byte(0xcc), result_root: B256::ZERO, cycles: 10, price: 30, tasks: Bytes::from(vec![0; 76]) };
+    let change = Change::Claimed {
+        claim_hash: B256::repeat_byte(0xcc),
+        result_root: B256::ZERO,
+        cycles: 10,
+        price: 30,
+        tasks: Bytes::from(vec![0; 76]),
+    };
     Observed::Changed { deal, change }
 }
 
 #[test]
 fn a_provider_without_an_offer_wants_one_and_renews_it_before_it_expires() {
     let mut node = Bench::provider(1);
-    assert!(node.state.wanted().is_empty(), "nothing before the chain is read");
+    assert!(
+        node.state.wanted().is_empty(),
+        "nothing before the chain is read"
+    );
     node.block(0, vec![]);
     assert_eq!(node.state.wanted(), [Activity::Offer]);
-    node.apply(Fact::Offered(SignedOffer { offer: node.own_offer(), signature: vec![1] }));
+    node.apply(Fact::Offered(SignedOffer {
+        offer: node.own_offer(),
+        signature: vec![1],
+    }));
     assert!(node.state.wanted().is_empty());
     node.block(399, vec![]);
     assert!(node.state.wanted().is_empty());
@@ -181,7 +283,12 @@ fn a_match_is_reserved_on_disk_before_it_is_opened_and_survives_a_kill() {
     let mut node = Bench::provider(1);
     node.offer_and_bid(2);
     node.block(1, vec![]);
-    let reservation = *node.state.reservations.keys().next().expect("a reservation");
+    let reservation = *node
+        .state
+        .reservations
+        .keys()
+        .next()
+        .expect("a reservation");
     assert_eq!(node.state.wanted(), [Activity::Open(reservation)]);
     let kept = node.state.reservations.clone();
     node.restart();
@@ -194,7 +301,11 @@ fn a_provider_keeps_no_more_matches_than_it_has_slots() {
     node.offer_and_bid(1);
     let job = job(1);
     let other = bid(&job, 8);
-    node.apply(Fact::Order(Message::Bid(SignedBid { bid: other, signature: vec![1], job })));
+    node.apply(Fact::Order(Message::Bid(SignedBid {
+        bid: other,
+        signature: vec![1],
+        job,
+    })));
     node.block(1, vec![]);
     node.block(2, vec![]);
     assert_eq!(node.state.reservations.len(), 1);
@@ -204,7 +315,12 @@ fn a_provider_keeps_no_more_matches_than_it_has_slots() {
 #[test]
 fn a_provider_bounds_its_value_at_risk() {
     let mut node = Bench::provider(1);
-    node.state.setup.capacity.as_mut().unwrap().value_at_risk_max = 1;
+    node.state
+        .setup
+        .capacity
+        .as_mut()
+        .unwrap()
+        .value_at_risk_max = 1;
     node.offer_and_bid(1);
     node.block(1, vec![]);
     assert!(node.state.reservations.is_empty());
@@ -216,7 +332,10 @@ fn a_refused_opening_frees_its_slot() {
     node.offer_and_bid(1);
     node.block(1, vec![]);
     let reservation = *node.state.reservations.keys().next().unwrap();
-    node.apply(Fact::OpenRefused { reservation, reason: "BidTaken".into() });
+    node.apply(Fact::OpenRefused {
+        reservation,
+        reason: "BidTaken".into(),
+    });
     assert_eq!(node.state.slots_free(), 1);
     node.restart();
     assert!(node.state.reservations.is_empty());
@@ -228,16 +347,34 @@ fn an_own_deal_is_run_then_claimed_also_when_the_node_is_killed_in_between() {
     node.offer_and_bid(2);
     node.block(1, vec![]);
     let reservation = *node.state.reservations.keys().next().unwrap();
-    node.apply(Fact::OpenMined { reservation, block: 3 });
+    node.apply(Fact::OpenMined {
+        reservation,
+        block: 3,
+    });
     let (deal, event) = opened(&node.own_offer(), 2);
     node.block(2, vec![event]);
-    assert!(node.state.reservations.is_empty(), "the deal holds the slot now");
-    assert_eq!((node.state.wanted(), node.state.slots_free()), (vec![Activity::Run(deal)], 0));
-    node.apply(Fact::TaskDone { deal, result: done(0) });
+    assert!(
+        node.state.reservations.is_empty(),
+        "the deal holds the slot now"
+    );
+    assert_eq!(
+        (node.state.wanted(), node.state.slots_free()),
+        (vec![Activity::Run(deal)], 0)
+    );
+    node.apply(Fact::TaskDone {
+        deal,
+        result: done(0),
+    });
     node.restart();
     node.block(3, vec![]);
-    assert!(node.state.wanted().contains(&Activity::Run(deal)), "one result is there, one is missing");
-    node.apply(Fact::TaskDone { deal, result: done(1) });
+    assert!(
+        node.state.wanted().contains(&Activity::Run(deal)),
+        "one result is there, one is missing"
+    );
+    node.apply(Fact::TaskDone {
+        deal,
+        result: done(1),
+    });
     assert!(node.state.wanted().contains(&Activity::Claim(deal)));
     node.block(4, vec![claimed(deal)]);
     assert!(!node.state.wanted().contains(&Activity::Claim(deal)));
@@ -253,16 +390,35 @@ fn an_acceptance_is_settled_and_the_end_of_the_window_finalises() {
     node.block(2, vec![claimed(deal)]);
     assert!(node.state.settleable().is_empty());
     let signature = Bytes::from_static(b"accept");
-    node.apply(Fact::AcceptReceived { deal, claim_hash: B256::repeat_byte(0xcc), signature: signature.clone() });
+    node.apply(Fact::AcceptReceived {
+        deal,
+        claim_hash: B256::repeat_byte(0xcc),
+        signature: signature.clone(),
+    });
     node.restart();
     node.block(3, vec![]);
     assert!(node.state.wanted().contains(&Activity::Settle));
     let ready = node.state.settleable();
-    assert_eq!((ready.len(), &ready[0].1, ready[0].2), (1, &Some(signature), false));
-    node.block(63, vec![Observed::Changed { deal, change: Change::Paid { paid: 30, fee: 0 } }]);
+    assert_eq!(
+        (ready.len(), &ready[0].1, ready[0].2),
+        (1, &Some(signature), false)
+    );
+    node.block(
+        63,
+        vec![Observed::Changed {
+            deal,
+            change: Change::Paid { paid: 30, fee: 0 },
+        }],
+    );
     let ready = node.state.settleable();
     assert_eq!((ready.len(), &ready[0].1, ready[0].2), (1, &None, true));
-    node.block(64, vec![Observed::Changed { deal, change: Change::Finalised }]);
+    node.block(
+        64,
+        vec![Observed::Changed {
+            deal,
+            change: Change::Finalised,
+        }],
+    );
     assert!(node.state.works.is_empty());
 }
 
@@ -272,34 +428,78 @@ fn a_gateway_watches_a_job_from_submission_to_payment_and_announces_each_event_o
     node.block(0, vec![]);
     let (signed, id) = signed_bid(2);
     node.apply(Fact::Submitted(signed));
-    node.apply(Fact::Order(Message::Offer(SignedOffer { offer: offer(1, 1), signature: vec![1] })));
+    node.apply(Fact::Order(Message::Offer(SignedOffer {
+        offer: offer(1, 1),
+        signature: vec![1],
+    })));
     node.block(1, vec![]);
     assert_eq!(node.state.jobs[&id].state, JobState::Matched);
     let (deal, event) = opened(&offer(1, 1), 2);
     node.block(2, vec![event]);
     assert_eq!(node.state.jobs[&id].state, JobState::Funded);
     assert_eq!(node.state.wanted(), [Activity::AskProgress(deal)]);
-    node.apply(Fact::Reported { deal, report: super::gateway::Report::Running });
+    node.apply(Fact::Reported {
+        deal,
+        report: super::gateway::Report::Running,
+    });
     assert_eq!(node.state.jobs[&id].state, JobState::Running);
     node.restart();
     node.block(3, vec![claimed(deal)]);
     assert_eq!(node.state.jobs[&id].state, JobState::Verifying);
     assert_eq!(node.state.wanted(), [Activity::FetchResults(deal)]);
-    node.apply(Fact::ResultsFetched { deal, results: vec![done(0), done(1)] });
+    node.apply(Fact::ResultsFetched {
+        deal,
+        results: vec![done(0), done(1)],
+    });
     let signature = Bytes::from_static(b"accept");
-    node.apply(Fact::AcceptSubmitted { deal, claim_hash: B256::repeat_byte(0xcc), signature });
+    node.apply(Fact::AcceptSubmitted {
+        deal,
+        claim_hash: B256::repeat_byte(0xcc),
+        signature,
+    });
     assert_eq!(node.state.wanted(), [Activity::Deliver(deal)]);
     node.apply(Fact::AcceptDelivered { deal });
-    node.block(4, vec![Observed::Changed { deal, change: Change::Paid { paid: 30, fee: 0 } }]);
+    node.block(
+        4,
+        vec![Observed::Changed {
+            deal,
+            change: Change::Paid { paid: 30, fee: 0 },
+        }],
+    );
     assert_eq!(node.state.jobs[&id].state, JobState::Settled);
-    node.block(70, vec![Observed::Changed { deal, change: Change::Finalised }]);
+    node.block(
+        70,
+        vec![Observed::Changed {
+            deal,
+            change: Change::Finalised,
+        }],
+    );
     let events = super::journal::events(&node.store, id, 0, 100).unwrap();
     let names: Vec<String> = events
         .iter()
-        .map(|event| serde_json::to_value(event).unwrap()["kind"].as_str().unwrap().to_owned())
+        .map(|event| {
+            serde_json::to_value(event).unwrap()["kind"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
-    assert_eq!(names, ["submitted", "matched", "dealOpened", "progress", "dealClaimed", "dealAccepted", "ended"]);
-    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=7).collect::<Vec<_>>());
+    assert_eq!(
+        names,
+        [
+            "submitted",
+            "matched",
+            "dealOpened",
+            "progress",
+            "dealClaimed",
+            "dealAccepted",
+            "ended"
+        ]
+    );
+    assert_eq!(
+        events.iter().map(|event| event.seq).collect::<Vec<_>>(),
+        (1..=7).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -313,15 +513,32 @@ fn a_gateway_times_an_overdue_deal_out_and_the_job_is_on_the_market_again() {
     let overdue = node.state.deals[&deal].terms.deadline - START + 1;
     node.block(overdue, vec![]);
     assert_eq!(node.state.wanted(), [Activity::Timeout(deal)]);
-    let change = Change::Failed { failure: Failure::Timeout, refunded: 100, to_buyer: 10, burned: 10 };
+    let change = Change::Failed {
+        failure: Failure::Timeout,
+        refunded: 100,
+        to_buyer: 10,
+        burned: 10,
+    };
     node.block(overdue + 1, vec![Observed::Changed { deal, change }]);
     assert_eq!(node.state.deals[&deal].state(), DealState::TimedOut);
     assert_eq!(node.state.jobs[&id].state, JobState::Interrupted);
-    let events = super::journal::events(&node.store, id, 0, 100).expect("every event can be read back");
-    assert!(matches!(events.last().unwrap().event, JobEventKind::DealFailed { deal_state: DealState::TimedOut, .. }));
+    let events =
+        super::journal::events(&node.store, id, 0, 100).expect("every event can be read back");
+    assert!(matches!(
+        events.last().unwrap().event,
+        JobEventKind::DealFailed {
+            deal_state: DealState::TimedOut,
+            ..
+        }
+    ));
     let bid = node.state.jobs[&id].signed.bid.clone();
     let ranges = node.state.book.open_ranges(id, &bid);
-    assert!(ranges.iter().any(|range| range.failed_deal == Some(deal) && range.count == 2), "{ranges:?}");
+    assert!(
+        ranges
+            .iter()
+            .any(|range| range.failed_deal == Some(deal) && range.count == 2),
+        "{ranges:?}"
+    );
 }
 
 #[test]
@@ -331,7 +548,13 @@ fn a_job_whose_bid_is_cancelled_ends_cancelled() {
     let (signed, id) = signed_bid(1);
     let salt = signed.bid.salt;
     node.apply(Fact::Submitted(signed));
-    node.block(1, vec![Observed::Cancelled { account: BUYER, salt }]);
+    node.block(
+        1,
+        vec![Observed::Cancelled {
+            account: BUYER,
+            salt,
+        }],
+    );
     assert_eq!(node.state.jobs[&id].state, JobState::Cancelled);
 }
 
@@ -341,9 +564,13 @@ fn a_dead_provider_does_not_keep_a_bid_from_the_next_best() {
     node.block(0, vec![]);
     let cheap = offer(1, 1);
     let mut dear = offer(1, 2);
-    (dear.provider, dear.capacityId, dear.startFee) = (Address::repeat_byte(0xf2), B256::repeat_byte(0xcb), 20);
+    (dear.provider, dear.capacityId, dear.startFee) =
+        (Address::repeat_byte(0xf2), B256::repeat_byte(0xcb), 20);
     for offer in [&cheap, &dear] {
-        node.apply(Fact::Order(Message::Offer(SignedOffer { offer: offer.clone(), signature: vec![1] })));
+        node.apply(Fact::Order(Message::Offer(SignedOffer {
+            offer: offer.clone(),
+            signature: vec![1],
+        })));
     }
     let (signed, id) = signed_bid(1);
     node.apply(Fact::Submitted(signed));
@@ -383,20 +610,37 @@ fn a_reorganisation_takes_a_deal_back_and_what_it_freed() {
     node.apply(Fact::Submitted(signed));
     let (deal, event) = opened(&offer(1, 1), 2);
     node.block(2, vec![event]);
-    let change = Change::Failed { failure: Failure::Timeout, refunded: 100, to_buyer: 10, burned: 10 };
+    let change = Change::Failed {
+        failure: Failure::Timeout,
+        refunded: 100,
+        to_buyer: 10,
+        burned: 10,
+    };
     node.block(500, vec![Observed::Changed { deal, change }]);
     let bid = node.state.jobs[&id].signed.bid.clone();
-    let is_freed = |node: &Bench| node.state.book.open_ranges(id, &bid).iter().any(|range| range.failed_deal == Some(deal));
+    let is_freed = |node: &Bench| {
+        node.state
+            .book
+            .open_ranges(id, &bid)
+            .iter()
+            .any(|range| range.failed_deal == Some(deal))
+    };
     assert!(is_freed(&node));
     // The follower restores the deal's record of block 2; then the state is read again.
     let mut record = node.state.deals[&deal].clone();
     assert!(record.roll_back(2));
     let mut batch = outcry_store::Batch::new();
-    batch.put(outcry_store::keys::deal(&deal.0), serde_json::to_vec(&record).unwrap());
+    batch.put(
+        outcry_store::keys::deal(&deal.0),
+        serde_json::to_vec(&record).unwrap(),
+    );
     node.store.apply(&batch).unwrap();
     node.state.load(&node.store).unwrap();
     node.state.rewind(2);
     assert_eq!(node.state.deals[&deal].state(), DealState::Open);
     assert!(!is_freed(&node));
-    assert!(node.state.wanted().is_empty(), "nothing before the chain is read again");
+    assert!(
+        node.state.wanted().is_empty(),
+        "nothing before the chain is read again"
+    );
 }

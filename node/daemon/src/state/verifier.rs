@@ -65,7 +65,10 @@ pub fn compare(deal: &DealRecord, found: &TaskResult) -> Finding {
     match claimed {
         None => Finding::Unavailable,
         Some(claimed) if claimed == found.claimed() => Finding::Agreed,
-        Some(_) => Finding::Mismatched { cycles: found.cycles, inner: found.outcome.inner() },
+        Some(_) => Finding::Mismatched {
+            cycles: found.cycles,
+            inner: found.outcome.inner(),
+        },
     }
 }
 
@@ -80,19 +83,37 @@ mod tests {
     use outcry_protocol::status::{Outcome, Status};
 
     fn result(task: u32, cycles: u64) -> TaskResult {
-        TaskResult { task, cycles, outcome: Outcome::stopped(Status::Trapped, 1), output: B256::ZERO }
+        TaskResult {
+            task,
+            cycles,
+            outcome: Outcome::stopped(Status::Trapped, 1),
+            output: B256::ZERO,
+        }
     }
 
     #[test]
     fn a_claim_that_bills_one_cycle_too_many_is_a_mismatch() {
-        let place = Place { block: 1, at: 1, transaction: B256::ZERO };
+        let place = Place {
+            block: 1,
+            at: 1,
+            transaction: B256::ZERO,
+        };
         let mut deal = DealRecord::opened(B256::ZERO, example::deal(), B256::ZERO, place);
         let tasks: Vec<_> = (0..4).map(|task| result(task, 100).claimed()).collect();
         let tasks = Bytes::from(encode_tasks(&tasks).unwrap());
-        let claim = Change::Claimed { claim_hash: B256::ZERO, result_root: B256::ZERO, cycles: 400, price: 1, tasks };
+        let claim = Change::Claimed {
+            claim_hash: B256::ZERO,
+            result_root: B256::ZERO,
+            cycles: 400,
+            price: 1,
+            tasks,
+        };
         deal.history.push((place, claim));
         assert_eq!(compare(&deal, &result(2, 100)), Finding::Agreed);
-        assert!(matches!(compare(&deal, &result(2, 99)), Finding::Mismatched { cycles: 99, .. }));
+        assert!(matches!(
+            compare(&deal, &result(2, 99)),
+            Finding::Mismatched { cycles: 99, .. }
+        ));
         assert_eq!(compare(&deal, &result(4, 100)), Finding::Unavailable);
     }
 
