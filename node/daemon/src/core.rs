@@ -80,10 +80,14 @@ impl Core {
     ) -> Result<Changes, ChainError> {
         let _one_at_a_time = self.applying.lock().await;
         let mut changes = self.reduce(fact);
+        // In one write: these blocks are not delivered again, so what they caused may not be lost
+        // between two.
         follower
-            .acknowledge(std::mem::take(&mut changes.chain))
+            .acknowledge_with(
+                std::mem::take(&mut changes.chain),
+                std::mem::take(&mut changes.local),
+            )
             .await?;
-        self.write(std::mem::take(&mut changes.local)).await?;
         self.notify();
         Ok(changes)
     }
