@@ -60,3 +60,28 @@ pub struct RunLimits {
     /// Most bytes of the output archive.
     pub output_bytes: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_seven_big_endian_words() {
+        let header = TaskHeader {
+            machine_version: 1,
+            job_hash: B256::repeat_byte(2),
+            task: 3,
+            task_count: 4,
+            archive_bytes: 5 << 40,
+            output_limit_bytes: 6,
+            page_limit: 0x0102_0304,
+        };
+        let bytes = header.to_bytes();
+        let word = |index: usize| U256::from_be_slice(&bytes[32 * index..32 * index + 32]);
+        let expected = [1, 0, 3, 4, 5 << 40, 6, 0x0102_0304].map(U256::from);
+        for index in [0, 2, 3, 4, 5, 6] {
+            assert_eq!(word(index), expected[index], "word {index}");
+        }
+        assert_eq!(bytes[32..64], [2; 32]);
+    }
+}

@@ -149,12 +149,13 @@ impl CompiledImage {
         let (exact, host) = self.run_variant(Variant::Exact, task, host)?;
         // Merged charges may hide which of two limits came first, and the slot check may be early;
         // but a trap or too much output in one variant is never a normal end in the other.
-        let agree = match (&fast, &exact) {
-            (End::OutOfSlots { .. }, _) => true,
-            (_, End::OutOfCycles) => true,
-            (End::Trapped { .. }, End::Trapped { .. }) | (End::OutputLimit { .. }, End::OutputLimit { .. }) => true,
-            _ => false,
-        };
+        let agree = matches!(
+            (&fast, &exact),
+            (End::OutOfSlots { .. }, _)
+                | (_, End::OutOfCycles)
+                | (End::Trapped { .. }, End::Trapped { .. })
+                | (End::OutputLimit { .. }, End::OutputLimit { .. })
+        );
         if !agree {
             return Err(EngineFailure::Divergence(format!("{fast:?}, {exact:?}")));
         }

@@ -42,7 +42,7 @@ pub(crate) fn generate(seed: u64) -> Option<Vec<u8>> {
         available_imports: seed.is_multiple_of(3).then(|| wat::parse_str(available).unwrap()),
         max_imports: if seed.is_multiple_of(3) { 3 } else { 0 },
         allow_start_export: seed.is_multiple_of(2),
-        disallow_traps: seed % 4 != 0,
+        disallow_traps: !seed.is_multiple_of(4),
         reference_types_enabled: seed.is_multiple_of(5),
         exceptions_enabled: false,
         gc_enabled: false,

@@ -152,3 +152,67 @@ fn output_beyond_the_limit_ends_with_its_own_status() {
     assert_eq!(status(355), Status::OutputLimitExceeded);
     assert_eq!(status(99), Status::OutputLimitExceeded);
 }
+
+#[test]
+fn frames_full_of_values_that_the_compiler_keeps_end_at_the_slot_limit_too() {
+    // Products that do not change in the loop are computed before it and stay alive across the
+    // recursion: a native frame far larger than locals and operands tell.
+    let stores: String = (0..4000)
+        .map(|k| format!("(i64.store offset={} (i32.const 0) (i64.mul (local.get 0) (i64.const {})))", 8 * k, 2 * k + 3))
+        .collect();
+    let calls = "(call $f (i64.add (local.get 0) (i64.const 1)))";
+    let program = format!(
+        r#"(module (memory 1)
+          (func $f (param i64) (local i32)
+            (loop $l {stores} {calls}
+              (br_if $l (i32.lt_u (local.tee 1 (i32.add (local.get 1) (i32.const 1))) (i32.const 3)))))
+          (func (export "_start") (call $f (i64.const 1))))"#
+    );
+    let (halted, _) = run(&compile(&program), RunLimits { slots: 1 << 20, cycles: 1 << 40, ..LIMITS });
+    assert_eq!(halted.outcome.status, Status::OutOfFrameSlots);
+    let many = "i64 ".repeat(120);
+    let gets: String = (0..120).map(|local| format!("(local.get {local})")).collect();
+    let program = format!(
+        r#"(module (func $f (param {many}) (result {many}) (call $f {gets}))
+          (func (export "_start") {} (call $f) {}))"#,
+        "(i64.const 1)".repeat(120),
+        "(drop)".repeat(120)
+    );
+    let (halted, _) = run(&compile(&program), RunLimits { slots: 1 << 20, cycles: 1 << 40, ..LIMITS });
+    assert_eq!(halted.outcome.status, Status::OutOfFrameSlots);
+}
+
+#[test]
+fn transformed_functions_stay_below_the_engines_size_limit() {
+    // What grows most: a charge for every two instructions, a NaN check for every two, both with
+    // indices that take three bytes.
+    let bodies = [
+        "(br_if 0 (local.get 0))",
+        "(if (local.get 0) (then))",
+        "(loop (br_if 0 (local.get 0)))",
+        "(local.set 1 (f64.sqrt (local.get 1)))",
+        "(local.set 20001 (f64.sqrt (local.get 20001)))",
+        "(local.set 20000 (call $identity (local.get 20000)))",
+        "(memory.fill (local.get 0) (local.get 0) (local.get 0))",
+    ];
+    for (index, body) in bodies.iter().enumerate() {
+        let locals = if index < 4 { "f64".to_owned() } else { format!("{} f64", "i32 ".repeat(20_000)) };
+        let program = |count: usize| {
+            let code = body.repeat(count);
+            format!(
+                r#"(module (memory 1) (func $identity (param i32) (result i32) (local.get 0))
+                  (func $f (param i32) (local {locals}) {code} (global.set 0 (local.get {})))
+                  (global (mut f64) (f64.const 0))
+                  (func (export "_start") (call $f (i32.const 0))))"#,
+                if index < 4 { 1 } else { 20_001 }
+            )
+        };
+        let bytes_of = |count| wat::parse_str(program(count)).unwrap().len();
+        let each = (bytes_of(2000) - bytes_of(1000)) as f64 / 1000.0;
+        let count = (outcry_verifier::limits::FUNCTION_BYTES as f64 * 0.95 / each) as usize;
+        let image = crate::support::link(&program(count)).unwrap();
+        for module in [outcry_verifier::meter::fast(&image).unwrap(), outcry_verifier::meter::exact(&image).unwrap()] {
+            wasmparser::Validator::new().validate_all(&module).unwrap_or_else(|error| panic!("{body}: {error}"));
+        }
+    }
+}
