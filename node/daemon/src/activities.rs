@@ -391,19 +391,26 @@ async fn settle(node: &Arc<Node>, attempt: u64) -> Result<(), ActivityProblem> {
     Ok(())
 }
 
+/// Puts a buyer's acceptance on the chain, and finalises once the window has passed.
 async fn settle_for_buyer(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityProblem> {
-    let deal = node.read(|state| {
+    let settlement = node.read(|state| {
         let deal = record(state, id)?;
+        let claim = deal.claim().ok_or(ActivityProblem::Stale)?;
+        let finalise = state.head.at > claim.window_from + state.windows.challenge_s;
         let watch = state
             .jobs
             .get(&deal.terms.bidHash)
             .and_then(|job| job.watches.get(&id));
-        let acceptance = watch
-            .and_then(|watch| watch.acceptance.as_ref())
-            .ok_or(ActivityProblem::Stale)?;
-        Ok::<_, ActivityProblem>((deal, Some(acceptance.signature.clone()), false))
+        let acceptance = watch.and_then(|watch| watch.acceptance.as_ref());
+        let accept = acceptance
+            .filter(|given| given.claim_hash == claim.hash && !deal.is_paid())
+            .map(|given| given.signature.clone());
+        if accept.is_none() && !finalise {
+            return Err(ActivityProblem::Stale);
+        }
+        Ok((deal, accept, finalise))
     })?;
-    node.chain.settle(&[deal], attempt).await?;
+    node.chain.settle(&[settlement], attempt).await?;
     Ok(())
 }
 

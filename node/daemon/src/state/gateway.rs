@@ -9,6 +9,7 @@ use alloy::primitives::{B256, Bytes};
 use outcry_protocol::wire::SignedBid;
 use outcry_sdk::api::{DealState, JobEventKind, JobState};
 
+use super::Windows;
 use super::deal::{Change, DealRecord};
 use super::provider::TaskResult;
 
@@ -222,7 +223,7 @@ pub enum Step {
     FetchResults,
     /// Send the buyer's acceptance to the provider.
     Deliver,
-    /// The provider does not take the acceptance: settle for the buyer.
+    /// The provider does not put the acceptance on the chain, or does not finalise: do it.
     Settle,
     /// The deadline passed without a claim: fail the deal.
     Timeout,
@@ -232,29 +233,41 @@ pub enum Step {
 /// the gateway does it. The price is the provider's, so it has every reason to be faster.
 pub const ACCEPTANCE_PATIENCE_S: u64 = 60;
 
+/// Seconds that a provider has to finalise a claim after its window: until then the rest of the
+/// escrow is locked, which is the buyer's.
+pub const FINALISING_PATIENCE_S: u64 = 120;
+
 /// The next step about a deal, if there is one at chain time `now`.
 #[must_use]
-pub fn next(deal: &DealRecord, watch: &Watch, now: u64, send_timeouts: bool) -> Option<Step> {
+pub fn next(
+    deal: &DealRecord,
+    watch: &Watch,
+    windows: &Windows,
+    now: u64,
+    send_timeouts: bool,
+) -> Option<Step> {
+    let fetch = || watch.results.is_none().then_some(Step::FetchResults);
     match deal.state() {
         DealState::Open if now > deal.terms.deadline => send_timeouts.then_some(Step::Timeout),
         DealState::Open => (watch.report != Some(Report::Running)).then_some(Step::AskProgress),
-        DealState::Claimed => {
+        state @ (DealState::Claimed | DealState::Accepted) => {
             let claim = deal.claim()?;
+            if now > claim.window_from + windows.challenge_s + FINALISING_PATIENCE_S {
+                return send_timeouts.then_some(Step::Settle);
+            }
             match &watch.acceptance {
-                Some(acceptance) if acceptance.claim_hash == claim.hash => {
-                    if now > acceptance.received_at + ACCEPTANCE_PATIENCE_S {
+                Some(given) if state == DealState::Claimed && given.claim_hash == claim.hash => {
+                    if now > given.received_at + ACCEPTANCE_PATIENCE_S {
                         Some(Step::Settle)
                     } else {
-                        (!acceptance.delivered).then_some(Step::Deliver)
+                        (!given.delivered).then_some(Step::Deliver)
                     }
                 }
-                _ => watch.results.is_none().then_some(Step::FetchResults),
+                _ => fetch(),
             }
         }
         // Outputs stay useful after payment.
-        DealState::Accepted | DealState::Challenged | DealState::Settled => {
-            (deal.claim().is_some() && watch.results.is_none()).then_some(Step::FetchResults)
-        }
+        DealState::Challenged | DealState::Settled => deal.claim().and_then(|_| fetch()),
         DealState::TimedOut | DealState::Cancelled | DealState::Slashed => None,
     }
 }
@@ -265,6 +278,11 @@ mod tests {
     use super::*;
     use crate::state::deal::{Failure, Place};
     use crate::state::example::{START, bid, deal as terms, job};
+
+    const WINDOWS: Windows = Windows {
+        admission_s: 20,
+        challenge_s: 60,
+    };
 
     fn record() -> JobRecord {
         let job = job(4);
@@ -370,12 +388,33 @@ mod tests {
             report: Some(Report::Running),
             ..Watch::default()
         };
-        assert_eq!(next(&deal, &running, deal.terms.deadline, true), None);
         assert_eq!(
-            next(&deal, &running, deal.terms.deadline + 1, true),
+            next(&deal, &running, &WINDOWS, deal.terms.deadline, true),
+            None
+        );
+        assert_eq!(
+            next(&deal, &running, &WINDOWS, deal.terms.deadline + 1, true),
             Some(Step::Timeout)
         );
-        assert_eq!(next(&deal, &running, deal.terms.deadline + 1, false), None);
+        assert_eq!(
+            next(&deal, &running, &WINDOWS, deal.terms.deadline + 1, false),
+            None
+        );
+    }
+
+    #[test]
+    fn a_claim_that_its_provider_does_not_finalise_is_finalised_for_the_buyer() {
+        let deal = with(vec![claimed(), Change::Paid { paid: 7, fee: 0 }]);
+        let watch = Watch {
+            results: Some(Vec::new()),
+            ..Watch::default()
+        };
+        let patience = START + WINDOWS.challenge_s + FINALISING_PATIENCE_S;
+        assert_eq!(next(&deal, &watch, &WINDOWS, patience, true), None);
+        assert_eq!(
+            next(&deal, &watch, &WINDOWS, patience + 1, true),
+            Some(Step::Settle)
+        );
     }
 
     #[test]
@@ -391,11 +430,20 @@ mod tests {
             acceptance: Some(acceptance),
             ..Watch::default()
         };
-        assert_eq!(next(&deal, &watch, START + 1, true), Some(Step::Deliver));
-        watch.acceptance.as_mut().unwrap().delivered = true;
-        assert_eq!(next(&deal, &watch, START + 2, true), None);
         assert_eq!(
-            next(&deal, &watch, START + 1 + ACCEPTANCE_PATIENCE_S, true),
+            next(&deal, &watch, &WINDOWS, START + 1, true),
+            Some(Step::Deliver)
+        );
+        watch.acceptance.as_mut().unwrap().delivered = true;
+        assert_eq!(next(&deal, &watch, &WINDOWS, START + 2, true), None);
+        assert_eq!(
+            next(
+                &deal,
+                &watch,
+                &WINDOWS,
+                START + 1 + ACCEPTANCE_PATIENCE_S,
+                true
+            ),
             Some(Step::Settle)
         );
     }

@@ -833,7 +833,13 @@ impl State {
         for (bid, job) in &self.jobs {
             for deal in self.deals_of(*bid) {
                 let watch = job.watches.get(&deal.id).cloned().unwrap_or_default();
-                let step = gateway::next(deal, &watch, self.head.at, self.setup.send_timeouts);
+                let step = gateway::next(
+                    deal,
+                    &watch,
+                    &self.windows,
+                    self.head.at,
+                    self.setup.send_timeouts,
+                );
                 wanted.extend(step.map(|step| match step {
                     gateway::Step::AskProgress => Activity::AskProgress(deal.id),
                     gateway::Step::FetchResults => Activity::FetchResults(deal.id),
