@@ -52,6 +52,7 @@ test: packages test-generated test-guest test-contracts test-rust test-ts ## Run
 test-generated: packages # what is generated and checked in is current
 	@node verifier/guest/build.mjs --check
 	@node testnet/programs/build.mjs --check
+	@node verifier/native/benches/programs/build.mjs --check
 	@cd contracts && $(NPM) run --silent artifacts -- --check
 
 test-guest: contracts/node_modules/.stamp # the WASI library against another WASI
@@ -64,7 +65,10 @@ test-rust: contracts/node_modules/.stamp
 	@$(CARGO) test --release --locked --workspace
 	@$(CARGO) test --release --locked -p outcry-store --features sled
 
-test-ts: sdk/ts/node_modules/.stamp build
+# `test-rust` leaves the binaries behind; building them apart would compile half of the
+# dependencies again, with the features that tests do not ask for left out.
+test-ts: sdk/ts/node_modules/.stamp
+	@test -x $(BIN)/outcry-testnet -a -x $(BIN)/outcry || $(MAKE) build
 	@cd sdk/ts && $(NPM) test --silent
 	@$(BIN)/outcry-testnet with -- $(NPM) --prefix sdk/ts run --silent test:e2e
 
@@ -85,5 +89,6 @@ bench: build ## Measure; figures go to target/bench/*.json
 generate: packages ## Regenerate what is generated and checked in
 	@node verifier/guest/build.mjs
 	@node testnet/programs/build.mjs
+	@node verifier/native/benches/programs/build.mjs
 	@cd contracts && $(NPM) run --silent artifacts && $(NPM) run --silent gas
 	@$(CARGO) run --release --locked -p outcry-protocol --example vectors
