@@ -16,6 +16,7 @@ import { MACHINE_VERSION } from "./job.js";
 import type { Program } from "./job.js";
 import { parseNetwork } from "./network.js";
 import type { Network } from "./network.js";
+import type { Problem } from "./node.js";
 
 /** Most bytes of a network file or a key file; real ones have less than one KiB. */
 const SMALL_FILE_BYTES_MAX = 64 << 10;
@@ -80,9 +81,18 @@ export async function linkProgram(path: string, outcry = "outcry"): Promise<Prog
     if ((cause as NodeJS.ErrnoException).code === "ENOENT" && (cause as NodeJS.ErrnoException).syscall?.startsWith("spawn")) {
       throw new OutcryError("C-006", `${outcry} can't be found`, "Put the outcry binary on the PATH, or name it.", { cause });
     }
-    const said = (cause as { stderr?: string }).stderr?.trim();
-    if (said) throw new OutcryError(/\[([A-Z]-\d{3})\]/.exec(said)?.[1] ?? "P-001", `${path} can't be linked: ${said}`, "Build it for wasm32-wasip1.", { cause });
+    const said = refusalOf((cause as { stderr?: string }).stderr ?? "");
+    if (said) throw new OutcryError(said.code, `${path}: ${said.message}`, said.help, { cause });
     throw fileError(path, cause);
+  }
+}
+
+/** What `outcry --output json` writes to stderr when it fails. */
+function refusalOf(stderr: string): Problem | undefined {
+  try {
+    return (JSON.parse(stderr) as { error?: Problem }).error;
+  } catch {
+    return undefined;
   }
 }
 

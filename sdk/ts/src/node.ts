@@ -161,6 +161,10 @@ export interface BookOffer {
 
 type Json = Record<string, unknown>;
 
+/** Most bytes of a JSON answer: the book of a busy market fits many times. */
+const ANSWER_BYTES_MAX = 256 << 20;
+/** Most bytes of a refusal. */
+const REFUSAL_BYTES_MAX = 64 << 10;
 /** Connections in a row that an event stream may fail before it gives up. */
 const RECONNECTS_MAX = 10;
 
@@ -195,14 +199,8 @@ export class Node {
   async blob(name: string, limit: number, from?: Hex): Promise<Uint8Array> {
     const query = from === undefined ? "" : `?from=${from}`;
     const response = await this.#checked("GET", `/v1/blobs/${name}${query}`);
-    const parts: Uint8Array[] = [];
-    let length = 0;
-    for await (const part of chunks(response)) {
-      length += part.length;
-      if (length > limit) throw new OutcryError("B-003", `the blob ${name} is longer than ${limit} bytes`, "Ask another node.");
-      parts.push(part);
-    }
-    const bytes = concat(parts);
+    const bytes = await readBody(response, limit);
+    if (!bytes) throw new OutcryError("B-003", `the blob ${name} is longer than ${limit} bytes`, "Ask another node.");
     const found = blake3(bytes);
     if (found !== name) throw wrongBlob(name, found);
     return bytes;
@@ -316,11 +314,9 @@ export class Node {
 
   async #json(method: string, path: string, body?: unknown): Promise<Json> {
     const response = await this.#checked(method, path, body);
-    try {
-      return (await response.json()) as Json;
-    } catch (cause) {
-      throw new OutcryError("N-004", `${this.url}${path} did not answer in JSON`, "Check the address.", { cause });
-    }
+    const answer = await readJson(response, ANSWER_BYTES_MAX);
+    if (!answer) throw new OutcryError("N-004", `${this.url}${path} did not answer in JSON`, "Check the address.");
+    return answer;
   }
 
   async #checked(
@@ -332,7 +328,7 @@ export class Node {
   ): Promise<Response> {
     const response = await this.#fetch(method, path, body, headers, signal);
     if (response.ok) return response;
-    const said = (await response.json().catch(() => ({}))) as Partial<{ code: string; message: string; help: string }>;
+    const said = ((await readJson(response, REFUSAL_BYTES_MAX)) ?? {}) as Partial<Problem>;
     throw new OutcryError(
       said.code ?? "N-004",
       said.message ?? `${this.url}${path} answered with HTTP status ${response.status}`,
@@ -364,6 +360,29 @@ export class Node {
 
 function wrongBlob(wanted: string, found: string): OutcryError {
   return new OutcryError("B-001", `the blob ${wanted} came with other content, ${found}`, "Ask another node.");
+}
+
+/** The body, or `undefined` if it has more than `limit` bytes. */
+async function readBody(response: Response, limit: number): Promise<Uint8Array | undefined> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of chunks(response)) {
+    length += part.length;
+    if (length > limit) return undefined;
+    parts.push(part);
+  }
+  return concat(parts);
+}
+
+/** The body as a JSON object or list, or `undefined` if it is none or too long. */
+async function readJson(response: Response, limit: number): Promise<Json | undefined> {
+  const body = await readBody(response, limit);
+  try {
+    const value: unknown = body && JSON.parse(new TextDecoder().decode(body));
+    return typeof value === "object" && value !== null ? (value as Json) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function* chunks(response: Response): AsyncGenerator<Uint8Array, void, void> {

@@ -94,3 +94,9 @@ test("a network file names chain, market and tokens, and a lack is told", () => 
   assert.throws(() => parseNetwork(`colour = "red"\n${text}`), /the key colour is unknown/);
   assert.throws(() => parseNetwork(text.replace(/^market.*$/m, 'market = "0x12"')), /market is no address/);
 });
+
+test("an answer that is no JSON, or a page of somebody else's, is an error with a code", async () => {
+  for (const [status, body] of [[200, "<html>"], [200, "7"], [404, "<html>"], [500, ""]] as const) {
+    await served((_, response) => response.writeHead(status).end(body), (node) => assert.rejects(node.status(), { code: "N-004" }));
+  }
+});
