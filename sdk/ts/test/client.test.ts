@@ -163,7 +163,15 @@ test("a claimed deal is checked, and the acceptance is the buyer's signature ove
 
 const lies: [string, string, (at: World) => void][] = [
   ["terms that are not the deal's", "D-004", (at) => ((at.id = sdk.dealId(domain, deal)), (at.terms = { ...deal, priceCap: deal.priceCap + 1n }))],
-  ["a deal about another job", "D-004", (at) => (at.terms = { ...deal, jobHash: ZeroHash })],
+  [
+    "a deal about another job",
+    "D-004",
+    (at) => {
+      at.terms = { ...deal, jobHash: ZeroHash };
+      at.claim = sdk.computeClaim(at.terms, at.claimed!);
+    },
+  ],
+  ["a result under another task's number", "D-004", (at) => (at.results[0]!.task = 1)],
   ["a claim that the chain does not know", "D-002", (at) => (at.claimed = undefined)],
   ["a bill that does not follow from the cycles", "D-004", (at) => (at.claim = { ...at.claim, price: at.claim.price + 1n })],
   ["more tasks in the claim than in the deal", "D-004", (at) => at.claimed!.push(at.claimed![0]!)],
