@@ -111,6 +111,8 @@ pub async fn deploy(
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let _: serde_json::Value = chain.raw_request("evm_setTime".into(), (now,)).await?;
+    // From here on the head shows the real time.
+    let _: serde_json::Value = chain.raw_request("evm_mine".into(), ()).await?;
     Ok(Deployed {
         deployer: deployer.address(),
         market: deployed.market,
