@@ -29,7 +29,12 @@ function fileError(path: string, cause: unknown): OutcryError {
 /** Reads a `network.toml`. The paths in it are relative to its folder. */
 export async function loadNetwork(path: string): Promise<Network> {
   const network = parseNetwork(await readSmall(path));
-  return network.keyFile === undefined ? network : { ...network, keyFile: resolve(dirname(path), network.keyFile) };
+  const { keyFile, python } = network;
+  return {
+    ...network,
+    ...(keyFile !== undefined && { keyFile: resolve(dirname(path), keyFile) }),
+    ...(python !== undefined && { python: resolve(dirname(path), python) }),
+  };
 }
 
 /** Reads a key of 64 hex digits from a file that only its owner can read. */

@@ -26,6 +26,8 @@ export interface Network {
   tokens: Token[];
   /** File with a funded account's key, relative to the network file. Only test networks name one. */
   keyFile?: string;
+  /** File of the CPython program that runs scripts, relative to the network file. */
+  python?: string;
 }
 
 const KEYS = ["chain_id", "rpc", "api", "market", "stake", "token", "bootstrap", "key_file", "python", "tokens"];
@@ -61,7 +63,7 @@ export function parseNetwork(text: string): Network {
     }
     return { symbol, address: getAddress(address), decimals };
   });
-  const keyFile = table["key_file"];
+  const { key_file: keyFile, python } = table;
   return {
     chainId,
     rpc: string("rpc"),
@@ -71,5 +73,6 @@ export function parseNetwork(text: string): Network {
     token: address("token"),
     tokens,
     ...(typeof keyFile === "string" && { keyFile }),
+    ...(typeof python === "string" && { python }),
   };
 }

@@ -48,10 +48,11 @@ test("a network file brings its key, which nobody else may read", () =>
     const [network, key] = [join(folder, "network.toml"), join(folder, "keys/buyer.key")];
     writeFileSync(
       network,
-      `chain_id = 1\nrpc = "http://a"\napi = "http://b"\nmarket = "${address}"\nstake = "${address}"\ntoken = "${address}"\nkey_file = "keys/buyer.key"\n`,
+      `chain_id = 1\nrpc = "http://a"\napi = "http://b"\nmarket = "${address}"\nstake = "${address}"\ntoken = "${address}"\nkey_file = "keys/buyer.key"\npython = "../python.wasm"\n`,
     );
     writeFileSync(key, "59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d\n", { mode: 0o600 });
-    assert.equal((await loadNetwork(network)).keyFile, key);
+    const loaded = await loadNetwork(network);
+    assert.deepEqual([loaded.keyFile, loaded.python], [key, join(folder, "../python.wasm")]);
     assert.equal(await (await connect(network)).account(), "0x70997970C51812dc3A010C7d01b50e0d17dc79C8");
     chmodSync(key, 0o644);
     await assert.rejects(connect(network), { code: "C-003" });
