@@ -35,11 +35,11 @@ function again(...args: string[]): (deal: CheckedDeal) => boolean {
 
 /** Follows a job until so many of its deals are paid; the answer is what was paid. */
 async function paid(id: Hex, deals: number): Promise<bigint> {
-  let [sum, seen] = [0n, 0];
+  const paid = new Map<Hex, bigint>();
   for await (const event of client.node.events(id, 0, AbortSignal.timeout(60_000))) {
-    if (event.kind !== "dealAccepted") continue;
-    [sum, seen] = [sum + BigInt(event.paid), seen + 1];
-    if (seen === deals) return sum;
+    // By the acceptance, or at the end of the window if that came first.
+    if (event.kind === "dealAccepted" || event.kind === "dealSettled") paid.set(event.dealId, BigInt(event.paid));
+    if (paid.size === deals) return [...paid.values()].reduce((sum, price) => sum + price);
   }
   throw new Error("the job ended unpaid");
 }
