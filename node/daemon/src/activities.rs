@@ -414,13 +414,25 @@ async fn settle_for_buyer(node: &Arc<Node>, id: B256, attempt: u64) -> Result<()
     Ok(())
 }
 
-fn peer_of(deal: &DealRecord) -> Result<PeerKey, ActivityProblem> {
-    if deal.peer_key.is_zero() {
-        return Err(ActivityProblem::Mismatch(
-            "this node never saw the offer and does not know the provider's key".into(),
-        ));
+/// Key of the node that serves a deal. A node that was not there when the offer was gossiped reads
+/// it from the transaction that opened the deal.
+async fn peer_of(node: &Node, deal: &DealRecord) -> Result<PeerKey, ActivityProblem> {
+    if let Some(key) = node.read(|state| state.peer_key_of(deal)) {
+        return Ok(PeerKey(key.0));
     }
-    Ok(PeerKey(deal.peer_key.0))
+    let offer = deal.terms.offerHash;
+    let opening = deal
+        .history
+        .first()
+        .map(|(place, _)| place.transaction)
+        .unwrap_or_default();
+    let Some(peer_key) = node.chain.peer_key_in(opening, offer, &node.domain).await? else {
+        return Err(ActivityProblem::Mismatch(
+            "nothing says which node serves the deal".into(),
+        ));
+    };
+    node.core.apply(Fact::PeerKnown { offer, peer_key }).await?;
+    Ok(PeerKey(peer_key.0))
 }
 
 async fn ask_progress(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
@@ -428,7 +440,10 @@ async fn ask_progress(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem>
     let response = node
         .fetcher
         .net
-        .deal(peer_of(&deal)?, DealRequest::Results { deal: id })
+        .deal(
+            peer_of(node, &deal).await?,
+            DealRequest::Results { deal: id },
+        )
         .await?;
     if let Some(report) = progress_of(&response) {
         node.core.apply(Fact::Reported { deal: id, report }).await?;
@@ -439,7 +454,7 @@ async fn ask_progress(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem>
 /// Gets the results of a claim from its provider and holds each against the claim's calldata.
 async fn fetch_results(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
     let (deal, job) = deal_and_job(node, id)?;
-    let peer = peer_of(&deal)?;
+    let peer = peer_of(node, &deal).await?;
     let claimed = deal.claim().ok_or(ActivityProblem::Stale)?.task_results();
     let sent = match node
         .fetcher
@@ -540,7 +555,12 @@ async fn deliver(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
         claim_hash: acceptance.claim_hash,
         signature: acceptance.signature.0.clone(),
     };
-    match node.fetcher.net.deal(peer_of(&deal)?, request).await? {
+    match node
+        .fetcher
+        .net
+        .deal(peer_of(node, &deal).await?, request)
+        .await?
+    {
         DealResponse::Acknowledged => {
             node.core.apply(Fact::AcceptDelivered { deal: id }).await?;
             Ok(())

@@ -14,8 +14,9 @@ use outcry_chain::{
 };
 use outcry_contracts::Market::{self, MarketEvents, MarketInstance};
 use outcry_protocol::book::{Fact, FactKey};
+use outcry_protocol::hash::Domain;
 use outcry_protocol::signature::{self, Verdict};
-use outcry_protocol::types::{Bid, Deal};
+use outcry_protocol::types::{Bid, Deal, Offer};
 use outcry_protocol::{hash, money};
 use outcry_store::Batch;
 use tokio::sync::broadcast;
@@ -175,6 +176,39 @@ impl Chain {
             }
             FactKey::Freed(..) => return Ok(None),
         }))
+    }
+
+    /// Key of the provider's node, out of the call that opened its deal; `None` when the transaction
+    /// is not a plain call of the market.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`].
+    pub async fn peer_key_in(
+        &self,
+        opening: B256,
+        offer: B256,
+        domain: &Domain,
+    ) -> Result<Option<B256>, ChainProblem> {
+        let question =
+            alloy::providers::Provider::get_transaction_by_hash(self.market.provider(), opening);
+        let Some(found) = timely("eth_getTransactionByHash", question).await? else {
+            return Ok(None);
+        };
+        let input = alloy::consensus::Transaction::input(&found);
+        let calls = if let Ok(open) = Market::openCall::abi_decode(input) {
+            vec![open.call]
+        } else if let Ok(reopen) = Market::reopenCall::abi_decode(input) {
+            vec![reopen.call]
+        } else if let Ok(many) = Market::openManyCall::abi_decode(input) {
+            many.calls
+        } else {
+            Vec::new()
+        };
+        let offers = calls.into_iter().map(|call| Offer::from(call.offer));
+        Ok(offers
+            .filter(|found| domain.offer_hash(found) == offer)
+            .map(|found| found.peerKey)
+            .next())
     }
 
     /// Whether `signature` is `signer`'s over `digest`: its key's, or by its contract's word.

@@ -38,14 +38,9 @@ pub(super) async fn one(
     State(node): State<Arc<Node>>,
     Segment(id): Segment<B256>,
 ) -> Result<Json<DealView>, ApiError> {
-    node.read(|state| {
-        state
-            .deals
-            .get(&id)
-            .map(|deal| view::deal(deal, &state.windows))
-    })
-    .map(Json)
-    .ok_or_else(unknown)
+    node.read(|state| state.deals.get(&id).map(|deal| view::deal(state, deal)))
+        .map(Json)
+        .ok_or_else(unknown)
 }
 
 /// The results of a claimed deal of a job that was submitted here: fetched from the provider and
@@ -166,6 +161,9 @@ pub(super) async fn receipt(
             format!("the receipt is not signed by {}", deal.terms.buyer),
         ));
     }
+    let peer_key = node
+        .read(|state| state.peer_key_of(&deal))
+        .ok_or_else(unknown)?;
     let request = outcry_net::DealRequest::Receipt {
         deal: id,
         task: body.task,
@@ -177,7 +175,7 @@ pub(super) async fn receipt(
     match node
         .fetcher
         .net
-        .deal(outcry_net::PeerKey(deal.peer_key.0), request)
+        .deal(outcry_net::PeerKey(peer_key.0), request)
         .await
     {
         Ok(outcry_net::DealResponse::Acknowledged) => Ok(Json(Relayed { deal_id: id })),

@@ -7,10 +7,11 @@ use outcry_sdk::api::{
 
 use crate::state::deal::DealRecord;
 use crate::state::gateway::{JobRecord, Tally};
-use crate::state::{State, Windows, provider};
+use crate::state::{State, provider};
 
 /// A deal.
-pub(super) fn deal(deal: &DealRecord, windows: &Windows) -> DealView {
+pub(super) fn deal(state: &State, deal: &DealRecord) -> DealView {
+    let windows = &state.windows;
     let claim = deal.claim().map(|claim| ClaimView {
         claim_hash: claim.hash,
         result_root: claim.claim.resultRoot,
@@ -31,7 +32,7 @@ pub(super) fn deal(deal: &DealRecord, windows: &Windows) -> DealView {
     DealView {
         deal_id: deal.id,
         state: deal.state(),
-        peer_key: deal.peer_key,
+        peer_key: state.peer_key_of(deal).unwrap_or_default(),
         terms: deal.terms.clone(),
         claim,
         paid: paid.saturating_sub(fee).into(),
@@ -67,10 +68,7 @@ pub(super) fn job(state: &State, id: B256, job: &JobRecord) -> Job {
         submitted_at: job.submitted_at,
         expiry: job.signed.bid.expiry,
         price: Amount::from(tally.price),
-        deals: deals
-            .iter()
-            .map(|record| deal(record, &state.windows))
-            .collect(),
+        deals: deals.iter().map(|record| deal(state, record)).collect(),
         problem: None,
     }
 }

@@ -108,6 +108,8 @@ pub struct State {
     /// What was re-executed.
     pub verifications: Verifications,
     absences: Absences,
+    /// Keys of providers whose offers this node never saw, by offer, read from the opening.
+    peer_keys: BTreeMap<B256, B256>,
     /// Facts that the book asked for, and that are read again when the chain touches them.
     tracked: BTreeSet<FactKey>,
     /// Those of them that nobody has read yet; tried again with every block.
@@ -198,6 +200,13 @@ pub enum Fact {
         deal: B256,
         /// How far.
         report: Report,
+    },
+    /// The key of a provider, out of the transaction that opened its deal.
+    PeerKnown {
+        /// The offer.
+        offer: B256,
+        /// The key that it names.
+        peer_key: B256,
     },
     /// Results came from the provider and lead to the claim.
     ResultsFetched {
@@ -290,6 +299,7 @@ impl State {
             is_draining: false,
             verifications: Verifications::default(),
             absences: Absences::default(),
+            peer_keys: BTreeMap::new(),
             tracked: BTreeSet::new(),
             unread: BTreeSet::new(),
         }
@@ -300,6 +310,16 @@ impl State {
     pub fn deals_of(&self, bid: B256) -> Vec<&DealRecord> {
         let ids = self.deals_of_bid.get(&bid).map_or(&[][..], Vec::as_slice);
         ids.iter().filter_map(|id| self.deals.get(id)).collect()
+    }
+
+    /// Key of the node that serves a deal, if this node knows it.
+    #[must_use]
+    pub fn peer_key_of(&self, deal: &DealRecord) -> Option<B256> {
+        let offer = &deal.terms.offerHash;
+        let known = Some(deal.peer_key).filter(|key| !key.is_zero());
+        known
+            .or_else(|| self.book.offer(offer).map(|signed| signed.offer.peerKey))
+            .or_else(|| self.peer_keys.get(offer).copied())
     }
 
     /// The job of a deal: from the chain, or from the bid where the chain's log is not read yet.
@@ -437,6 +457,9 @@ impl State {
             }),
             Fact::Reported { deal, report } => {
                 self.watch(deal, &mut changes, |watch| watch.report = Some(report))
+            }
+            Fact::PeerKnown { offer, peer_key } => {
+                self.peer_keys.insert(offer, peer_key);
             }
             Fact::ResultsFetched { deal, results } => {
                 self.watch(deal, &mut changes, |watch| watch.results = Some(results));
