@@ -9,6 +9,8 @@ use outcry_sdk::units;
 
 use crate::console::{Console, short};
 
+const MIB: u64 = 1 << 20;
+
 /// Shows what [`outcry_sdk::Client::run`] tells.
 pub(crate) struct Watch<'a, 'b> {
     console: &'a mut Console<'b>,
@@ -49,8 +51,10 @@ impl<'a, 'b> Watch<'a, 'b> {
 
     pub(crate) fn progress(&mut self, progress: &Progress) {
         match progress {
+            // Small jobs are there at once.
+            Progress::Uploaded { of, .. } if *of < MIB => {}
             Progress::Uploaded { bytes, of } => {
-                let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+                let mib = |bytes: u64| bytes as f64 / MIB as f64;
                 self.say(&format!(
                     "stored {:.1} of {:.1} MiB on the node",
                     mib(*bytes),

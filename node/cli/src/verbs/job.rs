@@ -52,14 +52,14 @@ pub(crate) async fn run(
             .await
     };
     let finished = match outcome {
-        Err(error @ outcry_sdk::Error::NoMatch(_)) => {
+        Err(outcry_sdk::Error::NoMatch(summary)) => {
             // Without this the bid could still be taken after its buyer has gone.
             let cancelled = client
                 .chain()
                 .execute(&client.chain().plan_cancel(bid.salt))
                 .await?;
             console.note(&format!("cancelled the bid: {cancelled}"));
-            return Err(error.into());
+            return Err(unserved(&summary));
         }
         other => other?,
     };
@@ -476,18 +476,23 @@ fn is_sound(state: outcry_sdk::api::DealState) -> bool {
 }
 
 fn no_match(explanation: &Explanation) -> Failure {
-    // The summary opens with the code of what stands in the way, where that is one thing.
-    let coded = explanation
-        .summary
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once("] "));
-    let failure = match coded.and_then(|(id, rest)| Some((codes::by_id(id)?, rest))) {
-        Some((code, rest)) => Failure::new(code, rest),
-        None => Failure::new(&codes::MATCH_TIMEOUT, explanation.summary.clone()),
-    };
+    let failure = unserved(&explanation.summary);
     match &explanation.cheapest_change {
         Some(change) => failure.with_help(change.message.clone()),
         None => failure,
+    }
+}
+
+/// Nobody serves the bid. A summary opens with the code of what stands in the way, where that is one
+/// thing.
+fn unserved(summary: &str) -> Failure {
+    let coded = summary
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "))
+        .and_then(|(id, rest)| Some((codes::by_id(id)?, rest)));
+    match coded {
+        Some((code, rest)) => Failure::new(code, rest),
+        None => Failure::new(&codes::MATCH_TIMEOUT, summary),
     }
 }
 
@@ -844,5 +849,19 @@ impl Show for Estimate {
                 units::show(self.expected_cost, &self.token),
             ),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unserved_bid_fails_with_the_code_of_what_stands_in_the_way() {
+        let failure = unserved("[M-003] no offer has 98304 MiB of memory");
+        assert_eq!((failure.code.as_str(), failure.exit), ("M-003", 3));
+        assert_eq!(failure.message, "no offer has 98304 MiB of memory");
+        let failure = unserved("several things");
+        assert_eq!((failure.code.as_str(), failure.exit), ("M-018", 3));
     }
 }
