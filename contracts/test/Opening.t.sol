@@ -243,7 +243,7 @@ contract OpeningTest is MarketTest {
         job.pageLimit = 65_537;
         _refusedJob(job);
         job = _job(1);
-        job.slotLimit = (1 << 26) + 1;
+        job.slotLimit = (1 << 20) + 1;
         _refusedJob(job);
         job = _job(1);
         job.outputLimit = (1 << 36) + 1;

@@ -24,9 +24,9 @@ pub const TASKS_PER_JOB_MAX: u32 = 1 << 20;
 pub const CYCLE_LIMIT_MAX: u64 = 1 << 44;
 /// Most 64 KiB pages of memory: the whole 32-bit address space.
 pub const PAGE_LIMIT_MAX: u32 = 65_536;
-/// Most frame slots (8 bytes each) at once: 2^26 are 512 MiB, beyond which a native stack that
-/// outlasts the limit can't be promised.
-pub const SLOT_LIMIT_MAX: u64 = 1 << 26;
+/// Most frame slots at once. A native run keeps up to 512 bytes of stack for each (`verifier/native`),
+/// so that this is a stack of 512 MiB, beyond which it can't be promised to outlast the limit.
+pub const SLOT_LIMIT_MAX: u64 = 1 << 20;
 /// Most bytes of one task's output archive.
 pub const OUTPUT_LIMIT_MAX: u64 = 1 << 36;
 

@@ -44,7 +44,7 @@ fn every_wrong_field_of_a_bid_has_its_code() {
     assert_eq!(bid_code(|_, j| j.cycleLimit = 0), Some("O-003"));
     assert_eq!(bid_code(|_, j| j.cycleLimit = (1 << 44) + 1), Some("O-003"));
     assert_eq!(bid_code(|_, j| j.pageLimit = 65_537), Some("O-003"));
-    assert_eq!(bid_code(|_, j| j.slotLimit = (1 << 26) + 1), Some("O-003"));
+    assert_eq!(bid_code(|_, j| j.slotLimit = (1 << 20) + 1), Some("O-003"));
     assert_eq!(
         bid_code(|_, j| j.outputLimit = (1 << 36) + 1),
         Some("O-003")

@@ -18,7 +18,7 @@ library Acceptance {
     /// Most 64 KiB pages: what a 32-bit address reaches.
     uint256 internal constant PAGE_LIMIT_MAX = 65_536;
     /// Most frame slots.
-    uint256 internal constant SLOT_LIMIT_MAX = 1 << 26;
+    uint256 internal constant SLOT_LIMIT_MAX = 1 << 20;
     /// Most bytes of one task's output: keeps the path of a demanded leaf below 30 nodes.
     uint256 internal constant OUTPUT_LIMIT_MAX = 1 << 36;
 

@@ -21,7 +21,7 @@ struct JobSpec {
     bytes32 source;
     /// Most cycles of one task, at most 2^44.
     uint64 cycleLimit;
-    /// Most 64 KiB pages of the program's memory, at most 65536.
+    /// Most 64 KiB pages of all memories together, the WASI library's included; at most 65536.
     uint32 pageLimit;
     /// Most frame slots in use at once.
     uint64 slotLimit;

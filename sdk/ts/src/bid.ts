@@ -132,7 +132,7 @@ export function validateJob(job: JobSpec): void {
   const limits: [string, bigint, bigint, bigint][] = [
     ["cycleLimit", job.cycleLimit, 1n, 1n << 44n],
     ["pageLimit", BigInt(job.pageLimit), 0n, 65_536n],
-    ["slotLimit", job.slotLimit, 1n, 1n << 26n],
+    ["slotLimit", job.slotLimit, 1n, 1n << 20n],
     ["outputLimit", job.outputLimit, 0n, 1n << 36n],
   ];
   for (const [field, value, min, max] of limits) {

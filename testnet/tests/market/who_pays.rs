@@ -2,7 +2,9 @@
 //! checkpoints.
 
 use alloy::primitives::{B256, U256};
+use outcry_contracts::Market::LeafIndex;
 use outcry_protocol::status::Status;
+use outcry_protocol::types::{Claim, Deal};
 use outcry_sdk::api::{DealState, JobState};
 use outcry_sdk::{Limits, Terms, Trust};
 
@@ -123,4 +125,71 @@ async fn a_silent_buyer_pays_when_the_window_has_passed() {
     let claim = deal.claim.as_ref().unwrap();
     assert_eq!(claim.finalisable_at, claim.claimed_at + u64::from(WINDOWS.challenge_s) + 1);
     market.check_conservation().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn demanded_output_is_revealed_or_costs_the_collateral() {
+    let mut market = Fixture::new(1).await;
+    let buyer = market.account("buyer");
+    let chain = market.buyers_market();
+    let bond = market.market().parameters().call().await.unwrap().demandBond;
+    mined(chain.depositNative().value(U256::from(2 * bond))).await;
+
+    // A provider that is there reveals what is demanded, by itself.
+    let (id, deal, claim, job) = claimed(&market).await;
+    let leaf = LeafIndex { task: 0, leaf: 0 };
+    mined(chain.demandOutput(deal.clone().into(), claim.clone().into(), job.clone(), vec![leaf.clone()])).await;
+    wait_until("the leaf is revealed", || async {
+        let state = market.market().dealState(deal.clone().into()).call().await.ok()?;
+        (state.demandUsed && !state.demanded).then_some(())
+    })
+    .await;
+    let view = market.wait_for_job(id, "the job settles", |job| job.state == JobState::Settled).await;
+    assert!(view.deals[0].paid.0 > U256::ZERO);
+    let coin = |account| {
+        let market = &market;
+        async move { market.market().balanceOf(account, alloy::primitives::Address::ZERO).call().await.unwrap() }
+    };
+    assert_eq!(coin(buyer).await, U256::from(2 * bond), "the bond returns");
+
+    // One that is gone loses the price and the collateral.
+    let burned = market.burned().await;
+    let before = market.balance(buyer).await;
+    let (_, deal, claim, job) = claimed(&market).await;
+    market.testnet.kill("provider-0").unwrap();
+    mined(chain.demandOutput(deal.clone().into(), claim.clone().into(), job, vec![leaf])).await;
+    wait_until("the demand times out", || async {
+        let call = chain.demandTimeout(deal.clone().into(), claim.clone().into());
+        call.call().await.ok()
+    })
+    .await;
+    mined(chain.demandTimeout(deal.clone().into(), claim.into())).await;
+    assert_eq!(market.balance(buyer).await, before + U256::from(deal.collateral / 2), "all is refunded");
+    assert_eq!(market.burned().await - burned, U256::from(deal.collateral - deal.collateral / 2));
+    market.testnet.restart("provider-0").unwrap();
+    market.testnet.wait_until_serving("provider-0").await.unwrap();
+    market.check_conservation().await;
+}
+
+/// A job that was claimed a moment ago and is not accepted.
+async fn claimed(market: &Fixture) -> (B256, Deal, Claim, outcry_contracts::Market::JobSpec) {
+    let job = market.job(ends(&["print", "on record"])).await;
+    let bid = market.client.bid(&job, &quick(), None).await.unwrap();
+    let id = market.client.submit(&job, &bid, |_| {}).await.unwrap();
+    let view = market.wait_for_job(id, "the claim", |job| job.deals.iter().any(|deal| deal.claim.is_some())).await;
+    let deal = &view.deals[0];
+    let claim = deal.claim.as_ref().unwrap();
+    let claim = Claim {
+        resultRoot: claim.result_root,
+        cycles: claim.cycles.to_u64().unwrap(),
+        price: claim.price.to_u128().unwrap(),
+    };
+    (id, deal.terms.clone(), claim, job.spec().clone().into())
+}
+
+async fn mined<C: alloy::contract::CallDecoder>(
+    call: alloy::contract::CallBuilder<&alloy::providers::DynProvider, C, alloy::network::Ethereum>,
+) {
+    let receipt = call.send().await.unwrap().get_receipt().await.unwrap();
+    assert!(receipt.status(), "{} reverted", receipt.transaction_hash);
 }
