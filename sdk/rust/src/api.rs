@@ -775,15 +775,12 @@ pub struct JobEvent {
 
 /// What happened to a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(
-    tag = "kind",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "kind", rename_all = "camelCase")]
 pub enum JobEventKind {
     /// The node took the bid.
     Submitted {},
     /// A provider was chosen for some tasks.
+    #[serde(rename_all = "camelCase")]
     Matched {
         /// The offer.
         #[schema(value_type = String)]
@@ -792,6 +789,7 @@ pub enum JobEventKind {
         tasks: u32,
     },
     /// A deal opened on the chain.
+    #[serde(rename_all = "camelCase")]
     DealOpened {
         /// The deal.
         #[schema(value_type = String)]
@@ -807,6 +805,7 @@ pub enum JobEventKind {
         deadline: u64,
     },
     /// The provider says what it does. Not verified by anybody.
+    #[serde(rename_all = "camelCase")]
     Progress {
         /// The deal.
         #[schema(value_type = String)]
@@ -817,6 +816,7 @@ pub enum JobEventKind {
         cycles: u64,
     },
     /// The provider claimed.
+    #[serde(rename_all = "camelCase")]
     DealClaimed {
         /// The deal.
         #[schema(value_type = String)]
@@ -830,6 +830,7 @@ pub enum JobEventKind {
         price: Amount,
     },
     /// The buyer's acceptance reached the chain.
+    #[serde(rename_all = "camelCase")]
     DealAccepted {
         /// The deal.
         #[schema(value_type = String)]
@@ -838,6 +839,7 @@ pub enum JobEventKind {
         paid: Amount,
     },
     /// The deal is finished and paid.
+    #[serde(rename_all = "camelCase")]
     DealSettled {
         /// The deal.
         #[schema(value_type = String)]
@@ -846,6 +848,7 @@ pub enum JobEventKind {
         paid: Amount,
     },
     /// The deal ended without payment; its tasks are on the market again while the bid is live.
+    #[serde(rename_all = "camelCase")]
     DealFailed {
         /// The deal.
         #[schema(value_type = String)]
@@ -856,6 +859,7 @@ pub enum JobEventKind {
         refunded: Amount,
     },
     /// Somebody disputes a claim.
+    #[serde(rename_all = "camelCase")]
     Challenged {
         /// The deal.
         #[schema(value_type = String)]
