@@ -257,9 +257,9 @@ impl Demo {
             "--execution-timeout",
             "20",
             "--",
-            "500",
-            "375",
-            "4",
+            "480",
+            "360",
+            "2",
         ])?;
         let (job, victim) = self.first_deal(Duration::from_secs(30)).await?;
         self.testnet.kill(&victim)?;
