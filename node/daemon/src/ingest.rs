@@ -1,6 +1,6 @@
 //! Orders from peers: checked before they travel on, and all of them fetched when a peer joins.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use alloy::primitives::B256;
 use bytes::Bytes;
@@ -42,7 +42,7 @@ pub async fn ingest(node: Arc<Node>, mut events: mpsc::Receiver<NetworkEvent>) {
             Some(NetworkEvent::PeerJoined(peer)) => {
                 let node = Arc::clone(&node);
                 tokio::spawn(async move {
-                    show_own_orders(&node).await;
+                    say_again(&node).await;
                     fetch_book(&node, peer).await;
                 });
             }
@@ -117,24 +117,11 @@ async fn take_in(node: &Node, message: Message) -> Result<(), OrderProblem> {
     }
 }
 
-/// Gossips own live orders to a peer that just joined. Others know them already; that is harmless.
-async fn show_own_orders(node: &Node) {
-    let own = node.read(|state| {
-        let mut own = Vec::new();
-        for (hash, job) in &state.jobs {
-            if !state.book.open_ranges(*hash, &job.signed.bid).is_empty() {
-                own.push(Message::Bid(job.signed.clone()));
-            }
-        }
-        own.extend(
-            state
-                .offer
-                .iter()
-                .map(|(_, offer)| Message::Offer(offer.clone())),
-        );
-        own
-    });
-    for message in own {
+/// Gossips the orders that nobody heard when they were published. A peer that joins later fetches
+/// them with the rest of the book.
+async fn say_again(node: &Node) {
+    let unheard = std::mem::take(&mut *node.unheard.lock().unwrap_or_else(PoisonError::into_inner));
+    for (_, message) in unheard {
         node.gossip(message).await;
     }
 }

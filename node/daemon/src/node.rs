@@ -1,6 +1,7 @@
 //! A running node: what every part of it reaches.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy::primitives::{Address, B256};
 use alloy::signers::SignerSync;
@@ -59,6 +60,8 @@ pub struct Node {
     pub sender_health: Option<watch::Receiver<outcry_chain::SenderHealth>>,
     /// Activities in progress.
     pub(crate) schedule: std::sync::Mutex<Schedule>,
+    /// Own orders that were published while nobody listened, by the hash of their message.
+    pub(crate) unheard: Mutex<BTreeMap<B256, Message>>,
     /// Lets one claim be re-executed at a time: checking must not crowd out what earns.
     pub(crate) verifying: tokio::sync::Semaphore,
     /// Cancelled when the node is to stop.
@@ -269,8 +272,21 @@ impl Node {
     /// Sends an order to the peers. Without peers it waits for one to join, which gets all of them.
     pub async fn gossip(&self, message: Message) {
         let Ok(bytes) = message.encode() else { return };
+        let id = B256::from(*blake3::hash(&bytes).as_bytes());
         match self.fetcher.net.publish(SHARD, bytes.into()).await {
-            Ok(_) | Err(NetError::NoPeers) => {}
+            Ok(_) => {
+                self.unheard
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&id);
+            }
+            // Nobody hears it yet: said again when a peer joins.
+            Err(NetError::NoPeers) => {
+                self.unheard
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(id, message);
+            }
             Err(error) => tracing::warn!(%error, "an order was not gossiped"),
         }
     }

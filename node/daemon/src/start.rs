@@ -276,6 +276,7 @@ pub async fn start(
         reader_health: follower.health(),
         sender_health,
         schedule: std::sync::Mutex::default(),
+        unheard: std::sync::Mutex::default(),
         verifying: tokio::sync::Semaphore::new(1),
         stop: stop.clone(),
         config,

@@ -141,6 +141,7 @@ async fn gateway(access: Access) -> Bench {
         reader_health: watch::channel(health).1,
         sender_health: None,
         schedule: std::sync::Mutex::default(),
+        unheard: std::sync::Mutex::default(),
         verifying: tokio::sync::Semaphore::new(1),
         stop: tokio_util::sync::CancellationToken::new(),
     });
