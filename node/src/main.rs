@@ -78,8 +78,9 @@ fn refused(error: StartError) -> HostError {
     let code = error.code();
     let text = error.to_string();
     let message = text
-        .split_once("] ")
-        .map_or(text.clone(), |(_, message)| message.to_owned());
+        .strip_prefix(&format!("[{}] ", code.id))
+        .unwrap_or(&text)
+        .to_owned();
     HostError {
         code: code.id.to_owned(),
         message,

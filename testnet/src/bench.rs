@@ -104,7 +104,12 @@ async fn measure(testnet: &Testnet) -> anyhow::Result<Report> {
     let job = Arc::new(
         JobBuilder::wasm("ends", wasm)
             .args(["print", "hello"])
-            .limits(Limits { cycles: 100_000_000, memory_mib: 64, output_bytes: 1 << 16, ..Limits::default() })
+            .limits(Limits {
+                cycles: 100_000_000,
+                memory_mib: 64,
+                output_bytes: 1 << 16,
+                ..Limits::default()
+            })
             .build(source)?,
     );
     // Compiled once beforehand, by the provider and here: what is measured is the market.
@@ -118,7 +123,9 @@ async fn measure(testnet: &Testnet) -> anyhow::Result<Report> {
     let mut running = Vec::new();
     for index in 0..JOBS {
         let (client, job, engine) = (Arc::clone(&client), Arc::clone(&job), Arc::clone(&engine));
-        running.push(tokio::spawn(async move { one(&client, &job, &engine).await }));
+        running.push(tokio::spawn(
+            async move { one(&client, &job, &engine).await },
+        ));
         if (index + 1) % 20 == 0 {
             eprintln!("{} of {JOBS} jobs submitted", index + 1);
         }
@@ -132,7 +139,9 @@ async fn measure(testnet: &Testnet) -> anyhow::Result<Report> {
     let sent = gossip_sent(testnet).await? - sent_before;
     let gas = gas::by_kind(&chain, testnet.market, first_block).await?;
     let all: u64 = gas.values().map(|gas| gas.total).sum();
-    let seconds = |pick: fn(&Times) -> Duration| spread(times.iter().map(|t| pick(t).as_secs_f64()).collect());
+    let seconds = |pick: fn(&Times) -> Duration| {
+        spread(times.iter().map(|t| pick(t).as_secs_f64()).collect())
+    };
     let running_s = seconds(|t| t.running);
     #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     Ok(Report {
@@ -154,8 +163,16 @@ async fn measure(testnet: &Testnet) -> anyhow::Result<Report> {
 }
 
 /// One job from its submission to its payment.
-async fn one(client: &Client, job: &outcry_sdk::Job, engine: &Arc<outcry_sdk::Engine>) -> anyhow::Result<Times> {
-    let terms = Terms { queue_timeout_s: 30, execution_timeout_s: Some(30), ..Terms::default() };
+async fn one(
+    client: &Client,
+    job: &outcry_sdk::Job,
+    engine: &Arc<outcry_sdk::Engine>,
+) -> anyhow::Result<Times> {
+    let terms = Terms {
+        queue_timeout_s: 30,
+        execution_timeout_s: Some(30),
+        ..Terms::default()
+    };
     let bid = client.bid(job, &terms, None).await?;
     let id = client.submit(job, &bid, |_| {}).await?;
     let submitted = Instant::now();
@@ -167,9 +184,16 @@ async fn one(client: &Client, job: &outcry_sdk::Job, engine: &Arc<outcry_sdk::En
         while let Some(event) = events.try_next().await? {
             let elapsed = submitted.elapsed();
             match event.state {
-                JobState::Open | JobState::Matched | JobState::Cancelled | JobState::Expired | JobState::Failed => {}
+                JobState::Open
+                | JobState::Matched
+                | JobState::Cancelled
+                | JobState::Expired
+                | JobState::Failed => {}
                 JobState::Funded | JobState::Starting => _ = open.get_or_insert(elapsed),
-                JobState::Running | JobState::Interrupted | JobState::Verifying | JobState::Challenged => {
+                JobState::Running
+                | JobState::Interrupted
+                | JobState::Verifying
+                | JobState::Challenged => {
                     open.get_or_insert(elapsed);
                     running.get_or_insert(elapsed);
                 }
@@ -179,7 +203,10 @@ async fn one(client: &Client, job: &outcry_sdk::Job, engine: &Arc<outcry_sdk::En
                     paid.get_or_insert(elapsed);
                 }
             }
-            if matches!(event.event, outcry_sdk::api::JobEventKind::DealAccepted { .. }) {
+            if matches!(
+                event.event,
+                outcry_sdk::api::JobEventKind::DealAccepted { .. }
+            ) {
                 paid.get_or_insert(elapsed);
             }
             if paid.is_some() {
@@ -188,9 +215,13 @@ async fn one(client: &Client, job: &outcry_sdk::Job, engine: &Arc<outcry_sdk::En
         }
         anyhow::Ok(())
     };
-    let patience = outcry_sdk::Patience { match_within: PATIENCE, finish_within: PATIENCE };
+    let patience = outcry_sdk::Patience {
+        match_within: PATIENCE,
+        finish_within: PATIENCE,
+    };
     let buy = client.finish(id, job, &trust, patience, |_| {});
-    let (watched, bought) = tokio::time::timeout(PATIENCE, futures::future::join(watch, buy)).await?;
+    let (watched, bought) =
+        tokio::time::timeout(PATIENCE, futures::future::join(watch, buy)).await?;
     watched?;
     bought?;
     Ok(Times {
@@ -200,7 +231,12 @@ async fn one(client: &Client, job: &outcry_sdk::Job, engine: &Arc<outcry_sdk::En
     })
 }
 
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank in a short list")]
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rank in a short list"
+)]
 fn spread(mut values: Vec<f64>) -> Spread {
     values.sort_by(f64::total_cmp);
     // Nearest rank.
@@ -208,7 +244,11 @@ fn spread(mut values: Vec<f64>) -> Spread {
         let rank = (share * values.len() as f64).ceil().max(1.0) as usize;
         values.get(rank - 1).copied().unwrap_or_default()
     };
-    Spread { median: at(0.5), p99: at(0.99), max: at(1.0) }
+    Spread {
+        median: at(0.5),
+        p99: at(0.99),
+        max: at(1.0),
+    }
 }
 
 /// Gossip messages that all nodes have sent.
@@ -225,13 +265,23 @@ async fn orders(testnet: &Testnet) -> anyhow::Result<f64> {
 async fn sum(testnet: &Testnet, name: &str) -> anyhow::Result<f64> {
     let fetched: Vec<String> = futures::stream::iter(testnet.apis.values())
         .then(|api| async move {
-            anyhow::Ok(reqwest::get(format!("{api}/metrics")).await?.error_for_status()?.text().await?)
+            anyhow::Ok(
+                reqwest::get(format!("{api}/metrics"))
+                    .await?
+                    .error_for_status()?
+                    .text()
+                    .await?,
+            )
         })
         .try_collect()
         .await?;
     let mut total = 0.0;
     let mut found = false;
-    for line in fetched.iter().flat_map(|text| text.lines()).filter(|line| line.starts_with(name)) {
+    for line in fetched
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter(|line| line.starts_with(name))
+    {
         found = true;
         total += line.rsplit(' ').next().unwrap_or_default().parse::<f64>()?;
     }
@@ -246,6 +296,9 @@ mod tests {
     #[test]
     fn percentiles_are_nearest_ranks() {
         let spread = spread((1..=200).rev().map(f64::from).collect());
-        assert_eq!((spread.median, spread.p99, spread.max), (100.0, 198.0, 200.0));
+        assert_eq!(
+            (spread.median, spread.p99, spread.max),
+            (100.0, 198.0, 200.0)
+        );
     }
 }

@@ -21,13 +21,20 @@ pub fn anvil_path() -> anyhow::Result<PathBuf> {
         return Ok(path.into());
     }
     let package = Path::new("contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(package);
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(package);
     let on_path = env::var_os("PATH").into_iter().flat_map(|path| {
-        env::split_paths(&path).map(|folder| folder.join("anvil")).collect::<Vec<_>>()
+        env::split_paths(&path)
+            .map(|folder| folder.join("anvil"))
+            .collect::<Vec<_>>()
     });
-    std::iter::once(checkout).chain(on_path).find(|path| path.is_file()).with_context(|| {
-        format!("no anvil: run `npm ci` in contracts/, or set {ANVIL_VARIABLE} to one")
-    })
+    std::iter::once(checkout)
+        .chain(on_path)
+        .find(|path| path.is_file())
+        .with_context(|| {
+            format!("no anvil: run `npm ci` in contracts/, or set {ANVIL_VARIABLE} to one")
+        })
 }
 
 /// Starts Anvil with a block per transaction and its clock `early_s` seconds behind, and returns
@@ -59,7 +66,10 @@ pub fn start(
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let said = fs::read_to_string(&log).unwrap_or_default();
-        if let Some(line) = said.lines().find_map(|line| line.strip_prefix("Listening on ")) {
+        if let Some(line) = said
+            .lines()
+            .find_map(|line| line.strip_prefix("Listening on "))
+        {
             return Ok((process, format!("http://{}", line.trim())));
         }
         if !process.is_running() || Instant::now() >= deadline {

@@ -44,7 +44,10 @@ impl Books {
         let mut ledger = [U256::ZERO; 2];
         for account in accounts {
             token_in_wallets += token.balanceOf(account).call().await?;
-            for (sum, of) in ledger.iter_mut().zip([testnet.payment_token, Address::ZERO]) {
+            for (sum, of) in ledger
+                .iter_mut()
+                .zip([testnet.payment_token, Address::ZERO])
+            {
                 *sum += market.balanceOf(account, of).call().await?;
                 *sum += market.pendingWithdrawal(account, of).call().await?.amount;
             }

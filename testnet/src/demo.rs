@@ -33,7 +33,10 @@ macro_rules! os {
 /// Tasks of the picture job: tiles, ten by ten.
 const TILES: u32 = 100;
 /// Short windows, so that every deal of the demo is final before it ends.
-const WINDOWS: Windows = Windows { challenge_s: 15, ..LOCAL };
+const WINDOWS: Windows = Windows {
+    challenge_s: 15,
+    ..LOCAL
+};
 
 struct Demo {
     testnet: Testnet,
@@ -74,7 +77,10 @@ pub async fn run(dir: &Path) -> anyhow::Result<bool> {
         lifetime: Lifetime::Tied,
     };
     let testnet = Testnet::up(&plan, &|line| say(started, line)).await?;
-    say(started, "three providers, a gateway and a verifier are up; the market is open");
+    say(
+        started,
+        "three providers, a gateway and a verifier are up; the market is open",
+    );
     let node = Node::new(testnet.api("gateway")?)?;
     let mut demo = Demo {
         testnet,
@@ -105,8 +111,14 @@ impl Demo {
         let before = Books::read(&chain, &self.testnet).await?;
 
         let steps: [(&str, &str); 4] = [
-            ("python", "1. a Python script over a folder of files, on the published CPython program"),
-            ("picture", "2. a picture in 100 tasks over all three providers, one signature, one escrow"),
+            (
+                "python",
+                "1. a Python script over a folder of files, on the published CPython program",
+            ),
+            (
+                "picture",
+                "2. a picture in 100 tasks over all three providers, one signature, one escrow",
+            ),
             ("crash", "3. a provider dies in the middle of a job"),
             ("nobody", "4. a bid that nobody can serve, and why"),
         ];
@@ -129,11 +141,13 @@ impl Demo {
         self.say("waiting until the challenge windows have passed and every deal is final");
         let after = self.settled_books(&chain).await?;
         if !after.is_settled() {
-            self.failures.push("money is still held by deals at the end".to_owned());
+            self.failures
+                .push("money is still held by deals at the end".to_owned());
         }
         let conserved = after.conserves(&before) && after.is_settled();
         if !conserved {
-            self.failures.push("the sum of a token over all accounts has changed".to_owned());
+            self.failures
+                .push("the sum of a token over all accounts has changed".to_owned());
         }
         let gas = gas::by_kind(&chain, self.testnet.market, first_block).await?;
         self.count_gas().await?;
@@ -151,10 +165,19 @@ impl Demo {
         summary.write(&path)?;
         println!();
         println!("{}", summary.table(&token_info(&self.testnet)));
-        println!("  money conserved: {}", if conserved { "yes" } else { "NO" });
+        println!(
+            "  money conserved: {}",
+            if conserved { "yes" } else { "NO" }
+        );
         println!("  summary          {}", path.display());
-        println!("  picture          {}", self.dir.join("picture.png").display());
-        println!("  report           {}", self.dir.join("python/report.md").display());
+        println!(
+            "  picture          {}",
+            self.dir.join("picture.png").display()
+        );
+        println!(
+            "  report           {}",
+            self.dir.join("python/report.md").display()
+        );
         for failure in &self.failures {
             println!("  NOT RIGHT        {failure}");
         }
@@ -167,23 +190,28 @@ impl Demo {
         let script = program("logstats.py");
         let input = program("logs");
         let out = self.dir.join("python");
-        let said = self.outcry("python", os![
-            "run",
-            script,
-            "--input",
-            input,
-            "--out",
-            out,
-        ])?;
-        ensure!(said.status.success(), "`outcry run` ended with {}", said.status);
+        let said = self.outcry(
+            "python",
+            os!["run", script, "--input", input, "--out", out,],
+        )?;
+        ensure!(
+            said.status.success(),
+            "`outcry run` ended with {}",
+            said.status
+        );
         let job = self.newest_job().await?;
         self.record("python", &job, started).await?;
         let alone = oracle::run_python(&script, &input)?;
         let files = files_below(&out)?;
         ensure!(!alone.is_empty(), "the script wrote no file");
         for (name, bytes) in &alone {
-            let market = files.get(name).with_context(|| format!("{name} did not come back"))?;
-            ensure!(market == bytes, "{name} differs from the run by wasmtime alone");
+            let market = files
+                .get(name)
+                .with_context(|| format!("{name} did not come back"))?;
+            ensure!(
+                market == bytes,
+                "{name} differs from the run by wasmtime alone"
+            );
         }
         self.say(&format!(
             "{} result files came back, equal to those of the same script run by wasmtime alone",
@@ -198,27 +226,34 @@ impl Demo {
         let wasm = program("sphereflake.wasm");
         let out = self.dir.join("tiles");
         let tasks = TILES.to_string();
-        let said = self.outcry("picture", os![
-            "run",
-            wasm,
-            "--tasks",
-            tasks,
-            "--out",
-            out,
-            // Worth it to use the dearer providers as well.
-            "--value-of-time",
-            "0.01",
-            "--expected-cycles",
-            "100000000",
-            "--limit-cycles",
-            "2000000000",
-            "--execution-timeout",
-            "600",
-            "--",
-            "1200",
-            "900",
-        ])?;
-        ensure!(said.status.success(), "`outcry run` ended with {}", said.status);
+        let said = self.outcry(
+            "picture",
+            os![
+                "run",
+                wasm,
+                "--tasks",
+                tasks,
+                "--out",
+                out,
+                // Worth it to use the dearer providers as well.
+                "--value-of-time",
+                "0.01",
+                "--expected-cycles",
+                "100000000",
+                "--limit-cycles",
+                "2000000000",
+                "--execution-timeout",
+                "600",
+                "--",
+                "1200",
+                "900",
+            ],
+        )?;
+        ensure!(
+            said.status.success(),
+            "`outcry run` ended with {}",
+            said.status
+        );
         let job = self.newest_job().await?;
         let summary = self.record("picture", &job, started).await?;
         let mut tiles = Vec::new();
@@ -227,7 +262,11 @@ impl Demo {
                 tiles.push(Tile::from_ppm(&bytes).with_context(|| name)?);
             }
         }
-        ensure!(tiles.len() == TILES as usize, "{} of {TILES} tiles came back", tiles.len());
+        ensure!(
+            tiles.len() == TILES as usize,
+            "{} of {TILES} tiles came back",
+            tiles.len()
+        );
         Picture::assemble(&tiles)?.write_png(&self.dir.join("picture.png"))?;
         ensure!(
             summary.provider.len() == 3,
@@ -243,37 +282,50 @@ impl Demo {
         let started = Instant::now();
         let wasm = program("sphereflake.wasm");
         let out = self.dir.join("crash");
-        let child = self.spawn_outcry("crash", os![
-            "run",
-            wasm,
-            "--out",
-            out,
-            "--expected-cycles",
-            "3000000000",
-            "--limit-cycles",
-            "6000000000",
-            "--queue-timeout",
-            "5",
-            "--execution-timeout",
-            "20",
-            "--",
-            "480",
-            "360",
-            "2",
-        ])?;
+        let child = self.spawn_outcry(
+            "crash",
+            os![
+                "run",
+                wasm,
+                "--out",
+                out,
+                "--expected-cycles",
+                "3000000000",
+                "--limit-cycles",
+                "6000000000",
+                "--queue-timeout",
+                "5",
+                "--execution-timeout",
+                "20",
+                "--",
+                "480",
+                "360",
+                "2",
+            ],
+        )?;
         let (job, victim) = self.first_deal(Duration::from_secs(30)).await?;
         self.testnet.kill(&victim)?;
-        self.say(&format!("{victim} has taken the job and is killed (kill -9)"));
+        self.say(&format!(
+            "{victim} has taken the job and is killed (kill -9)"
+        ));
         let said = child.wait()?;
         self.testnet.restart(&victim)?;
         self.testnet.wait_until_serving(&victim).await?;
         self.say(&format!("{victim} is back"));
-        ensure!(said.status.success(), "`outcry run` ended with {}", said.status);
+        ensure!(
+            said.status.success(),
+            "`outcry run` ended with {}",
+            said.status
+        );
         let job = self.node.job(job).await?;
         self.seen.insert(job.id);
         self.record("crash", &job, started).await?;
         let failed = job.deals.first().context("the job has no deal")?;
-        ensure!(failed.state == DealState::TimedOut, "the first deal is {}", failed.state);
+        ensure!(
+            failed.state == DealState::TimedOut,
+            "the first deal is {}",
+            failed.state
+        );
         ensure!(
             failed.refunded.0 >= alloy::primitives::U256::from(failed.terms.escrow),
             "the buyer got back {} of {}",
@@ -281,7 +333,10 @@ impl Demo {
             failed.terms.escrow
         );
         let second = job.deals.last().context("the job has no second deal")?;
-        ensure!(second.terms.provider != failed.terms.provider, "the same provider ran it again");
+        ensure!(
+            second.terms.provider != failed.terms.provider,
+            "the same provider ran it again"
+        );
         self.say(&format!(
             "the deadline passed: {} tUSD refunded, collateral of {} tUSD taken, done by {}",
             units(&self.testnet, failed.terms.escrow),
@@ -303,20 +358,43 @@ impl Demo {
             ),
         )?;
         let said = self.outcry("nobody", os!["submit", "--file", file])?;
-        ensure!(said.status.success(), "`outcry submit` ended with {}", said.status);
+        ensure!(
+            said.status.success(),
+            "`outcry submit` ended with {}",
+            said.status
+        );
         let job = self.newest_job().await?;
         let id = job.id.to_string();
         let said = self.outcry("nobody", os!["explain", id])?;
-        ensure!(said.status.success(), "`outcry explain` ended with {}", said.status);
+        ensure!(
+            said.status.success(),
+            "`outcry explain` ended with {}",
+            said.status
+        );
         let explanation: Explanation = serde_json::from_str(&said.stdout)
             .with_context(|| format!("not an explanation: {}", said.stdout))?;
-        ensure!(explanation.acceptable == 0, "{} offers are acceptable", explanation.acceptable);
-        ensure!(explanation.cheapest_change.is_some(), "no change is proposed");
-        let shown = self.spawn_with(os!["explain", id, "--output", "table"], "nobody")?.wait()?;
+        ensure!(
+            explanation.acceptable == 0,
+            "{} offers are acceptable",
+            explanation.acceptable
+        );
+        ensure!(
+            explanation.cheapest_change.is_some(),
+            "no change is proposed"
+        );
+        let shown = self
+            .spawn_with(os!["explain", id, "--output", "table"], "nobody")?
+            .wait()?;
         print!("{}", shown.stdout);
         let said = self.outcry("nobody", os!["cancel", id, "--yes"])?;
-        ensure!(said.status.success(), "`outcry cancel` ended with {}", said.status);
-        let job = self.wait_for_state(job.id, JobState::Cancelled, Duration::from_secs(20)).await?;
+        ensure!(
+            said.status.success(),
+            "`outcry cancel` ended with {}",
+            said.status
+        );
+        let job = self
+            .wait_for_state(job.id, JobState::Cancelled, Duration::from_secs(20))
+            .await?;
         self.record("nobody", &job, started).await?;
         ensure!(job.deals.is_empty(), "somebody took it");
         Ok(())
@@ -328,7 +406,10 @@ impl Demo {
 
     fn spawn_outcry(&self, name: &str, args: &[&std::ffi::OsStr]) -> anyhow::Result<Running> {
         // Flags come before a program's own arguments.
-        let split = args.iter().position(|arg| *arg == "--").unwrap_or(args.len());
+        let split = args
+            .iter()
+            .position(|arg| *arg == "--")
+            .unwrap_or(args.len());
         let (flags, rest) = args.split_at(split);
         let mut all = flags.to_vec();
         all.extend_from_slice(os!["--output", "json"]);
@@ -361,13 +442,20 @@ impl Demo {
             let mut text = String::new();
             stdout.read_to_string(&mut text).map(|_| text)
         });
-        Ok(Running { child, progress, result })
+        Ok(Running {
+            child,
+            progress,
+            result,
+        })
     }
 
     /// The job that was submitted since the last call.
     async fn newest_job(&mut self) -> anyhow::Result<Job> {
         let jobs = self.node.jobs(&JobsQuery::default()).await?;
-        let job = jobs.into_iter().find(|job| !self.seen.contains(&job.id)).context("no job was submitted")?;
+        let job = jobs
+            .into_iter()
+            .find(|job| !self.seen.contains(&job.id))
+            .context("no job was submitted")?;
         self.seen.insert(job.id);
         Ok(job)
     }
@@ -391,7 +479,12 @@ impl Demo {
         }
     }
 
-    async fn wait_for_state(&self, id: B256, state: JobState, patience: Duration) -> anyhow::Result<Job> {
+    async fn wait_for_state(
+        &self,
+        id: B256,
+        state: JobState,
+        patience: Duration,
+    ) -> anyhow::Result<Job> {
         let deadline = Instant::now() + patience;
         loop {
             let job = self.node.job(id).await?;
@@ -399,14 +492,21 @@ impl Demo {
                 return Ok(job);
             }
             if Instant::now() >= deadline {
-                bail!("the job is {}, not {state}, after {} s", job.state, patience.as_secs());
+                bail!(
+                    "the job is {}, not {state}, after {} s",
+                    job.state,
+                    patience.as_secs()
+                );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
     /// The books once no deal holds anything, or after a patience of the windows and then some.
-    async fn settled_books(&self, chain: &impl alloy::providers::Provider) -> anyhow::Result<Books> {
+    async fn settled_books(
+        &self,
+        chain: &impl alloy::providers::Provider,
+    ) -> anyhow::Result<Books> {
         let patience = Duration::from_secs(u64::from(WINDOWS.challenge_s) + 20);
         let deadline = Instant::now() + patience;
         loop {
@@ -419,7 +519,9 @@ impl Demo {
     }
 
     fn name_of(&self, job: &Job, deal: usize) -> String {
-        let Some(deal) = job.deals.get(deal) else { return "nobody".to_owned() };
+        let Some(deal) = job.deals.get(deal) else {
+            return "nobody".to_owned();
+        };
         self.testnet
             .accounts
             .iter()
@@ -427,7 +529,12 @@ impl Demo {
             .map_or_else(|| deal.terms.provider.to_string(), |(name, _)| name.clone())
     }
 
-    async fn record(&mut self, name: &str, job: &Job, started: Instant) -> anyhow::Result<JobSummary> {
+    async fn record(
+        &mut self,
+        name: &str,
+        job: &Job,
+        started: Instant,
+    ) -> anyhow::Result<JobSummary> {
         let mut blobs = BTreeMap::new();
         for deal in job.deals.iter().filter(|deal| deal.claim.is_some()) {
             for result in self.node.results(deal.deal_id).await? {
@@ -438,10 +545,18 @@ impl Demo {
         for blob in blobs.values() {
             hasher.update(&blob.0);
         }
-        let output_hash =
-            if blobs.is_empty() { String::new() } else { hasher.finalize().to_hex().to_string() };
-        let summary =
-            JobSummary::of(name, job, |job, deal| self.name_of(job, deal), millis(started), output_hash);
+        let output_hash = if blobs.is_empty() {
+            String::new()
+        } else {
+            hasher.finalize().to_hex().to_string()
+        };
+        let summary = JobSummary::of(
+            name,
+            job,
+            |job, deal| self.name_of(job, deal),
+            millis(started),
+            output_hash,
+        );
         self.jobs.push((job.id, summary.clone()));
         Ok(summary)
     }
@@ -465,7 +580,8 @@ impl Demo {
                 .iter()
                 .flat_map(|deal| &deal.transactions)
                 .map(|transaction| {
-                    transaction.gas_used.unwrap_or_default() / shares.get(&transaction.hash).copied().unwrap_or(1)
+                    transaction.gas_used.unwrap_or_default()
+                        / shares.get(&transaction.hash).copied().unwrap_or(1)
                 })
                 .sum();
         }
@@ -490,7 +606,9 @@ impl Running {
 }
 
 fn program(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("programs")
+        .join(name)
 }
 
 /// Files below a folder by their path in it.
@@ -512,7 +630,11 @@ fn files_below(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
 }
 
 fn token_info(testnet: &Testnet) -> TokenInfo {
-    TokenInfo { symbol: TOKEN_SYMBOL.to_owned(), address: testnet.payment_token, decimals: TOKEN_DECIMALS }
+    TokenInfo {
+        symbol: TOKEN_SYMBOL.to_owned(),
+        address: testnet.payment_token,
+        decimals: TOKEN_DECIMALS,
+    }
 }
 
 fn units(testnet: &Testnet, amount: u128) -> String {

@@ -8,7 +8,9 @@ use alloy::primitives::{Address, U256};
 use alloy::providers::{Provider, ProviderBuilder};
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context as _, ensure};
-use outcry_contracts::{DeployParameters, Market, TestToken, TestTokenParameters, deploy as deploy_contracts};
+use outcry_contracts::{
+    DeployParameters, Market, TestToken, TestTokenParameters, deploy as deploy_contracts,
+};
 
 use crate::network::{COIN_GRANT, FLOOR_GRANT, TOKEN_DECIMALS, TOKEN_GRANT, TOKEN_SYMBOL};
 
@@ -30,7 +32,12 @@ pub struct Windows {
 }
 
 /// Long enough to fetch and re-execute small jobs, short enough to watch.
-pub const LOCAL: Windows = Windows { admission_s: 60, challenge_s: 30, demand_s: 20, withdrawal_s: 30 };
+pub const LOCAL: Windows = Windows {
+    admission_s: 60,
+    challenge_s: 30,
+    demand_s: 20,
+    withdrawal_s: 30,
+};
 
 /// Part of the escrow that both sides burn when a deal is cancelled in the admission window.
 const ADMISSION_FEE_BPS: u16 = 50;
@@ -66,8 +73,14 @@ pub async fn deploy(
 ) -> anyhow::Result<Deployed> {
     let deployer = PrivateKeySigner::random();
     let chain = ProviderBuilder::new().connect_http(rpc.parse()?);
-    for address in accounts.values().chain([&deployer]).map(PrivateKeySigner::address) {
-        let () = chain.raw_request("anvil_setBalance".into(), (address, U256::from(COIN_GRANT))).await?;
+    for address in accounts
+        .values()
+        .chain([&deployer])
+        .map(PrivateKeySigner::address)
+    {
+        let () = chain
+            .raw_request("anvil_setBalance".into(), (address, U256::from(COIN_GRANT)))
+            .await?;
     }
     let sender = connect(rpc, &deployer)?;
     let deployed = deploy_contracts(
@@ -93,19 +106,40 @@ pub async fn deploy(
         },
     )
     .await?;
-    let payment_token = deployed.test_token.context("no payment token was deployed")?;
+    let payment_token = deployed
+        .test_token
+        .context("no payment token was deployed")?;
     let token = TestToken::new(payment_token, &sender);
     for (name, signer) in accounts {
-        mined(token.mint(signer.address(), U256::from(2 * TOKEN_GRANT)).send().await?).await?;
+        mined(
+            token
+                .mint(signer.address(), U256::from(2 * TOKEN_GRANT))
+                .send()
+                .await?,
+        )
+        .await?;
         let own = connect(rpc, signer)?;
         let market = Market::new(deployed.market, &own);
         let is_provider = name.starts_with("provider");
         if is_provider {
-            mined(market.depositNative().value(U256::from(FLOOR_GRANT)).send().await?).await?;
+            mined(
+                market
+                    .depositNative()
+                    .value(U256::from(FLOOR_GRANT))
+                    .send()
+                    .await?,
+            )
+            .await?;
         }
         if is_provider || name == "buyer" {
             let amount = U256::from(TOKEN_GRANT);
-            mined(TestToken::new(payment_token, &own).approve(deployed.market, amount).send().await?).await?;
+            mined(
+                TestToken::new(payment_token, &own)
+                    .approve(deployed.market, amount)
+                    .send()
+                    .await?,
+            )
+            .await?;
             mined(market.deposit(payment_token, amount).send().await?).await?;
         }
     }
@@ -128,19 +162,26 @@ pub async fn deploy(
 /// The chain does not answer.
 pub async fn mine_each(rpc: &str, block_time_s: u64) -> anyhow::Result<()> {
     let chain = ProviderBuilder::new().connect_http(rpc.parse()?);
-    let _: serde_json::Value =
-        chain.raw_request("evm_setIntervalMining".into(), (block_time_s,)).await?;
+    let _: serde_json::Value = chain
+        .raw_request("evm_setIntervalMining".into(), (block_time_s,))
+        .await?;
     Ok(())
 }
 
 fn connect(rpc: &str, signer: &PrivateKeySigner) -> anyhow::Result<impl Provider + Clone + use<>> {
-    Ok(ProviderBuilder::new().wallet(EthereumWallet::from(signer.clone())).connect_http(rpc.parse()?))
+    Ok(ProviderBuilder::new()
+        .wallet(EthereumWallet::from(signer.clone()))
+        .connect_http(rpc.parse()?))
 }
 
 async fn mined(
     pending: alloy::providers::PendingTransactionBuilder<alloy::network::Ethereum>,
 ) -> anyhow::Result<()> {
     let receipt = pending.get_receipt().await?;
-    ensure!(receipt.status(), "transaction {} reverted", receipt.transaction_hash);
+    ensure!(
+        receipt.status(),
+        "transaction {} reverted",
+        receipt.transaction_hash
+    );
     Ok(())
 }

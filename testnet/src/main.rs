@@ -67,7 +67,9 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let run = || -> anyhow::Result<ExitCode> {
         tokio::runtime::Runtime::new()?.block_on(run(Cli::parse().verb))
     };
@@ -79,7 +81,14 @@ fn main() -> ExitCode {
 
 async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
-        Verb::Up { providers, verifiers, slots, block_time, dir, detach } => {
+        Verb::Up {
+            providers,
+            verifiers,
+            slots,
+            block_time,
+            dir,
+            detach,
+        } => {
             let plan = Plan {
                 dir,
                 providers,
@@ -87,11 +96,18 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
                 slots,
                 block_time_s: block_time,
                 windows: deployment::LOCAL,
-                lifetime: if detach { Lifetime::Detached } else { Lifetime::Tied },
+                lifetime: if detach {
+                    Lifetime::Detached
+                } else {
+                    Lifetime::Tied
+                },
             };
             let testnet = Testnet::up(&plan, &|line| eprintln!("{line}")).await?;
             println!("{}", testnet.network_toml().display());
-            eprintln!("try: outcry --network {} market book", testnet.network_toml().display());
+            eprintln!(
+                "try: outcry --network {} market book",
+                testnet.network_toml().display()
+            );
             if !detach {
                 eprintln!("running until Ctrl-C");
                 tokio::signal::ctrl_c().await?;
@@ -103,9 +119,11 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             Testnet::load(&dir)?.down();
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Demo { dir } => {
-            Ok(if demo::run(&dir).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-        }
+        Verb::Demo { dir } => Ok(if demo::run(&dir).await? {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }),
         Verb::Bench { out } => {
             bench::run(&out).await?;
             Ok(ExitCode::SUCCESS)
@@ -127,8 +145,10 @@ async fn with(command: &[String]) -> anyhow::Result<ExitCode> {
     };
     let testnet = Testnet::up(&plan, &|line| eprintln!("{line}")).await?;
     let (program, args) = command.split_first().context("no command")?;
-    let status =
-        Command::new(program).args(args).env("OUTCRY_NETWORK", testnet.network_toml()).status();
+    let status = Command::new(program)
+        .args(args)
+        .env("OUTCRY_NETWORK", testnet.network_toml())
+        .status();
     testnet.down();
     let status = status.with_context(|| format!("{program} can't be started"))?;
     ensure!(status.success(), "{program} ended with {status}");

@@ -77,9 +77,21 @@ pub struct Terms {
 /// From cheap and slow to dear and fast. A base unit is 10^-6 tUSD: 10^12 base units per 10^18
 /// cycles are one tUSD per 10^12 cycles.
 pub const TERMS: [Terms; 3] = [
-    Terms { start_fee: 100, cycle_price: 1_000_000_000_000, speed: 300_000_000 },
-    Terms { start_fee: 150, cycle_price: 1_500_000_000_000, speed: 400_000_000 },
-    Terms { start_fee: 200, cycle_price: 2_200_000_000_000, speed: 600_000_000 },
+    Terms {
+        start_fee: 100,
+        cycle_price: 1_000_000_000_000,
+        speed: 300_000_000,
+    },
+    Terms {
+        start_fee: 150,
+        cycle_price: 1_500_000_000_000,
+        speed: 400_000_000,
+    },
+    Terms {
+        start_fee: 200,
+        cycle_price: 2_200_000_000_000,
+        speed: 600_000_000,
+    },
 ];
 
 /// A running local network.
@@ -113,7 +125,10 @@ impl Testnet {
     /// # Errors
     /// Says which part did not come up, and where its log is. What was started is stopped.
     pub async fn up(plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<Self> {
-        ensure!(plan.providers <= 64 && plan.verifiers <= 64, "at most 64 providers and 64 verifiers");
+        ensure!(
+            plan.providers <= 64 && plan.verifiers <= 64,
+            "at most 64 providers and 64 verifiers"
+        );
         fs::create_dir_all(&plan.dir)?;
         let dir = plan.dir.canonicalize()?;
         if dir.join("testnet.json").exists() {
@@ -135,8 +150,13 @@ impl Testnet {
         say("starting the chain");
         // A chain of its own each time: an earlier network's blocks are of no use to new keys.
         let _ = fs::remove_file(dir.join("anvil.log"));
-        let (anvil, rpc) =
-            chain::start(&dir, free_port()?, CHAIN_ID, deployment::HEAD_START_S, plan.lifetime)?;
+        let (anvil, rpc) = chain::start(
+            &dir,
+            free_port()?,
+            CHAIN_ID,
+            deployment::HEAD_START_S,
+            plan.lifetime,
+        )?;
         let mut testnet = Self {
             dir,
             rpc,
@@ -156,8 +176,12 @@ impl Testnet {
     }
 
     async fn populate(&mut self, plan: &Plan, say: &dyn Fn(&str)) -> anyhow::Result<()> {
-        let providers: Vec<String> = (0..plan.providers).map(|i| format!("provider-{i}")).collect();
-        let verifiers: Vec<String> = (0..plan.verifiers).map(|i| format!("verifier-{i}")).collect();
+        let providers: Vec<String> = (0..plan.providers)
+            .map(|i| format!("provider-{i}"))
+            .collect();
+        let verifiers: Vec<String> = (0..plan.verifiers)
+            .map(|i| format!("verifier-{i}"))
+            .collect();
         let mut names = vec!["buyer".to_owned(), "gateway".to_owned()];
         names.extend(providers.iter().cloned());
         names.extend(verifiers.iter().cloned());
@@ -175,7 +199,8 @@ impl Testnet {
         say("deploying the contracts and funding the accounts");
         let deployed = deployment::deploy(&self.rpc, &plan.windows, &keys).await?;
         deployment::mine_each(&self.rpc, plan.block_time_s).await?;
-        self.accounts.insert("deployer".to_owned(), deployed.deployer);
+        self.accounts
+            .insert("deployer".to_owned(), deployed.deployer);
         self.payment_token = deployed.payment_token;
         self.market = deployed.market;
 
@@ -205,7 +230,11 @@ impl Testnet {
         let status = self.wait_until_serving("gateway").await?;
         let peer = outcry_net::PeerKey(status.peer_key.0).peer_id()?;
         let bootstrap = format!("/ip4/127.0.0.1/tcp/{gateway_port}/p2p/{peer}");
-        NetworkFile { bootstrap: vec![bootstrap], ..file }.save(&network_toml)?;
+        NetworkFile {
+            bootstrap: vec![bootstrap],
+            ..file
+        }
+        .save(&network_toml)?;
         for (index, name) in providers.iter().enumerate() {
             let terms = TERMS[index % TERMS.len()];
             let api = format!("127.0.0.1:{}", free_port()?);
@@ -213,8 +242,14 @@ impl Testnet {
             self.start_node(name, &["provider"], &api, free_port()?, |config| {
                 let mut provider = Table::new();
                 provider.insert("slots".into(), Value::Integer(slots.into()));
-                provider.insert("start_fee".into(), Value::String(terms.start_fee.to_string()));
-                provider.insert("cycle_price".into(), Value::String(terms.cycle_price.to_string()));
+                provider.insert(
+                    "start_fee".into(),
+                    Value::String(terms.start_fee.to_string()),
+                );
+                provider.insert(
+                    "cycle_price".into(),
+                    Value::String(terms.cycle_price.to_string()),
+                );
                 let speed = i64::try_from(terms.speed).unwrap_or(i64::MAX);
                 provider.insert("speed".into(), Value::Integer(speed));
                 config.insert("provider".into(), Value::Table(provider));
@@ -244,7 +279,10 @@ impl Testnet {
         fs::create_dir_all(&folder)?;
         let text = |path: &Path| Value::String(path.display().to_string());
         let mut config = Table::new();
-        let roles = roles.iter().map(|role| Value::String((*role).to_owned())).collect();
+        let roles = roles
+            .iter()
+            .map(|role| Value::String((*role).to_owned()))
+            .collect();
         config.insert("roles".into(), Value::Array(roles));
         config.insert("data_dir".into(), text(&folder.join("data")));
         config.insert("network".into(), text(&self.dir.join("network.toml")));
@@ -253,11 +291,24 @@ impl Testnet {
             text(&self.dir.join("keys").join(format!("{name}.key"))),
         );
         let listen = format!("/ip4/127.0.0.1/tcp/{p2p_port}");
-        config.insert("net".into(), Value::Table([("listen".into(), vec![listen].into())].into_iter().collect()));
-        config.insert("api".into(), Value::Table([("listen".into(), api.into())].into_iter().collect()));
+        config.insert(
+            "net".into(),
+            Value::Table(
+                [("listen".into(), vec![listen].into())]
+                    .into_iter()
+                    .collect(),
+            ),
+        );
+        config.insert(
+            "api".into(),
+            Value::Table([("listen".into(), api.into())].into_iter().collect()),
+        );
         // The nodes of one user share compiled code: CPython is compiled once, not four times.
         let cache = Value::String(cache_dir(&self.dir).display().to_string());
-        config.insert("executor".into(), Value::Table([("cache_dir".into(), cache)].into_iter().collect()));
+        config.insert(
+            "executor".into(),
+            Value::Table([("cache_dir".into(), cache)].into_iter().collect()),
+        );
         extend(&mut config);
         let path = folder.join("outcry.toml");
         fs::write(&path, toml::to_string(&config)?)?;
@@ -269,7 +320,8 @@ impl Testnet {
             path.display().to_string(),
         ];
         let log = self.dir.join("logs").join(format!("{name}.log"));
-        self.processes.push(Process::start(name, &command, &log, self.lifetime)?);
+        self.processes
+            .push(Process::start(name, &command, &log, self.lifetime)?);
         self.apis.insert(name.to_owned(), format!("http://{api}"));
         Ok(())
     }
@@ -286,10 +338,16 @@ impl Testnet {
             if let Ok(answer) = reqwest::get(format!("{api}/readyz")).await
                 && answer.status().is_success()
             {
-                return Ok(reqwest::get(format!("{api}/v1/status")).await?.json().await?);
+                return Ok(reqwest::get(format!("{api}/v1/status"))
+                    .await?
+                    .json()
+                    .await?);
             }
             if !process.is_running() || Instant::now() > deadline {
-                bail!("{name} does not serve; its log ends:\n{}", tail(&process.log));
+                bail!(
+                    "{name} does not serve; its log ends:\n{}",
+                    tail(&process.log)
+                );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -299,13 +357,19 @@ impl Testnet {
         let api = self.api("gateway")?;
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let book: outcry_sdk::api::Book =
-                reqwest::get(format!("{api}/v1/book")).await?.error_for_status()?.json().await?;
+            let book: outcry_sdk::api::Book = reqwest::get(format!("{api}/v1/book"))
+                .await?
+                .error_for_status()?
+                .json()
+                .await?;
             if book.offers.len() >= count {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                bail!("{} of {count} offers reached the gateway", book.offers.len());
+                bail!(
+                    "{} of {count} offers reached the gateway",
+                    book.offers.len()
+                );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -357,7 +421,10 @@ impl Testnet {
     /// # Errors
     /// No node has this name.
     pub fn api(&self, name: &str) -> anyhow::Result<&str> {
-        self.apis.get(name).map(String::as_str).with_context(|| format!("no node {name}"))
+        self.apis
+            .get(name)
+            .map(String::as_str)
+            .with_context(|| format!("no node {name}"))
     }
 
     /// A process by its name.
@@ -422,7 +489,10 @@ pub fn outcry_binary() -> anyhow::Result<PathBuf> {
         .map(|folder| folder.join("outcry"))
         .find(|path| path.is_file())
         .with_context(|| {
-            format!("no `outcry` beside {}: run `cargo build --release -p outcry`", own.display())
+            format!(
+                "no `outcry` beside {}: run `cargo build --release -p outcry`",
+                own.display()
+            )
         })
 }
 
@@ -434,7 +504,11 @@ fn python_program() -> Option<PathBuf> {
 }
 
 fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(secret.as_bytes())?;
     Ok(())
 }

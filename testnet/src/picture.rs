@@ -42,26 +42,47 @@ impl Tile {
     pub fn from_ppm(bytes: &[u8]) -> anyhow::Result<Self> {
         let mut parts = bytes.splitn(5, |byte| *byte == b'\n');
         let mut line = || -> anyhow::Result<&str> {
-            Ok(std::str::from_utf8(parts.next().context("the picture's header ends early")?)?)
+            Ok(std::str::from_utf8(
+                parts.next().context("the picture's header ends early")?,
+            )?)
         };
         ensure!(line()? == "P6", "not a binary PPM");
-        let place = line()?.strip_prefix("# tile ").context("the tile does not say where it belongs")?;
-        let (corner, whole) = place.split_once(" of ").context("the tile does not say of what it is one")?;
+        let place = line()?
+            .strip_prefix("# tile ")
+            .context("the tile does not say where it belongs")?;
+        let (corner, whole) = place
+            .split_once(" of ")
+            .context("the tile does not say of what it is one")?;
         let (left, top) = pair(corner)?;
         let whole = pair(whole)?;
         let (width, height) = pair(line()?)?;
         ensure!(line()? == "255", "not 8 bits a channel");
         let rgb = parts.next().unwrap_or_default().to_vec();
-        ensure!(rgb.len() == width * height * 3, "{} bytes for {width} x {height} pixels", rgb.len());
-        ensure!(left + width <= whole.0 && top + height <= whole.1, "the tile lies outside the picture");
-        Ok(Self { left, top, whole, picture: Picture { width, height, rgb } })
+        ensure!(
+            rgb.len() == width * height * 3,
+            "{} bytes for {width} x {height} pixels",
+            rgb.len()
+        );
+        ensure!(
+            left + width <= whole.0 && top + height <= whole.1,
+            "the tile lies outside the picture"
+        );
+        Ok(Self {
+            left,
+            top,
+            whole,
+            picture: Picture { width, height, rgb },
+        })
     }
 }
 
 fn pair(text: &str) -> anyhow::Result<(usize, usize)> {
     let (first, second) = text.split_once(' ').context("two numbers are wanted")?;
     let (first, second): (usize, usize) = (first.parse()?, second.parse()?);
-    ensure!(first <= SIDE_MAX && second <= SIDE_MAX, "{first} x {second} is too large");
+    ensure!(
+        first <= SIDE_MAX && second <= SIDE_MAX,
+        "{first} x {second} is too large"
+    );
     Ok((first, second))
 }
 
@@ -75,7 +96,10 @@ impl Picture {
         let mut rgb = vec![0; width * height * 3];
         let mut covered = vec![false; width * height];
         for tile in tiles {
-            ensure!(tile.whole == (width, height), "the tiles belong to different pictures");
+            ensure!(
+                tile.whole == (width, height),
+                "the tiles belong to different pictures"
+            );
             let columns = tile.picture.width;
             for (y, row) in tile.picture.rgb.chunks_exact(columns * 3).enumerate() {
                 let start = (tile.top + y) * width + tile.left;
@@ -97,8 +121,11 @@ impl Picture {
     /// The file can't be written, or the picture is too large for the format.
     pub fn write_png(&self, path: &Path) -> anyhow::Result<()> {
         let file = BufWriter::new(File::create(path)?);
-        let mut encoder =
-            png::Encoder::new(file, u32::try_from(self.width)?, u32::try_from(self.height)?);
+        let mut encoder = png::Encoder::new(
+            file,
+            u32::try_from(self.width)?,
+            u32::try_from(self.height)?,
+        );
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
         encoder.write_header()?.write_image_data(&self.rgb)?;

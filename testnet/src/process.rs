@@ -40,7 +40,12 @@ impl Process {
     ///
     /// # Errors
     /// The log can't be opened, or the program can't be started.
-    pub fn start(name: &str, command: &[String], log: &Path, lifetime: Lifetime) -> io::Result<Self> {
+    pub fn start(
+        name: &str,
+        command: &[String],
+        log: &Path,
+        lifetime: Lifetime,
+    ) -> io::Result<Self> {
         let (program, args) = command
             .split_first()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
@@ -154,7 +159,10 @@ mod tests {
         let process =
             Process::start("sleeper", &command, &dir.path().join("log"), Lifetime::Tied).unwrap();
         assert!(process.is_running());
-        let other = Process { started_ticks: process.started_ticks + 1, ..process.clone() };
+        let other = Process {
+            started_ticks: process.started_ticks + 1,
+            ..process.clone()
+        };
         assert!(!other.is_running());
         process.kill();
         assert!(!process.is_running());

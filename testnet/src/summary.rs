@@ -59,7 +59,13 @@ pub struct Summary {
 impl JobSummary {
     /// Reads off a job what it cost; `names` finds a provider's node by its account.
     #[must_use]
-    pub fn of(name: &str, job: &Job, names: impl Fn(&Job, usize) -> String, wall_ms: u64, output_hash: String) -> Self {
+    pub fn of(
+        name: &str,
+        job: &Job,
+        names: impl Fn(&Job, usize) -> String,
+        wall_ms: u64,
+        output_hash: String,
+    ) -> Self {
         let mut provider: Vec<String> = Vec::new();
         for index in 0..job.deals.len() {
             let name = names(job, index);
@@ -100,13 +106,20 @@ impl Summary {
     #[must_use]
     pub fn table(&self, token: &TokenInfo) -> String {
         let mut rows = vec![
-            ["job", "status", "provider", "tasks", "cycles", "price", "gas", "time"].map(str::to_owned),
+            [
+                "job", "status", "provider", "tasks", "cycles", "price", "gas", "time",
+            ]
+            .map(str::to_owned),
         ];
         for job in &self.jobs {
             rows.push([
                 job.name.clone(),
                 job.status.clone(),
-                if job.provider.is_empty() { "-".to_owned() } else { job.provider.join(" ") },
+                if job.provider.is_empty() {
+                    "-".to_owned()
+                } else {
+                    job.provider.join(" ")
+                },
                 job.tasks.to_string(),
                 grouped(job.cycles),
                 units::show(job.price, token),
@@ -115,7 +128,8 @@ impl Summary {
             ]);
         }
         let mut text = aligned(&rows, 3);
-        let mut rows = vec![["transaction", "count", "median gas", "most gas", "reverted"].map(str::to_owned)];
+        let mut rows =
+            vec![["transaction", "count", "median gas", "most gas", "reverted"].map(str::to_owned)];
         for (kind, gas) in &self.gas {
             rows.push([
                 kind.clone(),
@@ -182,7 +196,10 @@ mod tests {
 
     #[test]
     fn numbers_are_aligned_to_the_right() {
-        let rows = [["a".to_owned(), "1".to_owned()], ["bb".to_owned(), "10".to_owned()]];
+        let rows = [
+            ["a".to_owned(), "1".to_owned()],
+            ["bb".to_owned(), "10".to_owned()],
+        ];
         assert_eq!(aligned(&rows, 1), "  a    1\n  bb  10\n");
     }
 }

@@ -9,7 +9,10 @@ use std::process::Command;
 use serde_json::Value;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .unwrap()
 }
 
 /// Package name to the names of its normal and build dependencies, for the whole lock file.
@@ -19,17 +22,28 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .current_dir(root())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let names: BTreeMap<&str, &str> = metadata["packages"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|package| (package["id"].as_str().unwrap(), package["name"].as_str().unwrap()))
+        .map(|package| {
+            (
+                package["id"].as_str().unwrap(),
+                package["name"].as_str().unwrap(),
+            )
+        })
         .collect();
     let mut dependencies = BTreeMap::<String, BTreeSet<String>>::new();
     for node in metadata["resolve"]["nodes"].as_array().unwrap() {
-        let of = dependencies.entry(names[node["id"].as_str().unwrap()].to_owned()).or_default();
+        let of = dependencies
+            .entry(names[node["id"].as_str().unwrap()].to_owned())
+            .or_default();
         for dependency in node["deps"].as_array().unwrap() {
             let kinds = dependency["dep_kinds"].as_array().unwrap();
             if kinds.iter().any(|kind| kind["kind"] != "dev") {
@@ -64,12 +78,32 @@ fn arrows_between_crates_point_inwards_only() {
         ("outcry-contracts", &["outcry-protocol"]),
         ("outcry-store", &[]),
         ("outcry-net", &["outcry-protocol"]),
-        ("outcry-chain", &["outcry-protocol", "outcry-contracts", "outcry-store"]),
-        ("outcry-executor", &["outcry-protocol", "outcry-verifier", "outcry-native"]),
-        ("outcry-sdk", &["outcry-protocol", "outcry-verifier", "outcry-native", "outcry-contracts"]),
+        (
+            "outcry-chain",
+            &["outcry-protocol", "outcry-contracts", "outcry-store"],
+        ),
+        (
+            "outcry-executor",
+            &["outcry-protocol", "outcry-verifier", "outcry-native"],
+        ),
+        (
+            "outcry-sdk",
+            &[
+                "outcry-protocol",
+                "outcry-verifier",
+                "outcry-native",
+                "outcry-contracts",
+            ],
+        ),
         (
             "outcry-cli",
-            &["outcry-protocol", "outcry-verifier", "outcry-native", "outcry-contracts", "outcry-sdk"],
+            &[
+                "outcry-protocol",
+                "outcry-verifier",
+                "outcry-native",
+                "outcry-contracts",
+                "outcry-sdk",
+            ],
         ),
     ];
     for (name, allowed) in allowed {
@@ -78,10 +112,17 @@ fn arrows_between_crates_point_inwards_only() {
             .filter(|reached| reached.starts_with("outcry"))
             .collect();
         let allowed: BTreeSet<String> = allowed.iter().map(|name| (*name).to_owned()).collect();
-        assert!(ours.is_subset(&allowed), "{name} reaches {:?}", ours.difference(&allowed));
+        assert!(
+            ours.is_subset(&allowed),
+            "{name} reaches {:?}",
+            ours.difference(&allowed)
+        );
     }
     for (name, reached) in &dependencies {
-        assert!(!reached.contains("outcry-testnet"), "{name} depends on the test network");
+        assert!(
+            !reached.contains("outcry-testnet"),
+            "{name} depends on the test network"
+        );
     }
 }
 
@@ -89,8 +130,17 @@ fn arrows_between_crates_point_inwards_only() {
 fn the_rules_know_no_runtime_network_or_disk() {
     let dependencies = dependencies();
     let shells = [
-        "tokio", "mio", "socket2", "libp2p", "reqwest", "hyper", "alloy-provider", "redb", "sled",
-        "rand", "wasmtime",
+        "tokio",
+        "mio",
+        "socket2",
+        "libp2p",
+        "reqwest",
+        "hyper",
+        "alloy-provider",
+        "redb",
+        "sled",
+        "rand",
+        "wasmtime",
     ];
     for name in ["outcry-protocol", "outcry-verifier"] {
         let reached = reachable(name, &dependencies);
@@ -113,7 +163,14 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 
 #[test]
 fn the_rules_call_no_clock_file_or_socket() {
-    let forbidden = ["std::fs", "std::net", "std::time", "std::env", "std::process", "std::thread"];
+    let forbidden = [
+        "std::fs",
+        "std::net",
+        "std::time",
+        "std::env",
+        "std::process",
+        "std::thread",
+    ];
     for folder in ["protocol/src", "verifier/src"] {
         let mut files = Vec::new();
         sources(&root().join(folder), &mut files);
@@ -147,12 +204,21 @@ fn the_protocol_uses_no_floats_and_no_unsafe_code() {
 #[test]
 fn no_file_is_named_for_nothing_in_particular() {
     let mut files = Vec::new();
-    for folder in ["protocol", "verifier", "node", "sdk/rust", "testnet", "contracts/bindings"] {
+    for folder in [
+        "protocol",
+        "verifier",
+        "node",
+        "sdk/rust",
+        "testnet",
+        "contracts/bindings",
+    ] {
         sources(&root().join(folder), &mut files);
     }
     for file in files {
         let stem = file.file_stem().unwrap().to_string_lossy().to_lowercase();
-        let empty = ["utils", "util", "common", "helpers", "helper", "manager", "misc"];
+        let empty = [
+            "utils", "util", "common", "helpers", "helper", "manager", "misc",
+        ];
         assert!(!empty.contains(&stem.as_str()), "{}", file.display());
     }
 }

@@ -38,13 +38,29 @@ pub struct SizeCost {
 
 impl SizeCost {
     /// Bulk memory and input: 8 bytes a cycle, the rate of a copy that misses the cache.
-    pub const BYTES: Self = Self { max: u32::MAX, shift: 3, factor: 1 };
+    pub const BYTES: Self = Self {
+        max: u32::MAX,
+        shift: 3,
+        factor: 1,
+    };
     /// Output: every byte is hashed into the output root (two permutations of keccak for 128 bytes).
-    pub const OUTPUT_BYTES: Self = Self { max: u32::MAX, shift: 0, factor: 8 };
+    pub const OUTPUT_BYTES: Self = Self {
+        max: u32::MAX,
+        shift: 0,
+        factor: 8,
+    };
     /// `memory.grow`: the host maps and zeroes 64 KiB per page. A larger request cannot succeed.
-    pub const PAGES: Self = Self { max: 65_536, shift: 0, factor: 4096 };
+    pub const PAGES: Self = Self {
+        max: 65_536,
+        shift: 0,
+        factor: 4096,
+    };
     /// Bulk operations on tables: one entry a cycle.
-    pub const ENTRIES: Self = Self { max: u32::MAX, shift: 0, factor: 1 };
+    pub const ENTRIES: Self = Self {
+        max: u32::MAX,
+        shift: 0,
+        factor: 1,
+    };
 
     /// Cycles for operand `n`. At most 2^35.
     #[must_use]
@@ -154,11 +170,20 @@ pub struct HostCost {
 
 impl HostCost {
     /// `read_input`.
-    pub const READ_INPUT: Self = Self { fixed: 200, by_size: Some(SizeCost::BYTES) };
+    pub const READ_INPUT: Self = Self {
+        fixed: 200,
+        by_size: Some(SizeCost::BYTES),
+    };
     /// `append_output`.
-    pub const APPEND_OUTPUT: Self = Self { fixed: 200, by_size: Some(SizeCost::OUTPUT_BYTES) };
+    pub const APPEND_OUTPUT: Self = Self {
+        fixed: 200,
+        by_size: Some(SizeCost::OUTPUT_BYTES),
+    };
     /// `exit`.
-    pub const EXIT: Self = Self { fixed: 0, by_size: None };
+    pub const EXIT: Self = Self {
+        fixed: 0,
+        by_size: None,
+    };
 }
 
 /// Cycles of entering a function with so many declared locals (parameters not counted).
@@ -174,6 +199,15 @@ pub const fn function_entry(declared_locals: u64) -> u64 {
 /// `unreachable` are dead up to the `else` or `end` of the same block. `instructions` counts all
 /// instructions of the body, dead ones and the final `end` included.
 #[must_use]
-pub const fn frame_slots(parameters: u64, declared_locals: u64, operand_height: u64, instructions: u64) -> u64 {
-    FRAME_SLOTS_FIXED + parameters + declared_locals + operand_height + instructions / INSTRUCTIONS_PER_SLOT
+pub const fn frame_slots(
+    parameters: u64,
+    declared_locals: u64,
+    operand_height: u64,
+    instructions: u64,
+) -> u64 {
+    FRAME_SLOTS_FIXED
+        + parameters
+        + declared_locals
+        + operand_height
+        + instructions / INSTRUCTIONS_PER_SLOT
 }

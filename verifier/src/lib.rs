@@ -29,8 +29,8 @@ pub mod cost;
 pub mod guest;
 pub mod limits;
 pub mod link;
-mod module;
 pub mod meter;
+mod module;
 pub mod task;
 pub mod validate;
 

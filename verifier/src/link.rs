@@ -26,11 +26,13 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
-    CodeSection, DataCountSection, DataSection, ElementSection, EntityType, ExportKind, ExportSection,
-    Function, FunctionSection, GlobalSection, ImportSection, Instruction, MemArg, MemorySection, MemoryType,
-    TableSection, TypeSection,
+    CodeSection, DataCountSection, DataSection, ElementSection, EntityType, ExportKind,
+    ExportSection, Function, FunctionSection, GlobalSection, ImportSection, Instruction, MemArg,
+    MemorySection, MemoryType, TableSection, TypeSection,
 };
-use wasmparser::{DataKind, ElementItems, ElementKind, ExternalKind, FuncType, Operator, TypeRef, ValType};
+use wasmparser::{
+    DataKind, ElementItems, ElementKind, ExternalKind, FuncType, Operator, TypeRef, ValType,
+};
 
 use crate::limits;
 use crate::module::Module;
@@ -92,7 +94,10 @@ impl Image {
     /// Only for a cache that nobody else can write; everything else links.
     #[must_use]
     pub fn from_trusted_cache(module: impl Into<Arc<[u8]>>, root: B256) -> Self {
-        Self { module: module.into(), root }
+        Self {
+            module: module.into(),
+            root,
+        }
     }
 
     /// The image as a WebAssembly module.
@@ -109,7 +114,10 @@ impl Image {
 
     fn new(module: Vec<u8>) -> Self {
         let root = outcry_protocol::hash::image_root(&module);
-        Self { module: module.into(), root }
+        Self {
+            module: module.into(),
+            root,
+        }
     }
 }
 
@@ -161,15 +169,25 @@ impl Accessor {
     }
 
     fn body(self) -> Function {
-        const USER: MemArg = MemArg { offset: 0, align: 0, memory_index: USER_MEMORY };
+        const USER: MemArg = MemArg {
+            offset: 0,
+            align: 0,
+            memory_index: USER_MEMORY,
+        };
         let operation = match self {
             Self::UserSize => Instruction::MemorySize(USER_MEMORY),
             Self::Load32 => Instruction::I32Load(USER),
             Self::Load64 => Instruction::I64Load(USER),
             Self::Store32 => Instruction::I32Store(USER),
             Self::Store64 => Instruction::I64Store(USER),
-            Self::CopyFromUser => Instruction::MemoryCopy { src_mem: USER_MEMORY, dst_mem: LIBRARY_MEMORY },
-            Self::CopyToUser => Instruction::MemoryCopy { src_mem: LIBRARY_MEMORY, dst_mem: USER_MEMORY },
+            Self::CopyFromUser => Instruction::MemoryCopy {
+                src_mem: USER_MEMORY,
+                dst_mem: LIBRARY_MEMORY,
+            },
+            Self::CopyToUser => Instruction::MemoryCopy {
+                src_mem: LIBRARY_MEMORY,
+                dst_mem: USER_MEMORY,
+            },
         };
         forward(self.ty().params().len(), operation)
     }
@@ -185,7 +203,9 @@ fn forward(parameters: usize, operation: Instruction<'_>) -> Function {
     for parameter in 0..parameters as u32 {
         function.instruction(&Instruction::LocalGet(parameter));
     }
-    function.instruction(&operation).instruction(&Instruction::End);
+    function
+        .instruction(&operation)
+        .instruction(&Instruction::End);
     function
 }
 
@@ -231,7 +251,10 @@ impl From<reencode::Error> for LoadError {
         match error {
             reencode::Error::ParseError(error) => error.into(),
             // The modules are validated, so that re-encoding cannot fail otherwise.
-            other => Self::Malformed { message: other.to_string(), offset: 0 },
+            other => Self::Malformed {
+                message: other.to_string(),
+                offset: 0,
+            },
         }
     }
 }
@@ -249,7 +272,9 @@ impl Types {
             return Ok(*index);
         }
         let index = self.indices.len() as u32;
-        self.section.ty().func_type(&reencode::RoundtripReencoder.func_type(ty.clone())?);
+        self.section
+            .ty()
+            .func_type(&reencode::RoundtripReencoder.func_type(ty.clone())?);
         self.indices.insert(ty.clone(), index);
         Ok(index)
     }
@@ -287,12 +312,20 @@ pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadEr
     let run = first_accessor + Accessor::ALL.len() as u32;
 
     // Library functions by name: what the user may import.
-    let exported: HashMap<&str, u32> =
-        guest.exports.iter().filter(|e| e.kind == ExternalKind::Func).map(|e| (e.name, e.index)).collect();
+    let exported: HashMap<&str, u32> = guest
+        .exports
+        .iter()
+        .filter(|e| e.kind == ExternalKind::Func)
+        .map(|e| (e.name, e.index))
+        .collect();
 
     let mut types = Types::default();
     let type_map = |types: &mut Types, module: &Module<'_>| {
-        module.types.iter().map(|ty| types.index(ty)).collect::<Result<Vec<u32>, LoadError>>()
+        module
+            .types
+            .iter()
+            .map(|ty| types.index(ty))
+            .collect::<Result<Vec<u32>, LoadError>>()
     };
 
     let mut guest_relocation = Relocation {
@@ -305,21 +338,33 @@ pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadEr
         first_data: user.data.len() as u32,
     };
     for (offset, import) in &guest.imports {
-        guest_relocation.functions.push(library_import(&guest, *offset, import, first_wrapper, first_accessor)?);
+        guest_relocation.functions.push(library_import(
+            &guest,
+            *offset,
+            import,
+            first_wrapper,
+            first_accessor,
+        )?);
     }
-    guest_relocation.functions.extend(first_guest..first_wrapper);
+    guest_relocation
+        .functions
+        .extend(first_guest..first_wrapper);
 
     let mut user_relocation = Relocation {
         types: Vec::new(),
         functions: Vec::new(),
-        memories: (0..user.memories.len() as u32).map(|m| if m < LIBRARY_MEMORY { m } else { m + 1 }).collect(),
+        memories: (0..user.memories.len() as u32)
+            .map(|m| if m < LIBRARY_MEMORY { m } else { m + 1 })
+            .collect(),
         first_table: 0,
         first_global: 0,
         first_element: 0,
         first_data: 0,
     };
     for (offset, import) in &user.imports {
-        let index = exported.get(import.name).filter(|_| import.module == WASI_MODULE && is_wasi_name(import.name));
+        let index = exported
+            .get(import.name)
+            .filter(|_| import.module == WASI_MODULE && is_wasi_name(import.name));
         let (Some(index), TypeRef::Func(ty)) = (index, import.ty) else {
             return Err(LoadError::UnknownImport {
                 module: import.module.to_owned(),
@@ -327,8 +372,15 @@ pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadEr
                 offset: *offset,
             });
         };
-        check_type(import, *offset, guest.function_type(*index), &user.types[ty as usize])?;
-        user_relocation.functions.push(guest_relocation.functions[*index as usize]);
+        check_type(
+            import,
+            *offset,
+            guest.function_type(*index),
+            &user.types[ty as usize],
+        )?;
+        user_relocation
+            .functions
+            .push(guest_relocation.functions[*index as usize]);
     }
     user_relocation.functions.extend(first_user..first_guest);
     let entry = entry_function(&user, "_start")?;
@@ -337,7 +389,11 @@ pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadEr
 
     let mut imports = ImportSection::new();
     for operation in HostOperation::ALL {
-        imports.import(HOST_MODULE, operation.name(), EntityType::Function(types.index(&operation.ty())?));
+        imports.import(
+            HOST_MODULE,
+            operation.name(),
+            EntityType::Function(types.index(&operation.ty())?),
+        );
     }
 
     let mut functions = FunctionSection::new();
@@ -346,7 +402,10 @@ pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadEr
     let mut globals = GlobalSection::new();
     let mut elements = ElementSection::new();
     let mut data = DataSection::new();
-    for (module, relocation) in [(&user, &mut user_relocation), (&guest, &mut guest_relocation)] {
+    for (module, relocation) in [
+        (&user, &mut user_relocation),
+        (&guest, &mut guest_relocation),
+    ] {
         for ty in &module.functions[module.imported_functions as usize..] {
             functions.function(relocation.types[*ty as usize]);
         }
@@ -368,7 +427,10 @@ pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadEr
     }
     for operation in HostOperation::ALL {
         functions.function(types.index(&operation.ty())?);
-        code.function(&forward(operation.ty().params().len(), Instruction::Call(operation as u32)));
+        code.function(&forward(
+            operation.ty().params().len(),
+            Instruction::Call(operation as u32),
+        ));
     }
     for accessor in Accessor::ALL {
         functions.function(types.index(&accessor.ty())?);
@@ -376,18 +438,33 @@ pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadEr
     }
     functions.function(types.index(&FuncType::new([], []))?);
     let mut body = Function::new([]);
-    body.instruction(&Instruction::Call(guest_relocation.functions[start_function(&guest)? as usize]));
+    body.instruction(&Instruction::Call(
+        guest_relocation.functions[start_function(&guest)? as usize],
+    ));
     if let Some(start) = user.start {
-        body.instruction(&Instruction::Call(user_relocation.functions[start as usize]));
+        body.instruction(&Instruction::Call(
+            user_relocation.functions[start as usize],
+        ));
     }
-    body.instruction(&Instruction::Call(user_relocation.functions[entry as usize]));
+    body.instruction(&Instruction::Call(
+        user_relocation.functions[entry as usize],
+    ));
     body.instruction(&Instruction::I32Const(0));
-    body.instruction(&Instruction::Call(guest_relocation.functions[exit_function(&guest)? as usize]));
-    body.instruction(&Instruction::Unreachable).instruction(&Instruction::End);
+    body.instruction(&Instruction::Call(
+        guest_relocation.functions[exit_function(&guest)? as usize],
+    ));
+    body.instruction(&Instruction::Unreachable)
+        .instruction(&Instruction::End);
     code.function(&body);
 
     let mut memories = MemorySection::new();
-    let empty = MemoryType { minimum: 0, maximum: Some(0), memory64: false, shared: false, page_size_log2: None };
+    let empty = MemoryType {
+        minimum: 0,
+        maximum: Some(0),
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    };
     let (first, rest) = user.memories.split_at(user.memories.len().min(1));
     memories.memory(first.first().map_or(empty, |m| memory_type(*m)));
     memories.memory(memory_type(guest.memories[0]));
@@ -399,7 +476,10 @@ pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadEr
     exports.export(RUN_EXPORT, ExportKind::Func, run);
 
     let mut image = wasm_encoder::Module::new();
-    image.section(&types.section).section(&imports).section(&functions);
+    image
+        .section(&types.section)
+        .section(&imports)
+        .section(&functions);
     if !tables.is_empty() {
         image.section(&tables);
     }
@@ -431,7 +511,13 @@ pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadEr
 }
 
 fn memory_type(ty: wasmparser::MemoryType) -> MemoryType {
-    MemoryType { minimum: ty.initial, maximum: ty.maximum, memory64: false, shared: false, page_size_log2: None }
+    MemoryType {
+        minimum: ty.initial,
+        maximum: ty.maximum,
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    }
 }
 
 /// The library's own entries are not for programs to import.
@@ -441,10 +527,15 @@ fn is_wasi_name(name: &str) -> bool {
 
 fn check_library(guest: &Module<'_>) -> Result<(), LoadError> {
     if guest.memories.len() != 1 {
-        return Err(LoadError::Library(format!("it must have one memory, not {}", guest.memories.len())));
+        return Err(LoadError::Library(format!(
+            "it must have one memory, not {}",
+            guest.memories.len()
+        )));
     }
     if guest.start.is_some() {
-        return Err(LoadError::Library("it must not have a start function".to_owned()));
+        return Err(LoadError::Library(
+            "it must not have a start function".to_owned(),
+        ));
     }
     Ok(())
 }
@@ -457,7 +548,10 @@ fn library_import(
     first_accessor: u32,
 ) -> Result<u32, LoadError> {
     let TypeRef::Func(ty) = import.ty else {
-        return Err(LoadError::Library(format!("it imports `{}`, which is no function", import.name)));
+        return Err(LoadError::Library(format!(
+            "it imports `{}`, which is no function",
+            import.name
+        )));
     };
     let found = match import.module {
         HOST_MODULE => HostOperation::ALL
@@ -471,7 +565,10 @@ fn library_import(
         _ => None,
     };
     let Some((index, expected)) = found else {
-        return Err(LoadError::Library(format!("it imports `{}` `{}`", import.module, import.name)));
+        return Err(LoadError::Library(format!(
+            "it imports `{}` `{}`",
+            import.module, import.name
+        )));
     };
     check_type(import, offset, &expected, &guest.types[ty as usize])
         .map_err(|error| LoadError::Library(error.to_string()))?;
@@ -497,7 +594,13 @@ fn check_type(
 }
 
 fn describe(ty: &FuncType) -> String {
-    let list = |types: &[ValType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let list = |types: &[ValType]| {
+        types
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     format!("({}) -> ({})", list(ty.params()), list(ty.results()))
 }
 
@@ -506,13 +609,15 @@ fn entry_function(module: &Module<'_>, name: &'static str) -> Result<u32, LoadEr
 }
 
 fn start_function(guest: &Module<'_>) -> Result<u32, LoadError> {
-    exported_function(guest, "outcry_start", &FuncType::new([], []))
-        .ok_or_else(|| LoadError::Library("it exports no `outcry_start` of type () -> ()".to_owned()))
+    exported_function(guest, "outcry_start", &FuncType::new([], [])).ok_or_else(|| {
+        LoadError::Library("it exports no `outcry_start` of type () -> ()".to_owned())
+    })
 }
 
 fn exit_function(guest: &Module<'_>) -> Result<u32, LoadError> {
-    exported_function(guest, "outcry_exit", &FuncType::new([ValType::I32], []))
-        .ok_or_else(|| LoadError::Library("it exports no `outcry_exit` of type (i32) -> ()".to_owned()))
+    exported_function(guest, "outcry_exit", &FuncType::new([ValType::I32], [])).ok_or_else(|| {
+        LoadError::Library("it exports no `outcry_exit` of type (i32) -> ()".to_owned())
+    })
 }
 
 fn exported_function(module: &Module<'_>, name: &str, ty: &FuncType) -> Option<u32> {
@@ -527,16 +632,28 @@ fn exported_function(module: &Module<'_>, name: &str, ty: &FuncType) -> Option<u
 /// Refuses active segments that do not fit, so that instantiation never traps.
 fn check_segments(module: &Module<'_>) -> Result<(), LoadError> {
     for (offset, datum) in &module.data {
-        if let DataKind::Active { memory_index, offset_expr } = &datum.kind {
+        if let DataKind::Active {
+            memory_index,
+            offset_expr,
+        } = &datum.kind
+        {
             let start = constant_i32(offset_expr)?;
             let size = module.memories[*memory_index as usize].initial << 16;
             if u64::from(start) + datum.data.len() as u64 > size {
-                return Err(LoadError::SegmentOutOfBounds { kind: "data", target: "memory", offset: *offset });
+                return Err(LoadError::SegmentOutOfBounds {
+                    kind: "data",
+                    target: "memory",
+                    offset: *offset,
+                });
             }
         }
     }
     for (offset, element) in &module.elements {
-        if let ElementKind::Active { table_index, offset_expr } = &element.kind {
+        if let ElementKind::Active {
+            table_index,
+            offset_expr,
+        } = &element.kind
+        {
             let start = constant_i32(offset_expr)?;
             let count = match &element.items {
                 ElementItems::Functions(items) => items.count(),
@@ -544,7 +661,11 @@ fn check_segments(module: &Module<'_>) -> Result<(), LoadError> {
             };
             let size = module.tables[table_index.unwrap_or(0) as usize].ty.initial;
             if u64::from(start) + u64::from(count) > size {
-                return Err(LoadError::SegmentOutOfBounds { kind: "element", target: "table", offset: *offset });
+                return Err(LoadError::SegmentOutOfBounds {
+                    kind: "element",
+                    target: "table",
+                    offset: *offset,
+                });
             }
         }
     }
@@ -558,12 +679,22 @@ fn constant_i32(expression: &wasmparser::ConstExpr<'_>) -> Result<u32, LoadError
     let mut stack: Vec<i32> = Vec::new();
     loop {
         let (operator, offset) = reader.read_with_offset()?;
-        let unsupported = || LoadError::Malformed { message: "not a constant offset".to_owned(), offset };
+        let unsupported = || LoadError::Malformed {
+            message: "not a constant offset".to_owned(),
+            offset,
+        };
         match operator {
             Operator::I32Const { value } => stack.push(value),
-            Operator::End => return stack.pop().map(|value| value as u32).ok_or_else(unsupported),
+            Operator::End => {
+                return stack
+                    .pop()
+                    .map(|value| value as u32)
+                    .ok_or_else(unsupported);
+            }
             operator => {
-                let (Some(b), Some(a)) = (stack.pop(), stack.pop()) else { return Err(unsupported()) };
+                let (Some(b), Some(a)) = (stack.pop(), stack.pop()) else {
+                    return Err(unsupported());
+                };
                 stack.push(match operator {
                     Operator::I32Add => a.wrapping_add(b),
                     Operator::I32Sub => a.wrapping_sub(b),
@@ -574,4 +705,3 @@ fn constant_i32(expression: &wasmparser::ConstExpr<'_>) -> Result<u32, LoadError
         }
     }
 }
-

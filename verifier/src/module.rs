@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use wasmparser::{
-    Data, Element, Export, FuncType, FunctionBody, Global, Import, MemoryType, Parser, Payload, Table, TypeRef,
+    Data, Element, Export, FuncType, FunctionBody, Global, Import, MemoryType, Parser, Payload,
+    Table, TypeRef,
 };
 
 use crate::validate::LoadError;

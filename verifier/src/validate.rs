@@ -5,7 +5,10 @@
 //! `ref.null func`, `ref.is_null`, `table.*`), extended constants, multi-memory, and floats.
 //! Everything else is refused: an instruction that loads is an instruction that the chain executes.
 
-use wasmparser::{FuncValidatorAllocations, Operator, Parser, Payload, TypeRef, ValidPayload, Validator, WasmFeatures};
+use wasmparser::{
+    FuncValidatorAllocations, Operator, Parser, Payload, TypeRef, ValidPayload, Validator,
+    WasmFeatures,
+};
 
 use crate::{cost, limits};
 
@@ -33,7 +36,9 @@ pub enum LoadError {
         offset: usize,
     },
     /// The module uses a feature that is not accepted. Compile without it.
-    #[error("the module needs the WebAssembly feature `{feature}`, which is not accepted: {message} (at offset {offset:#x}); compile without it")]
+    #[error(
+        "the module needs the WebAssembly feature `{feature}`, which is not accepted: {message} (at offset {offset:#x}); compile without it"
+    )]
     Feature {
         /// The feature's name as in the WebAssembly proposals.
         feature: String,
@@ -56,7 +61,9 @@ pub enum LoadError {
     },
     /// The module imports something that no image offers. Only functions of
     /// `wasi_snapshot_preview1` can be imported by a program.
-    #[error("unknown import `{module}` `{name}` (at offset {offset:#x}): a program may import functions of `wasi_snapshot_preview1` only")]
+    #[error(
+        "unknown import `{module}` `{name}` (at offset {offset:#x}): a program may import functions of `wasi_snapshot_preview1` only"
+    )]
     UnknownImport {
         /// Module name of the import.
         module: String,
@@ -80,7 +87,9 @@ pub enum LoadError {
         offset: usize,
     },
     /// The program has no entry. Build a command (with `main`), not a reactor or a library.
-    #[error("the program exports no function `{name}` of type () -> (); build a command with an entry, not a library")]
+    #[error(
+        "the program exports no function `{name}` of type () -> (); build a command with an entry, not a library"
+    )]
     NoEntry {
         /// The export that is missing.
         name: &'static str,
@@ -105,20 +114,36 @@ impl From<wasmparser::Error> for LoadError {
     fn from(error: wasmparser::Error) -> Self {
         let (message, offset) = (error.message().to_owned(), error.offset());
         match error.missing_wasm_feature() {
-            Some(features) => Self::Feature { feature: feature_name(features), message, offset },
+            Some(features) => Self::Feature {
+                feature: feature_name(features),
+                message,
+                offset,
+            },
             None => Self::Malformed { message, offset },
         }
     }
 }
 
 fn feature_name(features: WasmFeatures) -> String {
-    let names: Vec<String> =
-        features.difference(FEATURES).iter_names().map(|(name, _)| name.to_lowercase().replace('_', "-")).collect();
+    let names: Vec<String> = features
+        .difference(FEATURES)
+        .iter_names()
+        .map(|(name, _)| name.to_lowercase().replace('_', "-"))
+        .collect();
     names.join(", ")
 }
 
 fn at_most(what: &'static str, value: u64, max: u64, offset: usize) -> Result<(), LoadError> {
-    if value > max { Err(LoadError::Limit { what, value, max, offset }) } else { Ok(()) }
+    if value > max {
+        Err(LoadError::Limit {
+            what,
+            value,
+            max,
+            offset,
+        })
+    } else {
+        Ok(())
+    }
 }
 
 /// Checks that `bytes` is a core module of the accepted features within the limits.
@@ -126,7 +151,12 @@ fn at_most(what: &'static str, value: u64, max: u64, offset: usize) -> Result<()
 /// # Errors
 /// [`LoadError`] with the offset of the first offence.
 pub fn module(bytes: &[u8]) -> Result<(), LoadError> {
-    at_most("bytes of a module", bytes.len() as u64, limits::MODULE_BYTES, 0)?;
+    at_most(
+        "bytes of a module",
+        bytes.len() as u64,
+        limits::MODULE_BYTES,
+        0,
+    )?;
     // Version 13, layer 1: a component.
     if bytes.get(4..8) == Some(&[0x0d, 0, 1, 0]) {
         return Err(LoadError::Feature {
@@ -144,12 +174,17 @@ pub fn module(bytes: &[u8]) -> Result<(), LoadError> {
 /// The parser does not always say which feature would have helped: find out by allowing one more.
 fn name_feature(bytes: &[u8], message: String, offset: usize) -> LoadError {
     for (_, feature) in WasmFeatures::all().difference(FEATURES).iter_names() {
-        let helped = match Validator::new_with_features(FEATURES.union(feature)).validate_all(bytes) {
+        let helped = match Validator::new_with_features(FEATURES.union(feature)).validate_all(bytes)
+        {
             Ok(_) => true,
             Err(later) => later.offset() > offset,
         };
         if helped {
-            return LoadError::Feature { feature: feature_name(feature), message, offset };
+            return LoadError::Feature {
+                feature: feature_name(feature),
+                message,
+                offset,
+            };
         }
     }
     LoadError::Malformed { message, offset }
@@ -166,19 +201,44 @@ fn check(bytes: &[u8]) -> Result<(), LoadError> {
         check_section(&payload)?;
         if let ValidPayload::Func(function, body) = valid {
             let range = body.range();
-            at_most("bytes of a function", range.len() as u64, limits::FUNCTION_BYTES, range.start)?;
+            at_most(
+                "bytes of a function",
+                range.len() as u64,
+                limits::FUNCTION_BYTES,
+                range.start,
+            )?;
             let mut function = function.into_validator(allocations);
             let mut reader = body.get_binary_reader();
             function.read_locals(&mut reader)?;
-            at_most("locals of a function", function.len_locals().into(), limits::LOCALS, range.start)?;
+            at_most(
+                "locals of a function",
+                function.len_locals().into(),
+                limits::LOCALS,
+                range.start,
+            )?;
             let mut operators = body.get_operators_reader()?;
             while !operators.eof() {
                 let (operator, offset) = operators.read_with_offset()?;
                 function.op(offset, &operator)?;
-                at_most("operands on the stack", function.operand_stack_height().into(), limits::OPERANDS, offset)?;
-                at_most("nested blocks", function.control_stack_height().into(), limits::BLOCK_DEPTH, offset)?;
+                at_most(
+                    "operands on the stack",
+                    function.operand_stack_height().into(),
+                    limits::OPERANDS,
+                    offset,
+                )?;
+                at_most(
+                    "nested blocks",
+                    function.control_stack_height().into(),
+                    limits::BLOCK_DEPTH,
+                    offset,
+                )?;
                 if let Operator::BrTable { targets } = &operator {
-                    at_most("targets of a br_table", u64::from(targets.len()) + 1, limits::BR_TABLE_ENTRIES, offset)?;
+                    at_most(
+                        "targets of a br_table",
+                        u64::from(targets.len()) + 1,
+                        limits::BR_TABLE_ENTRIES,
+                        offset,
+                    )?;
                 }
                 if cost::instruction(&operator).is_none() {
                     // Unreachable while the feature set and the cost table agree; refused all the same.
@@ -199,16 +259,36 @@ fn check(bytes: &[u8]) -> Result<(), LoadError> {
 fn check_section(payload: &Payload<'_>) -> Result<(), LoadError> {
     match payload {
         Payload::TypeSection(section) => {
-            at_most("types", section.count().into(), limits::TYPES, section.range().start)?;
+            at_most(
+                "types",
+                section.count().into(),
+                limits::TYPES,
+                section.range().start,
+            )?;
             for ty in section.clone().into_iter_err_on_gc_types() {
                 let ty = ty?;
-                at_most("parameters", ty.params().len() as u64, limits::PARAMETERS, section.range().start)?;
-                at_most("results", ty.results().len() as u64, limits::RESULTS, section.range().start)?;
+                at_most(
+                    "parameters",
+                    ty.params().len() as u64,
+                    limits::PARAMETERS,
+                    section.range().start,
+                )?;
+                at_most(
+                    "results",
+                    ty.results().len() as u64,
+                    limits::RESULTS,
+                    section.range().start,
+                )?;
             }
         }
         Payload::ImportSection(section) => {
             let start = section.range().start;
-            at_most("imports", section.count().into(), limits::IMPORTS_AND_EXPORTS, start)?;
+            at_most(
+                "imports",
+                section.count().into(),
+                limits::IMPORTS_AND_EXPORTS,
+                start,
+            )?;
             for import in section.clone().into_imports_with_offsets() {
                 let (offset, import) = import?;
                 if !matches!(import.ty, TypeRef::Func(_)) {
@@ -221,37 +301,77 @@ fn check_section(payload: &Payload<'_>) -> Result<(), LoadError> {
             }
         }
         Payload::FunctionSection(section) => {
-            at_most("functions", section.count().into(), limits::FUNCTIONS, section.range().start)?;
+            at_most(
+                "functions",
+                section.count().into(),
+                limits::FUNCTIONS,
+                section.range().start,
+            )?;
         }
         Payload::TableSection(section) => {
             let start = section.range().start;
             at_most("tables", section.count().into(), limits::TABLES, start)?;
             for table in section.clone() {
-                at_most("entries of a table", table?.ty.initial, limits::TABLE_ENTRIES, start)?;
+                at_most(
+                    "entries of a table",
+                    table?.ty.initial,
+                    limits::TABLE_ENTRIES,
+                    start,
+                )?;
             }
         }
         Payload::MemorySection(section) => {
-            at_most("memories", section.count().into(), limits::MEMORIES - 1, section.range().start)?;
+            at_most(
+                "memories",
+                section.count().into(),
+                limits::MEMORIES - 1,
+                section.range().start,
+            )?;
         }
         Payload::GlobalSection(section) => {
-            at_most("globals", section.count().into(), limits::GLOBALS, section.range().start)?;
+            at_most(
+                "globals",
+                section.count().into(),
+                limits::GLOBALS,
+                section.range().start,
+            )?;
         }
         Payload::ExportSection(section) => {
-            at_most("exports", section.count().into(), limits::IMPORTS_AND_EXPORTS, section.range().start)?;
+            at_most(
+                "exports",
+                section.count().into(),
+                limits::IMPORTS_AND_EXPORTS,
+                section.range().start,
+            )?;
         }
         Payload::ElementSection(section) => {
-            at_most("element segments", section.count().into(), limits::ELEMENT_SEGMENTS, section.range().start)?;
+            at_most(
+                "element segments",
+                section.count().into(),
+                limits::ELEMENT_SEGMENTS,
+                section.range().start,
+            )?;
             for element in section.clone().into_iter_with_offsets() {
                 let (offset, element) = element?;
                 let count = match &element.items {
                     wasmparser::ElementItems::Functions(items) => items.count(),
                     wasmparser::ElementItems::Expressions(_, items) => items.count(),
                 };
-                at_most("elements of a segment", count.into(), limits::ELEMENTS, offset)?;
+                at_most(
+                    "elements of a segment",
+                    count.into(),
+                    limits::ELEMENTS,
+                    offset,
+                )?;
             }
         }
         Payload::DataSection(section) => {
-            at_most("data segments", section.count().into(), limits::DATA_SEGMENTS, section.range().start)?;
+            at_most(
+                "data segments",
+                section.count().into(),
+                limits::DATA_SEGMENTS,
+                section.range().start,
+            )?;
         }
         _ => {}
     }

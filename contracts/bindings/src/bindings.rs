@@ -1,6 +1,11 @@
 //! What alloy generates from the artifacts. Functions, events and errors are documented in
 //! `contracts/src/interfaces/`, structures in `contracts/src/types/`.
-#![allow(missing_docs, clippy::too_many_arguments, clippy::pub_underscore_fields, unreachable_pub)]
+#![allow(
+    missing_docs,
+    clippy::too_many_arguments,
+    clippy::pub_underscore_fields,
+    unreachable_pub
+)]
 
 alloy::sol!(
     #[sol(rpc, all_derives)]

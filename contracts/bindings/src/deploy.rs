@@ -93,7 +93,10 @@ pub enum DeployError {
 ///
 /// # Errors
 /// [`DeployError`] names the contract that failed.
-pub async fn deploy<P, N>(provider: P, parameters: &DeployParameters) -> Result<Deployment, DeployError>
+pub async fn deploy<P, N>(
+    provider: P,
+    parameters: &DeployParameters,
+) -> Result<Deployment, DeployError>
 where
     P: Provider<N> + Clone,
     N: Network,
@@ -101,23 +104,40 @@ where
     let failed = |contract| move |source| DeployError::Contract { contract, source };
     let p = parameters;
     let block = provider.get_block_number().await?;
-    let token = *Token::deploy(provider.clone(), p.token_holder).await.map_err(failed("Token"))?.address();
+    let token = *Token::deploy(provider.clone(), p.token_holder)
+        .await
+        .map_err(failed("Token"))?
+        .address();
     let stake = *Stake::deploy(provider.clone(), token, p.game, p.unbonding_delay_s)
         .await
         .map_err(failed("Stake"))?
         .address();
-    let market = Market::deploy(provider.clone(), market_parameters(p)).await.map_err(failed("Market"))?;
+    let market = Market::deploy(provider.clone(), market_parameters(p))
+        .await
+        .map_err(failed("Market"))?;
     let recourse = market.RECOURSE().call().await.map_err(failed("Market"))?;
     let test_token = match &p.test_token {
         None => None,
         Some(t) => Some(
-            *TestToken::deploy(provider.clone(), t.name.clone(), t.symbol.clone(), t.decimals)
-                .await
-                .map_err(failed("TestToken"))?
-                .address(),
+            *TestToken::deploy(
+                provider.clone(),
+                t.name.clone(),
+                t.symbol.clone(),
+                t.decimals,
+            )
+            .await
+            .map_err(failed("TestToken"))?
+            .address(),
         ),
     };
-    Ok(Deployment { market: *market.address(), recourse, stake, token, test_token, block })
+    Ok(Deployment {
+        market: *market.address(),
+        recourse,
+        stake,
+        token,
+        test_token,
+        block,
+    })
 }
 
 fn market_parameters(p: &DeployParameters) -> Market::Parameters {

@@ -14,7 +14,9 @@ use alloy::providers::{Provider, ProviderBuilder};
 use alloy::rpc::types::TransactionReceipt;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use outcry_contracts::{DeployParameters, Deployment, Market, TestToken, TestTokenParameters, deploy, refusal};
+use outcry_contracts::{
+    DeployParameters, Deployment, Market, TestToken, TestTokenParameters, deploy, refusal,
+};
 use outcry_protocol::claim::{self, TaskResult};
 use outcry_protocol::hash::{Domain, job_hash};
 use outcry_protocol::types::{Accept, Bid, Deal, JobSpec, Offer, Resources};
@@ -44,14 +46,28 @@ impl Chain {
     fn start() -> Self {
         let pinned = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
-        let anvil = if pinned.exists() { pinned } else { PathBuf::from("anvil") };
+        let anvil = if pinned.exists() {
+            pinned
+        } else {
+            PathBuf::from("anvil")
+        };
         let mut child = Command::new(&anvil)
-            .args(["--port", "0", "--hardfork", "osaka", "--enable-tx-gas-limit"])
+            .args([
+                "--port",
+                "0",
+                "--hardfork",
+                "osaka",
+                "--enable-tx-gas-limit",
+            ])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}; run `npm ci` in contracts/", anvil.display()));
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+            .unwrap_or_else(|error| {
+                panic!("{}: {error}; run `npm ci` in contracts/", anvil.display())
+            });
+        let mut lines = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
         let url = lines
             .find_map(|line| Some(format!("http://{}", line.strip_prefix("Listening on ")?)))
             .expect("anvil says where it listens");
@@ -113,7 +129,13 @@ fn bid(buyer: Address, token: Address) -> Bid {
         jobHash: job_hash(&job()),
         tasks: 3,
         cyclesExpected: 1_000_000_000_000,
-        resources: Resources { memoryMib: 64, diskMib: 1, gpuClass: 0, gpuCount: 0, egressMib: 1 },
+        resources: Resources {
+            memoryMib: 64,
+            diskMib: 1,
+            gpuClass: 0,
+            gpuCount: 0,
+            egressMib: 1,
+        },
         priceCap: 5_000_000,
         valueOfTime: 0,
         regions: U256::from(2),
@@ -143,7 +165,13 @@ fn offer(provider: Address, token: Address) -> Offer {
         peerKey: keccak256("peer"),
         region: 1,
         attributes: U256::ZERO,
-        resources: Resources { memoryMib: 4096, diskMib: 10, gpuClass: 0, gpuCount: 0, egressMib: 10 },
+        resources: Resources {
+            memoryMib: 4096,
+            diskMib: 10,
+            gpuClass: 0,
+            gpuCount: 0,
+            egressMib: 10,
+        },
         startFee: 1_000,
         cyclePrice: 500_000_000_000,
         memoryPrice: 1_000_000_000,
@@ -164,9 +192,31 @@ async fn fund(provider: impl Provider + Clone, account: Address, at: &Deployment
     let token = TestToken::new(at.test_token.unwrap(), provider.clone());
     let market = Market::new(at.market, provider);
     mined(token.mint(account, U256::from(FUNDS)).send().await.unwrap()).await;
-    mined(token.approve(at.market, U256::from(FUNDS)).send().await.unwrap()).await;
-    mined(market.deposit(at.test_token.unwrap(), U256::from(FUNDS)).send().await.unwrap()).await;
-    mined(market.depositNative().value(U256::from(1_000_000)).send().await.unwrap()).await;
+    mined(
+        token
+            .approve(at.market, U256::from(FUNDS))
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
+    mined(
+        market
+            .deposit(at.test_token.unwrap(), U256::from(FUNDS))
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
+    mined(
+        market
+            .depositNative()
+            .value(U256::from(1_000_000))
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
 }
 
 async fn mined<N>(sent: alloy::providers::PendingTransactionBuilder<N>) -> TransactionReceipt
@@ -188,20 +238,37 @@ async fn a_deal_runs_from_its_opening_to_its_payment_as_the_protocol_computes_it
     let (buyer, buyers) = chain.account(KEYS[0]);
     let (provider, providers) = chain.account(KEYS[1]);
 
-    let at = deploy(buyers.clone(), &parameters(buyer.address())).await.unwrap();
+    let at = deploy(buyers.clone(), &parameters(buyer.address()))
+        .await
+        .unwrap();
     let token = at.test_token.unwrap();
     fund(buyers.clone(), buyer.address(), &at).await;
     fund(providers.clone(), provider.address(), &at).await;
     let market = Market::new(at.market, providers.clone());
     let domain = Domain::new(providers.get_chain_id().await.unwrap(), at.market);
-    assert_eq!(market.domainSeparator().call().await.unwrap(), domain.separator());
+    assert_eq!(
+        market.domainSeparator().call().await.unwrap(),
+        domain.separator()
+    );
     assert_eq!(market.RECOURSE().call().await.unwrap(), at.recourse);
-    assert_eq!(market.parameters().call().await.unwrap().challengeWindow, 60);
+    assert_eq!(
+        market.parameters().call().await.unwrap().challengeWindow,
+        60
+    );
 
     // Open: the orders' hashes, and the terms in the log.
-    let (bid, offer) = (bid(buyer.address(), token), offer(provider.address(), token));
-    assert_eq!(market.hashBid(bid.clone().into()).call().await.unwrap(), domain.bid_hash(&bid));
-    assert_eq!(market.hashOffer(offer.clone().into()).call().await.unwrap(), domain.offer_hash(&offer));
+    let (bid, offer) = (
+        bid(buyer.address(), token),
+        offer(provider.address(), token),
+    );
+    assert_eq!(
+        market.hashBid(bid.clone().into()).call().await.unwrap(),
+        domain.bid_hash(&bid)
+    );
+    assert_eq!(
+        market.hashOffer(offer.clone().into()).call().await.unwrap(),
+        domain.offer_hash(&offer)
+    );
     let call = Market::OpenCall {
         bid: bid.clone().into(),
         bidSignature: signed(&buyer, domain.bid_hash(&bid)),
@@ -214,10 +281,19 @@ async fn a_deal_runs_from_its_opening_to_its_payment_as_the_protocol_computes_it
     let opened = receipt.decoded_log::<Market::DealOpened>().unwrap();
     let deal: Deal = opened.deal.clone().into();
     // A pool's first deal lies in its first cell.
-    let expected = outcry_protocol::deal::terms(&domain, &bid, &offer, &job(), 1, 0, 3, deal.openedAt).unwrap();
+    let expected =
+        outcry_protocol::deal::terms(&domain, &bid, &offer, &job(), 1, 0, 3, deal.openedAt)
+            .unwrap();
     assert_eq!(deal, expected);
     assert_eq!(opened.dealId, domain.deal_id(&deal));
-    assert_eq!(market.openSlots(provider.address(), deal.capacityId).call().await.unwrap(), 1);
+    assert_eq!(
+        market
+            .openSlots(provider.address(), deal.capacityId)
+            .call()
+            .await
+            .unwrap(),
+        1
+    );
 
     // A refusal has a name.
     let error = market.open(call).call().await.unwrap_err();
@@ -225,33 +301,72 @@ async fn a_deal_runs_from_its_opening_to_its_payment_as_the_protocol_computes_it
     assert_eq!(refusal::name_of_revert(&data), Some("BidTaken"));
 
     // Claim: root and bill.
-    let tasks: Vec<TaskResult> =
-        (0..3).map(|n| TaskResult { cycles: 1_000_000_000_000 + n, inner: keccak256([n as u8]) }).collect();
+    let tasks: Vec<TaskResult> = (0..3)
+        .map(|n| TaskResult {
+            cycles: 1_000_000_000_000 + n,
+            inner: keccak256([n as u8]),
+        })
+        .collect();
     let bytes = claim::encode_tasks(&tasks).unwrap();
-    let receipt = mined(market.claim(deal.clone().into(), bytes.into()).send().await.unwrap()).await;
+    let receipt = mined(
+        market
+            .claim(deal.clone().into(), bytes.into())
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
     let claimed = receipt.decoded_log::<Market::DealClaimed>().unwrap();
     let made = claim::compute(&deal, &tasks).unwrap();
-    assert_eq!(outcry_protocol::types::Claim::from(claimed.claim.clone()), made);
+    assert_eq!(
+        outcry_protocol::types::Claim::from(claimed.claim.clone()),
+        made
+    );
     assert_eq!(claim::decode_tasks(&claimed.tasks).unwrap(), tasks);
 
     // Accept, and finalise after the window.
     let id = domain.deal_id(&deal);
-    let accept = Accept { dealId: id, claimHash: made.hash(id) };
+    let accept = Accept {
+        dealId: id,
+        claimHash: made.hash(id),
+    };
     let signature = signed(&buyer, domain.accept_digest(&accept));
     let (terms, claim_): (Market::Deal, Market::Claim) = (deal.clone().into(), made.clone().into());
-    mined(market.accept(terms.clone(), claim_.clone(), signature).send().await.unwrap()).await;
-    assert!(market.dealState(terms.clone()).call().await.unwrap().accepted);
+    mined(
+        market
+            .accept(terms.clone(), claim_.clone(), signature)
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
+    assert!(
+        market
+            .dealState(terms.clone())
+            .call()
+            .await
+            .unwrap()
+            .accepted
+    );
     providers.anvil_increase_time(61).await.unwrap();
     let receipt = mined(market.finalise(terms.clone(), claim_).send().await.unwrap()).await;
     assert!(receipt.decoded_log::<Market::DealFinalised>().is_some());
     assert_eq!(market.dealState(terms).call().await.unwrap().status, 0);
     assert_eq!(
-        market.balanceOf(provider.address(), token).call().await.unwrap(),
+        market
+            .balanceOf(provider.address(), token)
+            .call()
+            .await
+            .unwrap(),
         // It also sent the opening, which pays the bid's tip.
         U256::from(u128::from(FUNDS) + made.price + bid.tip)
     );
     assert_eq!(
-        market.balanceOf(buyer.address(), token).call().await.unwrap(),
+        market
+            .balanceOf(buyer.address(), token)
+            .call()
+            .await
+            .unwrap(),
         U256::from(u128::from(FUNDS) - made.price - bid.tip)
     );
 }
@@ -263,12 +378,17 @@ async fn a_deployment_outside_the_parameters_bounds_is_refused_by_name() {
     let mut wrong = parameters(buyer.address());
     wrong.fee_bps = 501;
     let error = deploy(buyers, &wrong).await.unwrap_err();
-    assert!(error.to_string().starts_with("cannot deploy Market"), "{error}");
+    assert!(
+        error.to_string().starts_with("cannot deploy Market"),
+        "{error}"
+    );
 }
 
 #[test]
 fn every_error_of_the_market_has_a_name_of_its_own() {
-    let names: std::collections::BTreeSet<_> = refusal::market_selectors().filter_map(refusal::name).collect();
+    let names: std::collections::BTreeSet<_> = refusal::market_selectors()
+        .filter_map(refusal::name)
+        .collect();
     assert_eq!(names.len(), refusal::market_selectors().count());
     assert!(names.contains("DealNotOpen"));
 }

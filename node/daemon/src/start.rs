@@ -86,12 +86,22 @@ impl StartError {
     /// Its row in the registry of codes.
     #[must_use]
     pub fn code(&self) -> &'static Code {
-        let text = self.to_string();
-        let id = text
-            .strip_prefix('[')
-            .and_then(|rest| rest.split_once(']'))
-            .map(|(id, _)| id);
-        id.and_then(codes::by_id).unwrap_or(&codes::INTERNAL)
+        let row = |id| codes::by_id(id).unwrap_or(&codes::INTERNAL);
+        match self {
+            Self::Config(error) => row(error.code()),
+            Self::Network(error) => error.code(),
+            Self::Store(error) => row(error.code()),
+            Self::Chain(error) | Self::Market(ChainProblem::Chain(error)) => error.code(),
+            Self::Market(ChainProblem::Refused(_)) => &codes::CHAIN_REVERTED,
+            Self::Market(ChainProblem::NoAccount) => &codes::CONFIG_VALUE,
+            Self::Market(ChainProblem::Call(_) | ChainProblem::Stopped) => {
+                &codes::CHAIN_UNREACHABLE
+            }
+            Self::Peers(_) => &codes::NET_UNREACHABLE,
+            Self::Blobs(_) => &codes::BLOB_SPACE,
+            Self::Listen { .. } => &codes::CONFIG_VALUE,
+            Self::System(_) => &codes::CONFIG_FILE,
+        }
     }
 }
 

@@ -219,10 +219,18 @@ impl Chain {
             .await
             .map_err(|e| self.failed("a claim's log", e))?;
         // A deal is claimed at most once.
-        let Some(log) = logs.last() else { return Ok(None) };
-        let claimed = Market::DealClaimed::decode_log_data(log.data()).map_err(|e| self.failed("a claim's log", e))?;
+        let Some(log) = logs.last() else {
+            return Ok(None);
+        };
+        let claimed = Market::DealClaimed::decode_log_data(log.data())
+            .map_err(|e| self.failed("a claim's log", e))?;
         let claim = claimed.claim;
-        Ok(Some(hash::claim_hash(deal, claim.resultRoot, claim.cycles, claim.price)))
+        Ok(Some(hash::claim_hash(
+            deal,
+            claim.resultRoot,
+            claim.cycles,
+            claim.price,
+        )))
     }
 
     /// The transactions that move `amount` from the wallet to the market: one with a permit where

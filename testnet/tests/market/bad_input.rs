@@ -17,32 +17,47 @@ async fn orders_that_are_not_right_are_refused_with_a_code_and_change_nothing() 
     let job = market.job(ends(&["print", "x"])).await;
     let bid = market.client.bid(&job, &quick(), None).await.unwrap();
     let spec = job.spec().clone();
+    for (_, blob) in job.blobs() {
+        node.put_blob(blob).await.unwrap();
+    }
     let before = market.balance(market.account("buyer")).await;
 
     // Signed by somebody else.
     let stranger = market.client_of(PrivateKeySigner::random());
     let signature = stranger.sign_bid(&bid).unwrap();
-    let error = node.submit_bid(bid.clone(), signature, spec.clone()).await.unwrap_err();
+    let error = node
+        .submit_bid(bid.clone(), signature, spec.clone())
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), &codes::ORDER_SIGNATURE, "{error}");
 
     // Expired.
     let mut expired = bid.clone();
     expired.expiry = 1;
     let signature = market.client.sign_bid(&expired).unwrap();
-    let error = node.submit_bid(expired, signature, spec.clone()).await.unwrap_err();
+    let error = node
+        .submit_bid(expired, signature, spec.clone())
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), &codes::ORDER_EXPIRED, "{error}");
 
     // Signed again with other terms under the same signature.
     let signature = market.client.sign_bid(&bid).unwrap();
     let mut changed = bid.clone();
     changed.priceCap += 1;
-    let error = node.submit_bid(changed, signature.clone(), spec.clone()).await.unwrap_err();
+    let error = node
+        .submit_bid(changed, signature.clone(), spec.clone())
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), &codes::ORDER_SIGNATURE, "{error}");
 
     // Another job than the one that the bid names.
     let mut other = spec.clone();
     other.outputLimit += 1;
-    let error = node.submit_bid(bid.clone(), signature.clone(), other).await.unwrap_err();
+    let error = node
+        .submit_bid(bid.clone(), signature.clone(), other)
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), &codes::ORDER_JOB_MISMATCH, "{error}");
 
     // More than the account has.
@@ -50,7 +65,10 @@ async fn orders_that_are_not_right_are_refused_with_a_code_and_change_nothing() 
     let client = market.client_of(poor);
     let bid = client.bid(&job, &quick(), None).await.unwrap();
     let signature = client.sign_bid(&bid).unwrap();
-    let error = node.submit_bid(bid, signature, spec.clone()).await.unwrap_err();
+    let error = node
+        .submit_bid(bid, signature, spec.clone())
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), &codes::MATCH_BUYER_BALANCE, "{error}");
 
     // A field whose mechanism does not exist.
@@ -67,11 +85,21 @@ async fn orders_that_are_not_right_are_refused_with_a_code_and_change_nothing() 
 
 #[test]
 fn a_program_that_the_machine_does_not_know_is_refused_before_anything_is_signed() {
-    let error = JobBuilder::wasm("x", &b"not wasm"[..]).build(B256::ZERO).unwrap_err();
+    let error = JobBuilder::wasm("x", &b"not wasm"[..])
+        .build(B256::ZERO)
+        .unwrap_err();
     assert!(matches!(error, Error::Program { .. }), "{error}");
-    let import = wat::parse_str(r#"(module (import "env" "teleport" (func)) (func (export "_start")))"#).unwrap();
-    let error = JobBuilder::wasm("x", import).build(B256::ZERO).unwrap_err().to_string();
-    assert!(error.contains("teleport") && error.contains("0x"), "no name or offset in: {error}");
+    let import =
+        wat::parse_str(r#"(module (import "env" "teleport" (func)) (func (export "_start")))"#)
+            .unwrap();
+    let error = JobBuilder::wasm("x", import)
+        .build(B256::ZERO)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("teleport") && error.contains("0x"),
+        "no name or offset in: {error}"
+    );
     let mut damaged = program("ends.wasm");
     damaged.truncate(damaged.len() / 2);
     assert!(JobBuilder::wasm("x", damaged).build(B256::ZERO).is_err());
@@ -103,7 +131,10 @@ async fn a_node_with_an_unknown_key_or_on_the_wrong_chain_says_so_and_does_not_s
             .arg(&path)
             .output()
             .unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
     };
 
     let (code, said) = start("unknown.toml", format!("colour = \"red\"\n{config}"));
@@ -114,7 +145,10 @@ async fn a_node_with_an_unknown_key_or_on_the_wrong_chain_says_so_and_does_not_s
     let other = market.testnet.dir.join("other-network.toml");
     std::fs::write(&other, network.replace("chain_id = 31337", "chain_id = 1")).unwrap();
     let text = config
-        .replace(&market.testnet.network_toml().display().to_string(), &other.display().to_string())
+        .replace(
+            &market.testnet.network_toml().display().to_string(),
+            &other.display().to_string(),
+        )
         .replace("/data\"", "/other-data\"");
     let (code, said) = start("wrong-chain.toml", text);
     assert_ne!(code, Some(0));

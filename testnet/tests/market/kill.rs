@@ -18,12 +18,20 @@ const SEED_VARIABLE: &str = "OUTCRY_KILL_SEED";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_jobs_end_paid_or_refunded_although_any_process_is_killed_at_any_moment() {
-    let seed = std::env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    let seed = std::env::var(SEED_VARIABLE)
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random);
     println!("{SEED_VARIABLE}={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut market = Fixture::new(3).await;
     let job = market.job(ends(&["print", "alive"])).await;
-    let terms = Terms { queue_timeout_s: 8, execution_timeout_s: Some(6), life_s: 60, ..quick() };
+    let terms = Terms {
+        queue_timeout_s: 8,
+        execution_timeout_s: Some(6),
+        life_s: 60,
+        ..quick()
+    };
 
     let names: Vec<String> = market
         .testnet
@@ -54,7 +62,9 @@ async fn fifty_jobs_end_paid_or_refunded_although_any_process_is_killed_at_any_m
                     jobs.push(id);
                     break;
                 }
-                Err(Error::NodeUnreachable { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(Error::NodeUnreachable { .. }) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await
+                }
                 Err(error) => panic!("job {} is refused: {error}", jobs.len()),
             }
         }
@@ -68,9 +78,15 @@ async fn fifty_jobs_end_paid_or_refunded_although_any_process_is_killed_at_any_m
 
     let mut paid = 0;
     for id in &jobs {
-        let job = market.wait_for_job(*id, "the job ends", |job| job.state.is_terminal()).await;
+        let job = market
+            .wait_for_job(*id, "the job ends", |job| job.state.is_terminal())
+            .await;
         for deal in &job.deals {
-            assert!(deal.state.is_terminal(), "a deal of the ended job {id} is {}", deal.state);
+            assert!(
+                deal.state.is_terminal(),
+                "a deal of the ended job {id} is {}",
+                deal.state
+            );
             match deal.state {
                 DealState::Settled => assert!(deal.paid.0 > alloy::primitives::U256::ZERO),
                 _ => assert!(deal.refunded.0 > alloy::primitives::U256::ZERO, "{deal:?}"),
@@ -81,13 +97,21 @@ async fn fifty_jobs_end_paid_or_refunded_although_any_process_is_killed_at_any_m
         }
     }
     println!("{paid} of {JOBS} jobs are paid, the others refunded");
-    assert!(paid > JOBS / 2, "the market hardly works: {paid} of {JOBS} jobs were done");
+    assert!(
+        paid > JOBS / 2,
+        "the market hardly works: {paid} of {JOBS} jobs were done"
+    );
     assert_eq!(jobs.iter().collect::<BTreeSet<_>>().len(), JOBS);
     market.check_conservation().await;
     for job in &jobs {
         for deal in market.client.node().job(*job).await.unwrap().deals {
             let terms = deal.terms;
-            let open = market.market().openSlots(terms.provider, terms.capacityId).call().await.unwrap();
+            let open = market
+                .market()
+                .openSlots(terms.provider, terms.capacityId)
+                .call()
+                .await
+                .unwrap();
             assert_eq!(open, 0, "a slot of {} stays taken", terms.provider);
         }
     }

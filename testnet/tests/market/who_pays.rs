@@ -13,7 +13,12 @@ use crate::fixture::{Fixture, WINDOWS, ends, patience, picture, quick, wait_unti
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_fails_is_paid_for_the_work_done() {
     let market = Fixture::new(1).await;
-    let limits = Limits { cycles: 50_000_000, memory_mib: 64, output_bytes: 1 << 16, ..Limits::default() };
+    let limits = Limits {
+        cycles: 50_000_000,
+        memory_mib: 64,
+        output_bytes: 1 << 16,
+        ..Limits::default()
+    };
     let cases: [(&[&str], Status, u32); 7] = [
         (&["print", "hello"], Status::Exited, 0),
         (&["exit", "7"], Status::Exited, 7),
@@ -26,7 +31,11 @@ async fn a_program_that_fails_is_paid_for_the_work_done() {
     for (args, status, exit_code) in cases {
         let finished = market.run(ends(args).limits(limits), &quick()).await;
         let task = &finished.tasks[0];
-        assert_eq!((task.outcome.status, task.outcome.exit_code), (status, exit_code), "{args:?}");
+        assert_eq!(
+            (task.outcome.status, task.outcome.exit_code),
+            (status, exit_code),
+            "{args:?}"
+        );
         assert!(finished.price.0 > U256::ZERO, "{args:?} cost nothing");
         assert!(task.cycles > 0 && task.cycles <= limits.cycles, "{args:?}");
         if status == Status::OutOfCycles {
@@ -40,7 +49,10 @@ async fn a_program_that_fails_is_paid_for_the_work_done() {
     }
     market.check_conservation().await;
     let earned = market.balance(market.account("provider-0")).await;
-    assert!(earned > U256::from(outcry_testnet::network::TOKEN_GRANT), "the provider has {earned}");
+    assert!(
+        earned > U256::from(outcry_testnet::network::TOKEN_GRANT),
+        "the provider has {earned}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,9 +62,22 @@ async fn a_missed_deadline_refunds_the_buyer_and_takes_the_collateral() {
     let before = market.balance(buyer).await;
     // Seconds of work, so that there is a middle in which to kill.
     let job = market.job(picture()).await;
-    let bid = market.client.bid(&job, &Terms { execution_timeout_s: Some(20), ..quick() }, None).await.unwrap();
+    let bid = market
+        .client
+        .bid(
+            &job,
+            &Terms {
+                execution_timeout_s: Some(20),
+                ..quick()
+            },
+            None,
+        )
+        .await
+        .unwrap();
     let id = market.client.submit(&job, &bid, |_| {}).await.unwrap();
-    let view = market.wait_for_job(id, "a deal opens", |job| !job.deals.is_empty()).await;
+    let view = market
+        .wait_for_job(id, "a deal opens", |job| !job.deals.is_empty())
+        .await;
     let victim = market
         .testnet
         .accounts
@@ -66,13 +91,20 @@ async fn a_missed_deadline_refunds_the_buyer_and_takes_the_collateral() {
         panic!("the provider was quicker than the test: give the program more to do");
     }
     let trust = Trust::Recheck(market.engine.clone());
-    let finished = market.client.finish(id, &job, &trust, patience(), |_| {}).await.unwrap();
+    let finished = market
+        .client
+        .finish(id, &job, &trust, patience(), |_| {})
+        .await
+        .unwrap();
     assert!(finished.tasks[0].is_success());
     let view = market.client.node().job(id).await.unwrap();
     let failed = &view.deals[0];
     assert_eq!(failed.state, DealState::TimedOut);
     let terms = &failed.terms;
-    assert_eq!(market.burned().await, U256::from(terms.collateral - terms.collateral / 2));
+    assert_eq!(
+        market.burned().await,
+        U256::from(terms.collateral - terms.collateral / 2)
+    );
     assert_ne!(view.deals[1].terms.provider, terms.provider);
     market.testnet.restart(&victim).unwrap();
     market.testnet.wait_until_serving(&victim).await.unwrap();
@@ -89,7 +121,9 @@ async fn a_missed_deadline_refunds_the_buyer_and_takes_the_collateral() {
 async fn an_input_that_nobody_serves_costs_both_the_same_small_fee_once() {
     let market = Fixture::new(1).await;
     // A source that does not exist, so that no blob can be fetched.
-    let job = ends(&["print", "never"]).build(B256::repeat_byte(7)).unwrap();
+    let job = ends(&["print", "never"])
+        .build(B256::repeat_byte(7))
+        .unwrap();
     let bid = market.client.bid(&job, &quick(), None).await.unwrap();
     let signature = market.client.sign_bid(&bid).unwrap();
     let id = market
@@ -100,16 +134,28 @@ async fn an_input_that_nobody_serves_costs_both_the_same_small_fee_once() {
         .unwrap();
     let view = market
         .wait_for_job(id, "the provider cancels", |job| {
-            job.deals.iter().any(|deal| deal.state == DealState::Cancelled)
+            job.deals
+                .iter()
+                .any(|deal| deal.state == DealState::Cancelled)
         })
         .await;
-    let fee = market.market().parameters().call().await.unwrap().admissionFeeBps;
+    let fee = market
+        .market()
+        .parameters()
+        .call()
+        .await
+        .unwrap()
+        .admissionFeeBps;
     let each = view.deals[0].terms.escrow * u128::from(fee) / 10_000;
     assert!(each > 0);
     assert_eq!(market.burned().await, U256::from(2 * each));
     market.check_conservation().await;
     let view = market.client.node().job(id).await.unwrap();
-    assert_eq!(view.deals.len(), 1, "a provider that cancelled is barred from the bid");
+    assert_eq!(
+        view.deals.len(),
+        1,
+        "a provider that cancelled is barred from the bid"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,12 +164,17 @@ async fn a_silent_buyer_pays_when_the_window_has_passed() {
     let job = market.job(ends(&["print", "hello"])).await;
     let bid = market.client.bid(&job, &quick(), None).await.unwrap();
     let id = market.client.submit(&job, &bid, |_| {}).await.unwrap();
-    let view = market.wait_for_job(id, "the job settles", |job| job.state == JobState::Settled).await;
+    let view = market
+        .wait_for_job(id, "the job settles", |job| job.state == JobState::Settled)
+        .await;
     let deal = &view.deals[0];
     assert_eq!(deal.state, DealState::Settled);
     assert!(deal.paid.0 > U256::ZERO);
     let claim = deal.claim.as_ref().unwrap();
-    assert_eq!(claim.finalisable_at, claim.claimed_at + u64::from(WINDOWS.challenge_s) + 1);
+    assert_eq!(
+        claim.finalisable_at,
+        claim.claimed_at + u64::from(WINDOWS.challenge_s) + 1
+    );
     market.check_conservation().await;
 }
 
@@ -132,23 +183,49 @@ async fn demanded_output_is_revealed_or_costs_the_collateral() {
     let mut market = Fixture::new(1).await;
     let buyer = market.account("buyer");
     let chain = market.buyers_market();
-    let bond = market.market().parameters().call().await.unwrap().demandBond;
+    let bond = market
+        .market()
+        .parameters()
+        .call()
+        .await
+        .unwrap()
+        .demandBond;
     mined(chain.depositNative().value(U256::from(2 * bond))).await;
 
     // A provider that is there reveals what is demanded, by itself.
     let (id, deal, claim, job) = claimed(&market).await;
     let leaf = LeafIndex { task: 0, leaf: 0 };
-    mined(chain.demandOutput(deal.clone().into(), claim.clone().into(), job.clone(), vec![leaf.clone()])).await;
+    mined(chain.demandOutput(
+        deal.clone().into(),
+        claim.clone().into(),
+        job.clone(),
+        vec![leaf.clone()],
+    ))
+    .await;
     wait_until("the leaf is revealed", || async {
-        let state = market.market().dealState(deal.clone().into()).call().await.ok()?;
+        let state = market
+            .market()
+            .dealState(deal.clone().into())
+            .call()
+            .await
+            .ok()?;
         (state.demandUsed && !state.demanded).then_some(())
     })
     .await;
-    let view = market.wait_for_job(id, "the job settles", |job| job.state == JobState::Settled).await;
+    let view = market
+        .wait_for_job(id, "the job settles", |job| job.state == JobState::Settled)
+        .await;
     assert!(view.deals[0].paid.0 > U256::ZERO);
     let coin = |account| {
         let market = &market;
-        async move { market.market().balanceOf(account, alloy::primitives::Address::ZERO).call().await.unwrap() }
+        async move {
+            market
+                .market()
+                .balanceOf(account, alloy::primitives::Address::ZERO)
+                .call()
+                .await
+                .unwrap()
+        }
     };
     assert_eq!(coin(buyer).await, U256::from(2 * bond), "the bond returns");
 
@@ -164,10 +241,21 @@ async fn demanded_output_is_revealed_or_costs_the_collateral() {
     })
     .await;
     mined(chain.demandTimeout(deal.clone().into(), claim.into())).await;
-    assert_eq!(market.balance(buyer).await, before + U256::from(deal.collateral / 2), "all is refunded");
-    assert_eq!(market.burned().await - burned, U256::from(deal.collateral - deal.collateral / 2));
+    assert_eq!(
+        market.balance(buyer).await,
+        before + U256::from(deal.collateral / 2),
+        "all is refunded"
+    );
+    assert_eq!(
+        market.burned().await - burned,
+        U256::from(deal.collateral - deal.collateral / 2)
+    );
     market.testnet.restart("provider-0").unwrap();
-    market.testnet.wait_until_serving("provider-0").await.unwrap();
+    market
+        .testnet
+        .wait_until_serving("provider-0")
+        .await
+        .unwrap();
     market.check_conservation().await;
 }
 
@@ -176,7 +264,11 @@ async fn claimed(market: &Fixture) -> (B256, Deal, Claim, outcry_contracts::Mark
     let job = market.job(ends(&["print", "on record"])).await;
     let bid = market.client.bid(&job, &quick(), None).await.unwrap();
     let id = market.client.submit(&job, &bid, |_| {}).await.unwrap();
-    let view = market.wait_for_job(id, "the claim", |job| job.deals.iter().any(|deal| deal.claim.is_some())).await;
+    let view = market
+        .wait_for_job(id, "the claim", |job| {
+            job.deals.iter().any(|deal| deal.claim.is_some())
+        })
+        .await;
     let deal = &view.deals[0];
     let claim = deal.claim.as_ref().unwrap();
     let claim = Claim {

@@ -3,7 +3,13 @@
 //! `cargo run --release -p outcry-native --example fuzz -- [--first SEED] [--count N]`
 //!
 //! Exit code 1 and the seed at the first mismatch. A mismatch found becomes a test.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, dead_code, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    dead_code,
+    missing_docs
+)]
 
 #[path = "../tests/it/differential.rs"]
 mod differential;
@@ -29,7 +35,10 @@ fn main() {
         for (total, new) in ends.iter_mut().zip(found) {
             *total += new;
         }
-        eprint!("\r{} seeds; exited, trapped, out of cycles, out of slots, output limit: {ends:?}", start + 100 - first);
+        eprint!(
+            "\r{} seeds; exited, trapped, out of cycles, out of slots, output limit: {ends:?}",
+            start + 100 - first
+        );
     }
     let programs: u64 = ends.iter().sum();
     println!("\n{{\"seeds\": {count}, \"programs\": {programs}, \"mismatches\": 0}}");

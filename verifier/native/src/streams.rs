@@ -16,7 +16,9 @@ pub trait Input: Send + 'static {
 impl<T: AsRef<[u8]> + Send + 'static> Input for T {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let bytes = self.as_ref();
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+        let start = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
         let count = buffer.len().min(bytes.len() - start);
         buffer[..count].copy_from_slice(&bytes[start..start + count]);
         Ok(count)
@@ -88,7 +90,9 @@ impl Input for Archive {
         match self {
             Self::Bytes(bytes) => bytes.read_at(offset, buffer),
             Self::File(InputFile(file)) => {
-                let mut file = file.lock().map_err(|_| io::Error::other("the archive's reader panicked"))?;
+                let mut file = file
+                    .lock()
+                    .map_err(|_| io::Error::other("the archive's reader panicked"))?;
                 file.seek(SeekFrom::Start(offset))?;
                 let mut count = 0;
                 while count < buffer.len() {

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{
-    BlockType, BranchHint, BranchHints, CodeSection, ExportSection, Function, FunctionSection, GlobalSection,
-    ImportSection, Instruction, RawSection, TypeSection, ValType,
+    BlockType, BranchHint, BranchHints, CodeSection, ExportSection, Function, FunctionSection,
+    GlobalSection, ImportSection, Instruction, RawSection, TypeSection, ValType,
 };
 use wasmparser::{Operator, Parser, Payload};
 
@@ -53,7 +53,11 @@ impl Emitter {
     }
 
     fn local(&self, source: u32) -> u32 {
-        if source < self.parameters { source } else { source + self.inserted }
+        if source < self.parameters {
+            source
+        } else {
+            source + self.inserted
+        }
     }
 
     /// The operator as it is, but for the numbers of locals. Keeps count of open blocks.
@@ -96,21 +100,37 @@ impl Emitter {
     }
 
     fn hinted_if(&mut self, branch_hint_value: u32) {
-        self.hints.push(BranchHint { branch_func_offset: self.function.byte_len() as u32, branch_hint_value });
+        self.hints.push(BranchHint {
+            branch_func_offset: self.function.byte_len() as u32,
+            branch_hint_value,
+        });
         self.put(&Instruction::If(BlockType::Empty));
     }
 
     /// Makes the float on top of the stack, the result of `operator`, a canonical NaN if it is one.
     pub(super) fn canonicalise(&mut self, operator: &Operator<'_>) {
         let (local, ge, nan) = if is_f32(operator) {
-            (self.scratch_f32, Instruction::F32Ge, Instruction::F32Const(f32::from_bits(0x7fc0_0000).into()))
+            (
+                self.scratch_f32,
+                Instruction::F32Ge,
+                Instruction::F32Const(f32::from_bits(0x7fc0_0000).into()),
+            )
         } else {
-            (self.scratch_f64, Instruction::F64Ge, Instruction::F64Const(f64::from_bits(0x7ff8 << 48).into()))
+            (
+                self.scratch_f64,
+                Instruction::F64Ge,
+                Instruction::F64Const(f64::from_bits(0x7ff8 << 48).into()),
+            )
         };
         // `x >= x` fails for a NaN only, and unlike `x != x` it is one flag of the processor.
-        self.put(&Instruction::LocalTee(local)).put(&Instruction::LocalGet(local)).put(&ge);
+        self.put(&Instruction::LocalTee(local))
+            .put(&Instruction::LocalGet(local))
+            .put(&ge);
         self.likely();
-        self.put(&Instruction::Else).put(&nan).put(&Instruction::LocalSet(local)).put(&Instruction::End);
+        self.put(&Instruction::Else)
+            .put(&nan)
+            .put(&Instruction::LocalSet(local))
+            .put(&Instruction::End);
         self.put(&Instruction::LocalGet(local));
     }
 
@@ -131,10 +151,12 @@ impl Emitter {
         }
         self.put(&Instruction::I64ExtendI32U);
         if cost.shift != 0 {
-            self.put(&Instruction::I64Const(cost.shift.into())).put(&Instruction::I64ShrU);
+            self.put(&Instruction::I64Const(cost.shift.into()))
+                .put(&Instruction::I64ShrU);
         }
         if cost.factor != 1 {
-            self.put(&Instruction::I64Const(cost.factor.into())).put(&Instruction::I64Mul);
+            self.put(&Instruction::I64Const(cost.factor.into()))
+                .put(&Instruction::I64Mul);
         }
     }
 
@@ -186,7 +208,10 @@ impl Sections {
         let mut module = wasm_encoder::Module::new();
         let raw = |module: &mut wasm_encoder::Module, id: u8| {
             if let Some(range) = &kept[id as usize] {
-                module.section(&RawSection { id, data: &image[range.clone()] });
+                module.section(&RawSection {
+                    id,
+                    data: &image[range.clone()],
+                });
             }
         };
         const TABLE: u8 = 4;
@@ -194,7 +219,10 @@ impl Sections {
         const ELEMENT: u8 = 9;
         const DATA: u8 = 11;
         const DATA_COUNT: u8 = 12;
-        module.section(&self.types).section(&self.imports).section(&self.functions);
+        module
+            .section(&self.types)
+            .section(&self.imports)
+            .section(&self.functions);
         raw(&mut module, TABLE);
         raw(&mut module, MEMORY);
         module.section(&self.globals).section(&self.exports);

@@ -1,7 +1,9 @@
 //! The exact transform: every charge where and when the definition says.
 
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
-use wasm_encoder::{BlockType, ConstExpr, EntityType, ExportKind, GlobalType, Instruction, ValType};
+use wasm_encoder::{
+    BlockType, ConstExpr, EntityType, ExportKind, GlobalType, Instruction, ValType,
+};
 use wasmparser::{Operator, TypeRef};
 
 use super::abi;
@@ -28,7 +30,10 @@ pub fn exact(image: &Image) -> Result<Vec<u8>, LoadError> {
     let mut sections = Sections::default();
     let mut encoder = RoundtripReencoder;
     for ty in &module.types {
-        sections.types.ty().func_type(&encoder.func_type(ty.clone())?);
+        sections
+            .types
+            .ty()
+            .func_type(&encoder.func_type(ty.clone())?);
     }
     // Label types of functions with several results: `() -> results`, as types of their own.
     let mut types = module.types.len() as u32;
@@ -47,7 +52,9 @@ pub fn exact(image: &Image) -> Result<Vec<u8>, LoadError> {
     }
     for (_, import) in &module.imports {
         if let TypeRef::Func(ty) = import.ty {
-            sections.imports.import(import.module, import.name, EntityType::Function(ty));
+            sections
+                .imports
+                .import(import.module, import.name, EntityType::Function(ty));
         }
     }
     for ty in &module.functions[module.imported_functions as usize..] {
@@ -57,18 +64,41 @@ pub fn exact(image: &Image) -> Result<Vec<u8>, LoadError> {
         encoder.parse_global(&mut sections.globals, global.clone())?;
     }
     let first = module.globals.len() as u32;
-    let globals = Globals { cycles: first, slots: first + 1, status: first + 2 };
-    let mutable = |val_type| GlobalType { val_type, mutable: true, shared: false };
-    sections.globals.global(mutable(ValType::I64), &ConstExpr::i64_const(0));
-    sections.globals.global(mutable(ValType::I64), &ConstExpr::i64_const(0));
-    sections.globals.global(mutable(ValType::I32), &ConstExpr::i32_const(abi::STATUS_NONE));
+    let globals = Globals {
+        cycles: first,
+        slots: first + 1,
+        status: first + 2,
+    };
+    let mutable = |val_type| GlobalType {
+        val_type,
+        mutable: true,
+        shared: false,
+    };
+    sections
+        .globals
+        .global(mutable(ValType::I64), &ConstExpr::i64_const(0));
+    sections
+        .globals
+        .global(mutable(ValType::I64), &ConstExpr::i64_const(0));
+    sections.globals.global(
+        mutable(ValType::I32),
+        &ConstExpr::i32_const(abi::STATUS_NONE),
+    );
     for export in &module.exports {
         encoder.parse_export(&mut sections.exports, *export)?;
     }
-    sections.exports.export(abi::LIBRARY_MEMORY, ExportKind::Memory, LIBRARY_MEMORY);
-    sections.exports.export(abi::CYCLES, ExportKind::Global, globals.cycles);
-    sections.exports.export(abi::SLOTS, ExportKind::Global, globals.slots);
-    sections.exports.export(abi::STATUS, ExportKind::Global, globals.status);
+    sections
+        .exports
+        .export(abi::LIBRARY_MEMORY, ExportKind::Memory, LIBRARY_MEMORY);
+    sections
+        .exports
+        .export(abi::CYCLES, ExportKind::Global, globals.cycles);
+    sections
+        .exports
+        .export(abi::SLOTS, ExportKind::Global, globals.slots);
+    sections
+        .exports
+        .export(abi::STATUS, ExportKind::Global, globals.status);
 
     for defined in 0..module.bodies.len() {
         let index = module.imported_functions + defined as u32;
@@ -83,7 +113,9 @@ pub fn exact(image: &Image) -> Result<Vec<u8>, LoadError> {
 fn function(facts: &Facts<'_>, label: BlockType, globals: Globals) -> Result<Emitter, LoadError> {
     let mut out = Emitter::new(facts, 0)?;
     let frame = Instruction::I64Const(facts.frame_slots as i64);
-    out.put(&Instruction::GlobalGet(globals.slots)).put(&frame).put(&Instruction::I64Sub);
+    out.put(&Instruction::GlobalGet(globals.slots))
+        .put(&frame)
+        .put(&Instruction::I64Sub);
     out.put(&Instruction::GlobalSet(globals.slots));
     halt_if_negative(&mut out, globals.slots, abi::STATUS_OUT_OF_SLOTS, globals);
     out.open_function_block(label);
@@ -92,7 +124,8 @@ fn function(facts: &Facts<'_>, label: BlockType, globals: Globals) -> Result<Emi
             continue;
         }
         if facts.charges[at] > 0 {
-            out.put(&Instruction::GlobalGet(globals.cycles)).put(&Instruction::I64Const(facts.charges[at] as i64));
+            out.put(&Instruction::GlobalGet(globals.cycles))
+                .put(&Instruction::I64Const(facts.charges[at] as i64));
             charge(&mut out, globals);
         }
         if let Some(cost) = size_cost(operator) {
@@ -109,20 +142,27 @@ fn function(facts: &Facts<'_>, label: BlockType, globals: Globals) -> Result<Emi
             out.canonicalise(operator);
         }
     }
-    out.put(&Instruction::GlobalGet(globals.slots)).put(&frame).put(&Instruction::I64Add);
-    out.put(&Instruction::GlobalSet(globals.slots)).put(&Instruction::End);
+    out.put(&Instruction::GlobalGet(globals.slots))
+        .put(&frame)
+        .put(&Instruction::I64Add);
+    out.put(&Instruction::GlobalSet(globals.slots))
+        .put(&Instruction::End);
     Ok(out)
 }
 
 /// With register and cost on the stack: subtracts, stores, halts below zero.
 fn charge(out: &mut Emitter, globals: Globals) {
-    out.put(&Instruction::I64Sub).put(&Instruction::GlobalSet(globals.cycles));
+    out.put(&Instruction::I64Sub)
+        .put(&Instruction::GlobalSet(globals.cycles));
     halt_if_negative(out, globals.cycles, abi::STATUS_OUT_OF_CYCLES, globals);
 }
 
 fn halt_if_negative(out: &mut Emitter, global: u32, status: i32, globals: Globals) {
-    out.put(&Instruction::GlobalGet(global)).put(&Instruction::I64Const(0)).put(&Instruction::I64LtS);
+    out.put(&Instruction::GlobalGet(global))
+        .put(&Instruction::I64Const(0))
+        .put(&Instruction::I64LtS);
     out.unlikely();
-    out.put(&Instruction::I32Const(status)).put(&Instruction::GlobalSet(globals.status));
+    out.put(&Instruction::I32Const(status))
+        .put(&Instruction::GlobalSet(globals.status));
     out.put(&Instruction::Unreachable).put(&Instruction::End);
 }

@@ -46,7 +46,9 @@ pub(crate) struct LabelFacts {
 /// The size-dependent cost of an operator, host calls included.
 pub(crate) fn size_cost(operator: &Operator<'_>) -> Option<cost::SizeCost> {
     match operator {
-        Operator::Call { function_index } => host_cost(*function_index).and_then(|cost| cost.by_size),
+        Operator::Call { function_index } => {
+            host_cost(*function_index).and_then(|cost| cost.by_size)
+        }
         other => cost::size_cost(other),
     }
 }
@@ -74,8 +76,12 @@ fn fixed_cost(operator: &Operator<'_>) -> u64 {
 /// Operands popped and pushed by operators for which the number does not depend on a type.
 fn fixed_arity(operator: &Operator<'_>) -> Option<(usize, usize)> {
     macro_rules! arity {
-        (arity custom) => { None };
-        (arity $pops:tt -> $pushes:tt) => { Some(($pops, $pushes)) };
+        (arity custom) => {
+            None
+        };
+        (arity $pops:tt -> $pushes:tt) => {
+            Some(($pops, $pushes))
+        };
     }
     macro_rules! table {
         ($(@$proposal:ident $op:ident $({ $($arg:ident: $argty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
@@ -94,10 +100,30 @@ fn is_float_arithmetic(operator: &Operator<'_>) -> bool {
     use Operator as O;
     matches!(
         operator,
-        O::F32Add | O::F32Sub | O::F32Mul | O::F32Div | O::F32Sqrt | O::F32Min | O::F32Max
-            | O::F32Ceil | O::F32Floor | O::F32Trunc | O::F32Nearest | O::F32DemoteF64
-            | O::F64Add | O::F64Sub | O::F64Mul | O::F64Div | O::F64Sqrt | O::F64Min | O::F64Max
-            | O::F64Ceil | O::F64Floor | O::F64Trunc | O::F64Nearest | O::F64PromoteF32
+        O::F32Add
+            | O::F32Sub
+            | O::F32Mul
+            | O::F32Div
+            | O::F32Sqrt
+            | O::F32Min
+            | O::F32Max
+            | O::F32Ceil
+            | O::F32Floor
+            | O::F32Trunc
+            | O::F32Nearest
+            | O::F32DemoteF64
+            | O::F64Add
+            | O::F64Sub
+            | O::F64Mul
+            | O::F64Div
+            | O::F64Sqrt
+            | O::F64Min
+            | O::F64Max
+            | O::F64Ceil
+            | O::F64Floor
+            | O::F64Trunc
+            | O::F64Nearest
+            | O::F64PromoteF32
     )
 }
 
@@ -106,8 +132,18 @@ pub(crate) fn is_f32(operator: &Operator<'_>) -> bool {
     use Operator as O;
     matches!(
         operator,
-        O::F32Add | O::F32Sub | O::F32Mul | O::F32Div | O::F32Sqrt | O::F32Min | O::F32Max
-            | O::F32Ceil | O::F32Floor | O::F32Trunc | O::F32Nearest | O::F32DemoteF64
+        O::F32Add
+            | O::F32Sub
+            | O::F32Mul
+            | O::F32Div
+            | O::F32Sqrt
+            | O::F32Min
+            | O::F32Max
+            | O::F32Ceil
+            | O::F32Floor
+            | O::F32Trunc
+            | O::F32Nearest
+            | O::F32DemoteF64
     )
 }
 
@@ -175,7 +211,12 @@ impl Flows {
                 continue;
             }
             let first = self.edges.partition_point(|(to, _)| *to < node);
-            work.extend(self.edges[first..].iter().take_while(|(to, _)| *to == node).map(|(_, from)| *from));
+            work.extend(
+                self.edges[first..]
+                    .iter()
+                    .take_while(|(to, _)| *to == node)
+                    .map(|(_, from)| *from),
+            );
         }
         for (node, operator) in self.producers {
             canonical[operator] |= seen[node as usize];
@@ -244,7 +285,8 @@ impl<'m, 'a> Analysis<'m, 'a> {
         self.height = self.height.max(self.operands.len());
     }
     fn drop_operands(&mut self, count: usize) {
-        self.operands.truncate(self.operands.len().saturating_sub(count));
+        self.operands
+            .truncate(self.operands.len().saturating_sub(count));
     }
     fn observe_top(&mut self, count: usize) {
         let from = self.operands.len().saturating_sub(count);
@@ -253,7 +295,16 @@ impl<'m, 'a> Analysis<'m, 'a> {
         }
     }
     fn nodes_for(&mut self, types: &[ValType]) -> Vec<Node> {
-        types.iter().map(|ty| if is_float(*ty) { self.flows.node() } else { CLEAN }).collect()
+        types
+            .iter()
+            .map(|ty| {
+                if is_float(*ty) {
+                    self.flows.node()
+                } else {
+                    CLEAN
+                }
+            })
+            .collect()
     }
     fn flow_into(&mut self, targets: &[Node]) {
         let from = self.operands.len().saturating_sub(targets.len());
@@ -382,9 +433,18 @@ impl<'a> Facts<'a> {
         };
 
         let mut flows = Flows::default();
-        let local_nodes = locals.iter().map(|ty| if is_float(*ty) { flows.node() } else { CLEAN }).collect();
-        let mut analysis =
-            Analysis { module, flows, operands: Vec::new(), height: 0, frames: Vec::new(), locals: local_nodes };
+        let local_nodes = locals
+            .iter()
+            .map(|ty| if is_float(*ty) { flows.node() } else { CLEAN })
+            .collect();
+        let mut analysis = Analysis {
+            module,
+            flows,
+            operands: Vec::new(),
+            height: 0,
+            frames: Vec::new(),
+            locals: local_nodes,
+        };
         let results = analysis.nodes_for(ty.results());
         for node in &results {
             analysis.flows.observe(*node);
@@ -455,7 +515,9 @@ impl<'a> Facts<'a> {
                 }
                 O::End => {
                     // The validator saw to it that every `end` has its frame.
-                    let Some(frame) = analysis.frames.pop() else { break };
+                    let Some(frame) = analysis.frames.pop() else {
+                        break;
+                    };
                     if was_live {
                         analysis.flow_into(&frame.results);
                     }
@@ -480,7 +542,10 @@ impl<'a> Facts<'a> {
                 }
                 O::BrTable { targets } => {
                     analysis.pop();
-                    for target in targets.targets().chain(std::iter::once(Ok(targets.default()))) {
+                    for target in targets
+                        .targets()
+                        .chain(std::iter::once(Ok(targets.default())))
+                    {
                         let depth = target?;
                         analysis.branch(depth);
                         let frame = &analysis.frames[analysis.frames.len() - 1 - depth as usize];
@@ -517,7 +582,12 @@ impl<'a> Facts<'a> {
             }
         }
         analysis.flows.mark(&mut facts.canonical);
-        facts.frame_slots = cost::frame_slots(parameters as u64, declared, analysis.height as u64, count as u64);
+        facts.frame_slots = cost::frame_slots(
+            parameters as u64,
+            declared,
+            analysis.height as u64,
+            count as u64,
+        );
         facts.operators = operators;
         facts.locals = locals;
         Ok(facts)

@@ -17,7 +17,9 @@
 use std::collections::{HashMap, HashSet};
 
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
-use wasm_encoder::{BlockType, ConstExpr, EntityType, ExportKind, GlobalType, Instruction, ValType};
+use wasm_encoder::{
+    BlockType, ConstExpr, EntityType, ExportKind, GlobalType, Instruction, ValType,
+};
 use wasmparser::{ElementItems, ExternalKind, Operator, TableInit, TypeRef};
 
 use super::abi;
@@ -62,7 +64,9 @@ pub fn fast(image: &Image) -> Result<Vec<u8>, LoadError> {
             } else {
                 ty
             };
-            sections.imports.import(import.module, import.name, EntityType::Function(ty));
+            sections
+                .imports
+                .import(import.module, import.name, EntityType::Function(ty));
         }
     }
     let mut encoder = RoundtripReencoder;
@@ -71,14 +75,22 @@ pub fn fast(image: &Image) -> Result<Vec<u8>, LoadError> {
     }
     let status = module.globals.len() as u32;
     sections.globals.global(
-        GlobalType { val_type: ValType::I32, mutable: true, shared: false },
+        GlobalType {
+            val_type: ValType::I32,
+            mutable: true,
+            shared: false,
+        },
         &ConstExpr::i32_const(abi::STATUS_NONE),
     );
     for export in &module.exports {
         encoder.parse_export(&mut sections.exports, *export)?;
     }
-    sections.exports.export(abi::LIBRARY_MEMORY, ExportKind::Memory, LIBRARY_MEMORY);
-    sections.exports.export(abi::STATUS, ExportKind::Global, status);
+    sections
+        .exports
+        .export(abi::LIBRARY_MEMORY, ExportKind::Memory, LIBRARY_MEMORY);
+    sections
+        .exports
+        .export(abi::STATUS, ExportKind::Global, status);
 
     for defined in 0..module.bodies.len() {
         let index = module.imported_functions + defined as u32;
@@ -101,7 +113,9 @@ pub fn fast(image: &Image) -> Result<Vec<u8>, LoadError> {
             pending: 0,
             labels: Vec::new(),
         };
-        writer.function(label)?.finish(index, &mut sections.code, &mut sections.hints);
+        writer
+            .function(label)?
+            .finish(index, &mut sections.code, &mut sections.hints);
     }
     sections.finish(image.module())
 }
@@ -117,12 +131,19 @@ struct Types {
 impl Types {
     fn new(module: &Module<'_>, sections: &mut Sections) -> Result<Self, LoadError> {
         let mut encoder = RoundtripReencoder;
-        let own =
-            module.types.iter().map(|ty| encoder.func_type(ty.clone())).collect::<Result<Vec<_>, _>>()?;
+        let own = module
+            .types
+            .iter()
+            .map(|ty| encoder.func_type(ty.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
         for ty in &own {
             sections.types.ty().func_type(ty);
         }
-        let mut types = Self { count: own.len() as u32, own, others: HashMap::new() };
+        let mut types = Self {
+            count: own.len() as u32,
+            own,
+            others: HashMap::new(),
+        };
         for index in 0..types.own.len() {
             let (parameters, results) = types.signature(index as u32, true, true);
             sections.types.ty().function(parameters, results);
@@ -149,11 +170,17 @@ impl Types {
         self.own.len() as u32 + own
     }
 
-    fn with_convention(&mut self, sections: &mut Sections, own: u32, convention: Convention) -> u32 {
+    fn with_convention(
+        &mut self,
+        sections: &mut Sections,
+        own: u32,
+        convention: Convention,
+    ) -> u32 {
         if convention.takes_slots && convention.takes_cycles {
             return self.full(own);
         }
-        let (parameters, results) = self.signature(own, convention.takes_slots, convention.takes_cycles);
+        let (parameters, results) =
+            self.signature(own, convention.takes_slots, convention.takes_cycles);
         self.function(sections, parameters, results)
     }
 
@@ -172,11 +199,17 @@ impl Types {
         parameters: impl IntoIterator<Item = ValType>,
         results: impl IntoIterator<Item = ValType>,
     ) -> u32 {
-        let key = (parameters.into_iter().collect::<Vec<_>>(), results.into_iter().collect::<Vec<_>>());
+        let key = (
+            parameters.into_iter().collect::<Vec<_>>(),
+            results.into_iter().collect::<Vec<_>>(),
+        );
         if let Some(index) = self.others.get(&key) {
             return *index;
         }
-        sections.types.ty().function(key.0.iter().copied(), key.1.iter().copied());
+        sections
+            .types
+            .ty()
+            .function(key.0.iter().copied(), key.1.iter().copied());
         self.others.insert(key, self.count);
         self.count += 1;
         self.count - 1
@@ -242,7 +275,10 @@ impl Plan {
             work.extend(&callers[function as usize]);
             if referenced.contains(&function) && !indirect_may_exit {
                 indirect_may_exit = true;
-                let indirect = summaries.iter().enumerate().filter(|(_, summary)| summary.calls_indirectly);
+                let indirect = summaries
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, summary)| summary.calls_indirectly);
                 work.extend(indirect.map(|(defined, _)| (imported + defined) as u32));
             }
         }
@@ -250,10 +286,12 @@ impl Plan {
         // Bounded functions in an order in which callees come first.
         let mut open_calls: Vec<usize> = vec![0; count];
         for (defined, summary) in summaries.iter().enumerate() {
-            open_calls[imported + defined] = summary.calls.len() + usize::from(summary.calls_indirectly);
+            open_calls[imported + defined] =
+                summary.calls.len() + usize::from(summary.calls_indirectly);
         }
-        let mut ready: Vec<u32> =
-            (0..count as u32).filter(|function| open_calls[*function as usize] == 0).collect();
+        let mut ready: Vec<u32> = (0..count as u32)
+            .filter(|function| open_calls[*function as usize] == 0)
+            .collect();
         let mut unchecked: Vec<u64> = vec![UNCHECKED_CYCLES; count];
         while let Some(function) = ready.pop() {
             let function = function as usize;
@@ -263,9 +301,18 @@ impl Plan {
             } else {
                 let summary = &summaries[function - imported];
                 let of = |callee: &u32| conventions[*callee as usize];
-                let deepest = summary.calls.iter().map(|callee| of(callee).bounded_slots).max().unwrap_or(0);
+                let deepest = summary
+                    .calls
+                    .iter()
+                    .map(|callee| of(callee).bounded_slots)
+                    .max()
+                    .unwrap_or(0);
                 let work_of = |callee: &u32| unchecked[*callee as usize];
-                let work = summary.calls.iter().map(work_of).fold(summary.cycles, u64::saturating_add);
+                let work = summary
+                    .calls
+                    .iter()
+                    .map(work_of)
+                    .fold(summary.cycles, u64::saturating_add);
                 unchecked[function] = work.min(UNCHECKED_CYCLES);
                 let constant = work < UNCHECKED_CYCLES
                     && !summary.loops
@@ -273,8 +320,15 @@ impl Plan {
                     && summary.cycles == summary.first_cycles
                     && !of(&(function as u32)).may_exit
                     && !referenced.contains(&(function as u32))
-                    && summary.calls.iter().all(|callee| *callee >= imported as u32 && !of(callee).takes_cycles);
-                let callees: u64 = summary.calls.iter().map(|callee| of(callee).constant_cycles).sum();
+                    && summary
+                        .calls
+                        .iter()
+                        .all(|callee| *callee >= imported as u32 && !of(callee).takes_cycles);
+                let callees: u64 = summary
+                    .calls
+                    .iter()
+                    .map(|callee| of(callee).constant_cycles)
+                    .sum();
                 let convention = &mut conventions[function];
                 convention.bounded_slots = summary.frame_slots + deepest;
                 convention.takes_cycles = !constant;
@@ -303,7 +357,10 @@ impl Plan {
                 convention.constant_cycles = 0;
             }
         }
-        Ok(Self { conventions, indirect_may_exit })
+        Ok(Self {
+            conventions,
+            indirect_may_exit,
+        })
     }
 }
 
@@ -340,7 +397,13 @@ fn references(module: &Module<'_>) -> Result<HashSet<u32>, LoadError> {
             in_expression(expression, &mut found)?;
         }
     }
-    found.extend(module.exports.iter().filter(|e| e.kind == ExternalKind::Func).map(|e| e.index));
+    found.extend(
+        module
+            .exports
+            .iter()
+            .filter(|e| e.kind == ExternalKind::Func)
+            .map(|e| e.index),
+    );
     Ok(found)
 }
 
@@ -374,7 +437,11 @@ impl Writer<'_, '_> {
         self.entry();
         self.out.open_function_block(label);
         let pending = self.facts.br_table_returns.then_some(0);
-        self.labels.push(Label { pending, is_loop: false, before_else: 0 });
+        self.labels.push(Label {
+            pending,
+            is_loop: false,
+            before_else: 0,
+        });
         let facts = self.facts;
         for (at, operator) in facts.operators.iter().enumerate() {
             if facts.dead[at] {
@@ -401,18 +468,36 @@ impl Writer<'_, '_> {
             let (own, reserve) = if convention.is_bounded {
                 (convention.bounded_slots, 0)
             } else {
-                let callees = self.facts.calls.iter().map(|callee| self.plan.conventions[*callee as usize]);
-                let reserve = callees.filter(|c| c.is_bounded).map(|c| c.bounded_slots).max().unwrap_or(0);
+                let callees = self
+                    .facts
+                    .calls
+                    .iter()
+                    .map(|callee| self.plan.conventions[*callee as usize]);
+                let reserve = callees
+                    .filter(|c| c.is_bounded)
+                    .map(|c| c.bounded_slots)
+                    .max()
+                    .unwrap_or(0);
                 (convention.bounded_slots, reserve)
             };
             // Saturated: more than the largest slot limit always fails the check.
-            let clamp = |slots: u64| Instruction::I32Const(slots.min(limits::SLOT_LIMIT + 1) as i32);
-            self.out.put(&Instruction::LocalGet(self.slots)).put(&clamp(own)).put(&Instruction::I32Sub);
-            self.out.put(&Instruction::LocalTee(self.slots)).put(&clamp(reserve)).put(&Instruction::I32LtS);
+            let clamp =
+                |slots: u64| Instruction::I32Const(slots.min(limits::SLOT_LIMIT + 1) as i32);
+            self.out
+                .put(&Instruction::LocalGet(self.slots))
+                .put(&clamp(own))
+                .put(&Instruction::I32Sub);
+            self.out
+                .put(&Instruction::LocalTee(self.slots))
+                .put(&clamp(reserve))
+                .put(&Instruction::I32LtS);
             self.out.unlikely();
-            self.out.put(&Instruction::I32Const(abi::STATUS_OUT_OF_SLOTS));
+            self.out
+                .put(&Instruction::I32Const(abi::STATUS_OUT_OF_SLOTS));
             self.out.put(&Instruction::GlobalSet(self.status));
-            self.out.put(&Instruction::Unreachable).put(&Instruction::End);
+            self.out
+                .put(&Instruction::Unreachable)
+                .put(&Instruction::End);
         }
         if convention.checks_on_entry {
             self.check_limit();
@@ -421,8 +506,14 @@ impl Writer<'_, '_> {
 
     /// A conditional trap and nothing else, which costs a compare and a branch never taken.
     fn check_limit(&mut self) {
-        self.out.put(&Instruction::LocalGet(self.cycles)).put(&Instruction::I64Const(0)).put(&Instruction::I64LtS);
-        self.out.put(&Instruction::If(BlockType::Empty)).put(&Instruction::Unreachable).put(&Instruction::End);
+        self.out
+            .put(&Instruction::LocalGet(self.cycles))
+            .put(&Instruction::I64Const(0))
+            .put(&Instruction::I64LtS);
+        self.out
+            .put(&Instruction::If(BlockType::Empty))
+            .put(&Instruction::Unreachable)
+            .put(&Instruction::End);
     }
 
     /// Writes pending charges to the register but for `keep`.
@@ -432,15 +523,21 @@ impl Writer<'_, '_> {
         if amount == 0 || !self.convention.takes_cycles {
             return;
         }
-        self.out.put(&Instruction::LocalGet(self.cycles)).put(&Instruction::I64Const(amount));
-        self.out.put(&Instruction::I64Sub).put(&Instruction::LocalSet(self.cycles));
+        self.out
+            .put(&Instruction::LocalGet(self.cycles))
+            .put(&Instruction::I64Const(amount));
+        self.out
+            .put(&Instruction::I64Sub)
+            .put(&Instruction::LocalSet(self.cycles));
     }
 
     /// Pushes the register with all charges; nothing is pending on the path that takes it.
     fn push_register(&mut self) {
         self.out.put(&Instruction::LocalGet(self.cycles));
         if self.pending != 0 {
-            self.out.put(&Instruction::I64Const(self.pending)).put(&Instruction::I64Sub);
+            self.out
+                .put(&Instruction::I64Const(self.pending))
+                .put(&Instruction::I64Sub);
         }
         self.pending = 0;
     }
@@ -466,10 +563,16 @@ impl Writer<'_, '_> {
         } else {
             None
         };
-        if is_loop || (matches!(operator, Operator::If { .. }) && !facts.has_else && facts.br_table_target) {
+        if is_loop
+            || (matches!(operator, Operator::If { .. }) && !facts.has_else && facts.br_table_target)
+        {
             self.flush_to(pending.unwrap_or(0));
         }
-        self.labels.push(Label { pending, is_loop, before_else: self.pending });
+        self.labels.push(Label {
+            pending,
+            is_loop,
+            before_else: self.pending,
+        });
     }
 
     fn operator(&mut self, at: usize, operator: &Operator<'_>) -> Result<(), LoadError> {
@@ -478,7 +581,9 @@ impl Writer<'_, '_> {
             self.out.remember_size();
             self.out.put(&Instruction::LocalGet(self.cycles));
             self.out.push_size_cost(cost);
-            self.out.put(&Instruction::I64Sub).put(&Instruction::LocalSet(self.cycles));
+            self.out
+                .put(&Instruction::I64Sub)
+                .put(&Instruction::LocalSet(self.cycles));
             self.check_limit();
         }
         match operator {
@@ -529,11 +634,17 @@ impl Writer<'_, '_> {
                 self.out.branch_to_function_end();
             }
             O::Unreachable => {
-                self.out.put(&Instruction::I32Const(abi::STATUS_UNREACHABLE));
-                self.out.put(&Instruction::GlobalSet(self.status)).put(&Instruction::Unreachable);
+                self.out
+                    .put(&Instruction::I32Const(abi::STATUS_UNREACHABLE));
+                self.out
+                    .put(&Instruction::GlobalSet(self.status))
+                    .put(&Instruction::Unreachable);
             }
             O::Call { function_index } => self.call(*function_index),
-            O::CallIndirect { type_index, table_index } => {
+            O::CallIndirect {
+                type_index,
+                table_index,
+            } => {
                 self.out.save();
                 self.out.put(&Instruction::LocalGet(self.slots));
                 if self.plan.indirect_may_exit {
@@ -543,7 +654,10 @@ impl Writer<'_, '_> {
                 }
                 self.out.restore();
                 let type_index = self.types.full(*type_index);
-                self.out.put(&Instruction::CallIndirect { type_index, table_index: *table_index });
+                self.out.put(&Instruction::CallIndirect {
+                    type_index,
+                    table_index: *table_index,
+                });
                 self.out.put(&Instruction::LocalSet(self.cycles));
             }
             other => self.out.operator(other)?,
@@ -563,7 +677,9 @@ impl Writer<'_, '_> {
     /// goes on.
     fn is_reached(&self, at: usize) -> bool {
         use Operator as O;
-        let Some(before) = at.checked_sub(1) else { return true };
+        let Some(before) = at.checked_sub(1) else {
+            return true;
+        };
         !self.facts.dead[before]
             && !matches!(
                 self.facts.operators[before],
@@ -601,4 +717,3 @@ impl Writer<'_, '_> {
         }
     }
 }
-

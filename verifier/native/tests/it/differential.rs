@@ -17,7 +17,9 @@ fn random_bytes(seed: u64, count: usize) -> Vec<u8> {
         state ^= state >> 27;
         state.wrapping_mul(0x2545_f491_4f6c_dd1d)
     };
-    (0..count.div_ceil(8)).flat_map(|_| next().to_le_bytes()).collect()
+    (0..count.div_ceil(8))
+        .flat_map(|_| next().to_le_bytes())
+        .collect()
 }
 
 /// Programs without control instructions come to their end.
@@ -34,12 +36,24 @@ pub(crate) fn generate(seed: u64) -> Option<Vec<u8>> {
       (import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))
       (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32) (result i32))))"#;
     use wasm_smith::{InstructionKind as Kind, InstructionKinds as Kinds};
-    let straight =
-        Kinds::new(&[Kind::Numeric, Kind::Reference, Kind::Parametric, Kind::Variable, Kind::Table, Kind::Memory]);
+    let straight = Kinds::new(&[
+        Kind::Numeric,
+        Kind::Reference,
+        Kind::Parametric,
+        Kind::Variable,
+        Kind::Table,
+        Kind::Memory,
+    ]);
     let config = wasm_smith::Config {
-        allowed_instructions: if is_straight(seed) { straight } else { Kinds::all() },
+        allowed_instructions: if is_straight(seed) {
+            straight
+        } else {
+            Kinds::all()
+        },
         exports: Some(wat::parse_str(r#"(module (func (export "_start")))"#).unwrap()),
-        available_imports: seed.is_multiple_of(3).then(|| wat::parse_str(available).unwrap()),
+        available_imports: seed
+            .is_multiple_of(3)
+            .then(|| wat::parse_str(available).unwrap()),
         max_imports: if seed.is_multiple_of(3) { 3 } else { 0 },
         allow_start_export: seed.is_multiple_of(2),
         disallow_traps: !seed.is_multiple_of(4),
@@ -74,13 +88,28 @@ pub(crate) fn generate(seed: u64) -> Option<Vec<u8>> {
 
 /// Compares both variants with the reference without limits that matter, and at limits around what
 /// the program needs. Returns the outcome without limits.
-pub(crate) fn compare(image: &Image, cycles: u64, native: &Engine, reference: &wasmtime::Engine) -> Outcome {
+pub(crate) fn compare(
+    image: &Image,
+    cycles: u64,
+    native: &Engine,
+    reference: &wasmtime::Engine,
+) -> Outcome {
     let compiled = native.compile(image).unwrap();
     let reference = Reference::new(reference, image);
     let check = |limits| check(&compiled, &reference, limits, INPUT);
-    let limits = RunLimits { cycles, slots: 4096, pages: 40, output_bytes: 1 << 17 };
+    let limits = RunLimits {
+        cycles,
+        slots: 4096,
+        pages: 40,
+        output_bytes: 1 << 17,
+    };
     let full = check(limits);
-    let mut below = vec![full.cycles.saturating_sub(1), full.cycles, full.cycles / 2, full.cycles / 3];
+    let mut below = vec![
+        full.cycles.saturating_sub(1),
+        full.cycles,
+        full.cycles / 2,
+        full.cycles / 3,
+    ];
     below.extend((2..10).map(|step| full.cycles.saturating_sub(step * step)));
     for cycles in below {
         check(RunLimits { cycles, ..limits });
@@ -88,16 +117,34 @@ pub(crate) fn compare(image: &Image, cycles: u64, native: &Engine, reference: &w
     for slots in [0, 20, 50, 100, 300] {
         check(RunLimits { slots, ..limits });
     }
-    check(RunLimits { pages: 4, output_bytes: 70_000, ..limits });
+    check(RunLimits {
+        pages: 4,
+        output_bytes: 70_000,
+        ..limits
+    });
     full
 }
 
 /// Compares one run of both variants and the reference.
-pub(crate) fn check(compiled: &CompiledImage, reference: &Reference, limits: RunLimits, input: &[u8]) -> Outcome {
+pub(crate) fn check(
+    compiled: &CompiledImage,
+    reference: &Reference,
+    limits: RunLimits,
+    input: &[u8],
+) -> Outcome {
     let expected = reference.run(limits, input);
     let (halted, output) = run_with(compiled, limits, input);
     let (status, exit_code) = (halted.outcome.status, halted.outcome.exit_code);
-    assert_eq!(Outcome { status, exit_code, cycles: halted.cycles, output }, expected, "{limits:?}");
+    assert_eq!(
+        Outcome {
+            status,
+            exit_code,
+            cycles: halted.cycles,
+            output
+        },
+        expected,
+        "{limits:?}"
+    );
     expected
 }
 
@@ -106,11 +153,17 @@ pub(crate) fn compare_seeds(seeds: std::ops::Range<u64>) -> [u64; 5] {
     let (native, reference) = (Engine::new().unwrap(), reference::engine());
     let mut ends = [0; 5];
     for seed in seeds {
-        let Some(program) = generate(seed) else { continue };
+        let Some(program) = generate(seed) else {
+            continue;
+        };
         let image = match link_observed(&program) {
             Ok(image) => image,
             // `externref`, segments out of bounds and the like: refused by name, as they should be.
-            Err(LoadError::Feature { .. } | LoadError::SegmentOutOfBounds { .. } | LoadError::NoEntry { .. }) => continue,
+            Err(
+                LoadError::Feature { .. }
+                | LoadError::SegmentOutOfBounds { .. }
+                | LoadError::NoEntry { .. },
+            ) => continue,
             Err(error) => panic!("seed {seed}: {error}"),
         };
         // Growing memory takes many cycles, and without control instructions nothing runs for ever.
@@ -127,7 +180,10 @@ pub(crate) fn compare_seeds(seeds: std::ops::Range<u64>) -> [u64; 5] {
 fn generated_programs_end_alike_in_both_variants_and_the_reference() {
     let ends = compare_seeds(0..300);
     // The generator gives enough programs of each kind for the test to mean something.
-    assert!(ends[..4].iter().all(|programs| *programs >= 10), "programs by status: {ends:?}");
+    assert!(
+        ends[..4].iter().all(|programs| *programs >= 10),
+        "programs by status: {ends:?}"
+    );
 }
 
 /// Values whose bits differ between processors unless NaNs are made canonical.
@@ -184,7 +240,15 @@ fn nan_bits_are_canonical_wherever_they_can_be_observed() {
               (func $observe (param f64) (f64.store (i32.const 16) (local.get 0)))
               (func (export "_start") (local $x f64) (local $y f64) (local $i i32) {observer}))"#
         );
-        let outcome = compare(&crate::support::link(&program).unwrap(), 1 << 30, &native, &reference);
-        assert!(outcome.output.iter().any(|byte| *byte != 0), "{observer} observes nothing");
+        let outcome = compare(
+            &crate::support::link(&program).unwrap(),
+            1 << 30,
+            &native,
+            &reference,
+        );
+        assert!(
+            outcome.output.iter().any(|byte| *byte != 0),
+            "{observer} observes nothing"
+        );
     }
 }

@@ -20,7 +20,10 @@ fn proc_exit_sets_the_exit_code_and_the_output_is_the_users_memory() {
       (memory 1)
       (func (export "_start") (i32.store (i32.const 4) (i32.const 7)) (call $proc_exit (i32.const 42))))"#;
     let (halted, output) = run(&compile(program), LIMITS);
-    assert_eq!((halted.outcome.status, halted.outcome.exit_code), (Status::Exited, 42));
+    assert_eq!(
+        (halted.outcome.status, halted.outcome.exit_code),
+        (Status::Exited, 42)
+    );
     assert_eq!(output.len(), 256);
     assert_eq!(output[4], 7);
 }
@@ -40,16 +43,35 @@ fn every_cycle_limit_below_the_count_ends_out_of_cycles_and_the_count_itself_suf
     assert_eq!(output[0], 5);
     for cycles in 0..halted.cycles {
         let (stopped, output) = run(&program, RunLimits { cycles, ..LIMITS });
-        assert_eq!((stopped.outcome.status, stopped.cycles), (Status::OutOfCycles, cycles));
+        assert_eq!(
+            (stopped.outcome.status, stopped.cycles),
+            (Status::OutOfCycles, cycles)
+        );
         assert!(output.is_empty());
     }
-    assert_eq!(run(&program, RunLimits { cycles: halted.cycles, ..LIMITS }).0, halted);
+    assert_eq!(
+        run(
+            &program,
+            RunLimits {
+                cycles: halted.cycles,
+                ..LIMITS
+            }
+        )
+        .0,
+        halted
+    );
 }
 
 #[test]
 fn an_endless_loop_ends_at_the_cycle_limit() {
-    let (halted, _) = run(&compile(r#"(module (func (export "_start") (loop (br 0))))"#), LIMITS);
-    assert_eq!((halted.outcome.status, halted.cycles), (Status::OutOfCycles, LIMITS.cycles));
+    let (halted, _) = run(
+        &compile(r#"(module (func (export "_start") (loop (br 0))))"#),
+        LIMITS,
+    );
+    assert_eq!(
+        (halted.outcome.status, halted.cycles),
+        (Status::OutOfCycles, LIMITS.cycles)
+    );
 }
 
 #[test]
@@ -59,7 +81,13 @@ fn endless_recursion_ends_at_the_slot_limit_and_never_on_the_native_stack() {
             r#"(module (table 1 1 funcref) (elem (i32.const 0) $f)
               (func $f {body}) (func (export "_start") (call $f)))"#
         );
-        let (halted, _) = run(&compile(&program), RunLimits { slots: 1 << 20, ..LIMITS });
+        let (halted, _) = run(
+            &compile(&program),
+            RunLimits {
+                slots: 1 << 20,
+                ..LIMITS
+            },
+        );
         assert_eq!(halted.outcome.status, Status::OutOfFrameSlots);
     }
 }
@@ -72,8 +100,17 @@ fn every_slot_limit_below_the_need_ends_out_of_slots() {
           (func (export "_start") (call $r (i32.const 5))))"#,
     );
     let exited = (0..400).filter(|slots| {
-        let (halted, _) = run(&program, RunLimits { slots: *slots, ..LIMITS });
-        assert!(matches!(halted.outcome.status, Status::Exited | Status::OutOfFrameSlots));
+        let (halted, _) = run(
+            &program,
+            RunLimits {
+                slots: *slots,
+                ..LIMITS
+            },
+        );
+        assert!(matches!(
+            halted.outcome.status,
+            Status::Exited | Status::OutOfFrameSlots
+        ));
         halted.outcome.status == Status::Exited
     });
     let exited: Vec<u64> = exited.collect();
@@ -86,13 +123,25 @@ fn every_slot_limit_below_the_need_ends_out_of_slots() {
 fn traps_count_the_block_of_the_trapping_instruction_whole() {
     for (name, body) in [
         ("unreachable", "(unreachable)"),
-        ("division by zero", "(drop (i32.div_u (i32.const 1) (i32.const 0)))"),
-        ("overflow", "(drop (i32.div_s (i32.const -2147483648) (i32.const -1)))"),
+        (
+            "division by zero",
+            "(drop (i32.div_u (i32.const 1) (i32.const 0)))",
+        ),
+        (
+            "overflow",
+            "(drop (i32.div_s (i32.const -2147483648) (i32.const -1)))",
+        ),
         ("memory", "(drop (i64.load (i32.const -8)))"),
-        ("bulk memory", "(memory.fill (i32.const 65535) (i32.const 0) (i32.const 2))"),
+        (
+            "bulk memory",
+            "(memory.fill (i32.const 65535) (i32.const 0) (i32.const 2))",
+        ),
         ("conversion", "(drop (i32.trunc_f32_s (f32.const nan)))"),
         ("null", "(call_indirect (i32.const 0))"),
-        ("type", "(call_indirect (param i32) (i32.const 0) (i32.const 1))"),
+        (
+            "type",
+            "(call_indirect (param i32) (i32.const 0) (i32.const 1))",
+        ),
         ("table", "(call_indirect (i32.const 9))"),
     ] {
         let program = |condition: &str| {
@@ -112,7 +161,12 @@ fn traps_count_the_block_of_the_trapping_instruction_whole() {
         let (exited, _) = run(&compile(&program("0")), LIMITS);
         assert_eq!(exited.outcome.status, Status::Exited, "{name}");
         // At the count itself the trap still happens, below it the limit does.
-        let at = |cycles| run(&compile(&program("1")), RunLimits { cycles, ..LIMITS }).0.outcome.status;
+        let at = |cycles| {
+            run(&compile(&program("1")), RunLimits { cycles, ..LIMITS })
+                .0
+                .outcome
+                .status
+        };
         assert_eq!(at(trapped.cycles), Status::Trapped, "{name}");
         assert_eq!(at(trapped.cycles - 1), Status::OutOfCycles, "{name}");
     }
@@ -131,8 +185,19 @@ fn memory_grows_exactly_to_the_page_limit_of_all_memories_together() {
             (i32.store (i32.const 16) (memory.size))))"#,
     );
     let words = |pages: u32| -> Vec<i32> {
-        let (_, output) = run(&program, RunLimits { pages, cycles: 1 << 40, ..LIMITS });
-        output.chunks(4).take(5).map(|word| i32::from_le_bytes(word.try_into().unwrap())).collect()
+        let (_, output) = run(
+            &program,
+            RunLimits {
+                pages,
+                cycles: 1 << 40,
+                ..LIMITS
+            },
+        );
+        output
+            .chunks(4)
+            .take(5)
+            .map(|word| i32::from_le_bytes(word.try_into().unwrap()))
+            .collect()
     };
     assert_eq!(words(10), [1, -1, -1, -1, 9]);
     assert_eq!(words(9), [-1, -1, -1, -1, 1]);
@@ -147,7 +212,18 @@ fn output_beyond_the_limit_ends_with_its_own_status() {
         r#"(module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32) (result i32)))
           (memory 1) (func (export "_start") (drop (call $write (i32.const 0) (i32.const 100)))))"#,
     );
-    let status = |output_bytes| run(&program, RunLimits { output_bytes, ..LIMITS }).0.outcome.status;
+    let status = |output_bytes| {
+        run(
+            &program,
+            RunLimits {
+                output_bytes,
+                ..LIMITS
+            },
+        )
+        .0
+        .outcome
+        .status
+    };
     assert_eq!(status(356), Status::Exited);
     assert_eq!(status(355), Status::OutputLimitExceeded);
     assert_eq!(status(99), Status::OutputLimitExceeded);
@@ -158,7 +234,13 @@ fn frames_full_of_values_that_the_compiler_keeps_end_at_the_slot_limit_too() {
     // Products that do not change in the loop are computed before it and stay alive across the
     // recursion: a native frame far larger than locals and operands tell.
     let stores: String = (0..4000)
-        .map(|k| format!("(i64.store offset={} (i32.const 0) (i64.mul (local.get 0) (i64.const {})))", 8 * k, 2 * k + 3))
+        .map(|k| {
+            format!(
+                "(i64.store offset={} (i32.const 0) (i64.mul (local.get 0) (i64.const {})))",
+                8 * k,
+                2 * k + 3
+            )
+        })
         .collect();
     let calls = "(call $f (i64.add (local.get 0) (i64.const 1)))";
     let program = format!(
@@ -168,17 +250,33 @@ fn frames_full_of_values_that_the_compiler_keeps_end_at_the_slot_limit_too() {
               (br_if $l (i32.lt_u (local.tee 1 (i32.add (local.get 1) (i32.const 1))) (i32.const 3)))))
           (func (export "_start") (call $f (i64.const 1))))"#
     );
-    let (halted, _) = run(&compile(&program), RunLimits { slots: 1 << 20, cycles: 1 << 40, ..LIMITS });
+    let (halted, _) = run(
+        &compile(&program),
+        RunLimits {
+            slots: 1 << 20,
+            cycles: 1 << 40,
+            ..LIMITS
+        },
+    );
     assert_eq!(halted.outcome.status, Status::OutOfFrameSlots);
     let many = "i64 ".repeat(120);
-    let gets: String = (0..120).map(|local| format!("(local.get {local})")).collect();
+    let gets: String = (0..120)
+        .map(|local| format!("(local.get {local})"))
+        .collect();
     let program = format!(
         r#"(module (func $f (param {many}) (result {many}) (call $f {gets}))
           (func (export "_start") {} (call $f) {}))"#,
         "(i64.const 1)".repeat(120),
         "(drop)".repeat(120)
     );
-    let (halted, _) = run(&compile(&program), RunLimits { slots: 1 << 20, cycles: 1 << 40, ..LIMITS });
+    let (halted, _) = run(
+        &compile(&program),
+        RunLimits {
+            slots: 1 << 20,
+            cycles: 1 << 40,
+            ..LIMITS
+        },
+    );
     assert_eq!(halted.outcome.status, Status::OutOfFrameSlots);
 }
 
@@ -196,7 +294,11 @@ fn transformed_functions_stay_below_the_engines_size_limit() {
         "(memory.fill (local.get 0) (local.get 0) (local.get 0))",
     ];
     for (index, body) in bodies.iter().enumerate() {
-        let locals = if index < 4 { "f64".to_owned() } else { format!("{} f64", "i32 ".repeat(20_000)) };
+        let locals = if index < 4 {
+            "f64".to_owned()
+        } else {
+            format!("{} f64", "i32 ".repeat(20_000))
+        };
         let program = |count: usize| {
             let code = body.repeat(count);
             format!(
@@ -211,8 +313,13 @@ fn transformed_functions_stay_below_the_engines_size_limit() {
         let each = (bytes_of(2000) - bytes_of(1000)) as f64 / 1000.0;
         let count = (outcry_verifier::limits::FUNCTION_BYTES as f64 * 0.95 / each) as usize;
         let image = crate::support::link(&program(count)).unwrap();
-        for module in [outcry_verifier::meter::fast(&image).unwrap(), outcry_verifier::meter::exact(&image).unwrap()] {
-            wasmparser::Validator::new().validate_all(&module).unwrap_or_else(|error| panic!("{body}: {error}"));
+        for module in [
+            outcry_verifier::meter::fast(&image).unwrap(),
+            outcry_verifier::meter::exact(&image).unwrap(),
+        ] {
+            wasmparser::Validator::new()
+                .validate_all(&module)
+                .unwrap_or_else(|error| panic!("{body}: {error}"));
         }
     }
 }

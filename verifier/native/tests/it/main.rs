@@ -4,7 +4,7 @@
 mod differential;
 mod limits;
 mod programs;
-mod refused;
 mod reference;
+mod refused;
 mod spec;
 mod support;

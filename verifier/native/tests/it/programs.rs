@@ -13,7 +13,12 @@ use crate::differential::check;
 use crate::reference::{self, Reference};
 use crate::support::{engine, header, run_with};
 
-const LIMITS: RunLimits = RunLimits { cycles: 200_000_000, pages: 1024, slots: 1 << 20, output_bytes: 1 << 20 };
+const LIMITS: RunLimits = RunLimits {
+    cycles: 200_000_000,
+    pages: 1024,
+    slots: 1 << 20,
+    output_bytes: 1 << 20,
+};
 
 fn image(name: &str) -> Image {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testnet/programs");
@@ -22,28 +27,67 @@ fn image(name: &str) -> Image {
 
 fn archive(args: &[&str]) -> Vec<u8> {
     let files = [("in/a.txt", "alpha\n"), ("in/sub/b.txt", "beta\n")];
-    let files: BTreeMap<String, Vec<u8>> = files.map(|(path, text)| (path.to_owned(), text.into())).into();
+    let files: BTreeMap<String, Vec<u8>> = files
+        .map(|(path, text)| (path.to_owned(), text.into()))
+        .into();
     let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-    Invocation { args, ..Invocation::default() }.archive(&files).unwrap()
+    Invocation {
+        args,
+        ..Invocation::default()
+    }
+    .archive(&files)
+    .unwrap()
 }
 
 #[test]
 fn programs_of_c_end_alike_in_both_variants_and_the_reference() {
     let (native, slow) = (Engine::new().unwrap(), reference::engine());
-    for (name, args) in [("libc.wasm", vec!["libc", "x"]), ("files.wasm", vec!["files"])] {
+    for (name, args) in [
+        ("libc.wasm", vec!["libc", "x"]),
+        ("files.wasm", vec!["files"]),
+    ] {
         let image = image(name);
-        let (compiled, reference) = (native.compile(&image).unwrap(), Reference::new(&slow, &image));
+        let (compiled, reference) = (
+            native.compile(&image).unwrap(),
+            Reference::new(&slow, &image),
+        );
         let input = archive(&args);
         let full = check(&compiled, &reference, LIMITS, &input);
         assert_eq!(full.status, Status::Exited, "{name}");
         assert!(!full.output.is_empty(), "{name}");
-        for cycles in [full.cycles - 1, full.cycles, full.cycles / 2, full.cycles / 10] {
-            check(&compiled, &reference, RunLimits { cycles, ..LIMITS }, &input);
+        for cycles in [
+            full.cycles - 1,
+            full.cycles,
+            full.cycles / 2,
+            full.cycles / 10,
+        ] {
+            check(
+                &compiled,
+                &reference,
+                RunLimits { cycles, ..LIMITS },
+                &input,
+            );
         }
         for output_bytes in [full.output.len() as u64 - 1, full.output.len() as u64] {
-            check(&compiled, &reference, RunLimits { output_bytes, ..LIMITS }, &input);
+            check(
+                &compiled,
+                &reference,
+                RunLimits {
+                    output_bytes,
+                    ..LIMITS
+                },
+                &input,
+            );
         }
-        check(&compiled, &reference, RunLimits { slots: 700, ..LIMITS }, &input);
+        check(
+            &compiled,
+            &reference,
+            RunLimits {
+                slots: 700,
+                ..LIMITS
+            },
+            &input,
+        );
     }
 }
 
@@ -74,9 +118,18 @@ fn an_artifact_runs_as_the_image_it_was_compiled_from() {
     #[allow(unsafe_code)]
     let loaded = unsafe { engine().load(&image, &file) }.unwrap();
     let input = archive(&["libc"]);
-    assert_eq!(run_with(&loaded, LIMITS, &input), run_with(&compiled, LIMITS, &input));
-    assert_eq!(engine().artifact_key(image.root()), Engine::new().unwrap().artifact_key(image.root()));
-    assert_ne!(engine().artifact_key(image.root()), engine().artifact_key(Default::default()));
+    assert_eq!(
+        run_with(&loaded, LIMITS, &input),
+        run_with(&compiled, LIMITS, &input)
+    );
+    assert_eq!(
+        engine().artifact_key(image.root()),
+        Engine::new().unwrap().artifact_key(image.root())
+    );
+    assert_ne!(
+        engine().artifact_key(image.root()),
+        engine().artifact_key(Default::default())
+    );
 }
 
 #[test]
@@ -84,6 +137,10 @@ fn an_interrupted_run_is_an_engine_failure_and_no_claim() {
     let compiled = engine().compile(&image("libc.wasm")).unwrap();
     let input = archive(&["libc"]);
     let task = Task::new(header(LIMITS, &input), LIMITS);
-    task.interrupt().store(true, std::sync::atomic::Ordering::Relaxed);
-    assert!(matches!(compiled.run(&task, input, Vec::new()), Err(outcry_native::EngineFailure::Interrupted)));
+    task.interrupt()
+        .store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(matches!(
+        compiled.run(&task, input, Vec::new()),
+        Err(outcry_native::EngineFailure::Interrupted)
+    ));
 }

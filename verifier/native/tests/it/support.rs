@@ -46,11 +46,18 @@ pub(crate) fn link_bytes(program: &[u8]) -> Result<Image, LoadError> {
 
 /// The same with a library that writes the whole first page.
 pub(crate) fn link_observed(program: &[u8]) -> Result<Image, LoadError> {
-    let library = LIBRARY.replace("(i32.const 256)", "(i32.const 65536)").replace("\"memory\") 1)", "\"memory\") 3)");
+    let library = LIBRARY
+        .replace("(i32.const 256)", "(i32.const 65536)")
+        .replace("\"memory\") 1)", "\"memory\") 3)");
     link_with_library(program, &wat::parse_str(library).unwrap())
 }
 
-pub(crate) const LIMITS: RunLimits = RunLimits { cycles: 100_000_000, pages: 64, slots: 1 << 18, output_bytes: 4096 };
+pub(crate) const LIMITS: RunLimits = RunLimits {
+    cycles: 100_000_000,
+    pages: 64,
+    slots: 1 << 18,
+    output_bytes: 4096,
+};
 
 pub(crate) fn engine() -> &'static Engine {
     static ENGINE: std::sync::OnceLock<Engine> = std::sync::OnceLock::new();
@@ -74,10 +81,16 @@ pub(crate) fn header(limits: RunLimits, input: &[u8]) -> TaskHeader {
 }
 
 /// Runs a program in both variants, which must agree.
-pub(crate) fn run_with(compiled: &CompiledImage, limits: RunLimits, input: &[u8]) -> (Halted, Vec<u8>) {
+pub(crate) fn run_with(
+    compiled: &CompiledImage,
+    limits: RunLimits,
+    input: &[u8],
+) -> (Halted, Vec<u8>) {
     let task = Task::new(header(limits, input), limits);
     let fast = compiled.run(&task, input.to_vec(), Vec::new()).unwrap();
-    let exact = compiled.run_exact(&task, input.to_vec(), Vec::new()).unwrap();
+    let exact = compiled
+        .run_exact(&task, input.to_vec(), Vec::new())
+        .unwrap();
     assert_eq!(fast, exact, "the variants disagree at {limits:?}");
     fast
 }
