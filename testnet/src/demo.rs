@@ -150,7 +150,7 @@ impl Demo {
                 .push("the sum of a token over all accounts has changed".to_owned());
         }
         let gas = gas::by_kind(&chain, self.testnet.market, first_block).await?;
-        self.count_gas().await?;
+        self.count_gas(&chain).await?;
         let summary = Summary {
             ok: self.failures.is_empty(),
             failures: self.failures.clone(),
@@ -561,8 +561,9 @@ impl Demo {
         Ok(summary)
     }
 
-    /// Gas and final state of each job, once everything has ended.
-    async fn count_gas(&mut self) -> anyhow::Result<()> {
+    /// Gas and final state of each job, once everything has ended. A transaction about several
+    /// deals counts in equal parts.
+    async fn count_gas(&mut self, chain: &impl alloy::providers::Provider) -> anyhow::Result<()> {
         let mut jobs = Vec::new();
         let mut shares = BTreeMap::<B256, u64>::new();
         for (id, _) in &self.jobs {
@@ -572,18 +573,17 @@ impl Demo {
             }
             jobs.push(job);
         }
+        let mut gas = BTreeMap::new();
+        for (hash, deals) in &shares {
+            let receipt = chain.get_transaction_receipt(*hash).await?;
+            let receipt = receipt.with_context(|| format!("no receipt of {hash}"))?;
+            gas.insert(*hash, receipt.gas_used / deals);
+        }
         for ((_, summary), job) in self.jobs.iter_mut().zip(&jobs) {
             summary.status = job.state.to_string();
             summary.price = job.price;
-            summary.gas = job
-                .deals
-                .iter()
-                .flat_map(|deal| &deal.transactions)
-                .map(|transaction| {
-                    transaction.gas_used.unwrap_or_default()
-                        / shares.get(&transaction.hash).copied().unwrap_or(1)
-                })
-                .sum();
+            let transactions = job.deals.iter().flat_map(|deal| &deal.transactions);
+            summary.gas = transactions.filter_map(|transaction| gas.get(&transaction.hash)).sum();
         }
         Ok(())
     }

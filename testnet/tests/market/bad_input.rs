@@ -18,7 +18,7 @@ async fn orders_that_are_not_right_are_refused_with_a_code_and_change_nothing() 
     let bid = market.client.bid(&job, &quick(), None).await.unwrap();
     let spec = job.spec().clone();
     for (_, blob) in job.blobs() {
-        node.put_blob(blob).await.unwrap();
+        node.put_blob(blob.into()).await.unwrap();
     }
     let before = market.balance(market.account("buyer")).await;
 
