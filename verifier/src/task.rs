@@ -78,7 +78,7 @@ mod tests {
         };
         let bytes = header.to_bytes();
         let word = |index: usize| U256::from_be_slice(&bytes[32 * index..32 * index + 32]);
-        let expected = [1, 0, 3, 4, 5 << 40, 6, 0x0102_0304].map(U256::from);
+        let expected = [1_u64, 0, 3, 4, 5 << 40, 6, 0x0102_0304].map(U256::from);
         for index in [0, 2, 3, 4, 5, 6] {
             assert_eq!(word(index), expected[index], "word {index}");
         }
