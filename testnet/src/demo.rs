@@ -583,7 +583,9 @@ impl Demo {
             summary.status = job.state.to_string();
             summary.price = job.price;
             let transactions = job.deals.iter().flat_map(|deal| &deal.transactions);
-            summary.gas = transactions.filter_map(|transaction| gas.get(&transaction.hash)).sum();
+            summary.gas = transactions
+                .filter_map(|transaction| gas.get(&transaction.hash))
+                .sum();
         }
         Ok(())
     }

@@ -17,8 +17,22 @@ fn root() -> PathBuf {
 
 /// Package name to the names of its normal and build dependencies, for the whole lock file.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    // Packages of other platforms are not on this machine.
+    let rustc = Command::new("rustc").arg("-vV").output().unwrap();
+    let about = String::from_utf8(rustc.stdout).unwrap();
+    let host = about
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .unwrap();
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--locked", "--offline"])
+        .args([
+            "metadata",
+            "--format-version=1",
+            "--locked",
+            "--offline",
+            "--filter-platform",
+            host,
+        ])
         .current_dir(root())
         .output()
         .unwrap();
@@ -175,8 +189,13 @@ fn the_rules_call_no_clock_file_or_socket() {
         let mut files = Vec::new();
         sources(&root().join(folder), &mut files);
         assert!(!files.is_empty());
-        for file in files {
-            let text = fs::read_to_string(&file).unwrap();
+        // The one door between archives and a folder, and unit tests.
+        let exempt = ["archive/folder.rs", "tests.rs"];
+        for file in files
+            .iter()
+            .filter(|file| !exempt.iter().any(|end| file.ends_with(end)))
+        {
+            let text = fs::read_to_string(file).unwrap();
             for word in forbidden {
                 assert!(!text.contains(word), "{} uses {word}", file.display());
             }

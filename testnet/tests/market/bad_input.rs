@@ -69,7 +69,7 @@ async fn orders_that_are_not_right_are_refused_with_a_code_and_change_nothing() 
         .submit_bid(bid, signature, spec.clone())
         .await
         .unwrap_err();
-    assert_eq!(error.code(), &codes::MATCH_BUYER_BALANCE, "{error}");
+    assert_eq!(error.code(), &codes::FUNDS_INSUFFICIENT, "{error}");
 
     // A field whose mechanism does not exist.
     let mut bid = market.client.bid(&job, &quick(), None).await.unwrap();
