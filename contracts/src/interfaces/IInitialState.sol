@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {JobSpec} from "../types/Orders.sol";
+
+/// @title The state in which a task starts
+/// @notice What a dispute begins with: it follows from the job and the task's input alone.
+interface IInitialState {
+    /// @dev The words of an image in the order of `verifier/MACHINE.md`, section 5.
+    struct Image {
+        /// Entry point and shape, packed.
+        uint256 shape;
+        bytes32 code;
+        bytes32 globals;
+        bytes32 tables;
+        bytes32 segments;
+        /// keccak of the memories' initial descriptors.
+        bytes32 memories;
+    }
+
+    /// @dev A memory before a job's page limit gives its tree the final depth.
+    struct Memory {
+        bytes32 root;
+        /// Pages now, most pages, and depth, packed as in the machine's state.
+        uint256 shape;
+    }
+
+    /// The image is not the job's.
+    error ImageMismatch();
+    /// The memories are not the image's.
+    error MemoriesMismatch();
+    /// A limit of the job is larger than the machine can count: slots 2^32 - 1.
+    error LimitTooLarge();
+    /// The job has no such task.
+    error TaskUnknown();
+
+    /// @notice The hash of the state in which a task starts; a halted state if the image's memories
+    /// exceed the job's page limit.
+    /// @param archiveLength bytes of the task's input archive
+    /// @param archive its Merkle root; the caller checks both against the job's inputs (`inputRoot`)
+    function initialState(
+        Image calldata image,
+        Memory[] calldata memories,
+        JobSpec calldata job,
+        uint32 task,
+        uint64 archiveLength,
+        bytes32 archive
+    ) external pure returns (bytes32);
+
+    /// @notice keccak256("outcry.image.v1", image): `JobSpec.imageRoot`.
+    function imageRoot(Image calldata image) external pure returns (bytes32);
+
+    /// @notice keccak256("outcry.input.v1", length, root): an input archive as a job names it.
+    function inputRoot(uint64 archiveLength, bytes32 archive) external pure returns (bytes32);
+}
