@@ -130,32 +130,32 @@ abstract contract StepTest is Test {
 
     // Outcomes.
 
-    function _leadsTo(Proof memory p, World memory after_) internal {
+    function _leadsTo(Proof memory p, World memory after_) internal view {
         _leadsTo(p, after_.hash());
     }
 
-    function _advances(Proof memory p, World memory w) internal {
+    function _advances(Proof memory p, World memory w) internal view {
         ++w.pc;
         _leadsTo(p, w);
     }
 
     /// @dev Opens what halting opens, and halts.
-    function _halts(Proof memory p, World memory w, uint256 status, uint256 exitCode) internal {
+    function _halts(Proof memory p, World memory w, uint256 status, uint256 exitCode) internal view {
         if (!p.restOpen) _openRest(p, w);
         if (!p.contextOpen) _openContext(p, w);
         _leadsTo(p, keccak256(abi.encodePacked(Worlds.domain("halted"), w.halted(status, exitCode))));
     }
 
-    function _traps(Proof memory p, World memory w) internal {
+    function _traps(Proof memory p, World memory w) internal view {
         _halts(p, w, 1, 0);
     }
 
-    function _runsOutOfCycles(Proof memory p, World memory w) internal {
+    function _runsOutOfCycles(Proof memory p, World memory w) internal view {
         w.cycles = w.cycleLimit;
         _halts(p, w, 2, 0);
     }
 
-    function _leadsTo(Proof memory p, bytes32 after_) internal {
+    function _leadsTo(Proof memory p, bytes32 after_) internal view {
         assertEq(verifier.transition(p.before, p.words), after_, "state after");
         _corrupt(p);
     }
