@@ -8,7 +8,7 @@
 //! with the same book compute the same matches. Vectors: `matching.json`.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use alloy_primitives::{Address, B256, U256};
 
@@ -100,11 +100,58 @@ pub fn run(book: &Book, beacon: B256) -> Epoch {
     let mut engine = Engine::new(book);
     let mut epoch = Epoch::default();
     for (hash, signed, ranges) in bids {
-        let (placed, reason) = if uncovered.contains(hash) {
+        let found = if uncovered.contains(hash) {
             (Vec::new(), Some(Reason::Uncovered))
         } else {
             engine.place(*hash, &signed.bid, &signed.job, &ranges)
         };
+        epoch.add(*hash, &ranges, found);
+    }
+    epoch
+}
+
+/// Matches bids that arrived since the epoch's block with what `matches`, everything matched since
+/// then, left: in the order of [`run`], and without moving anything that is matched.
+///
+/// A buyer who knows the beacon can choose a salt that comes first among the arrivals, but not
+/// before a bid that was there at the block.
+#[must_use]
+pub fn arrivals(book: &Book, beacon: B256, matches: &[Match], bids: &BTreeSet<B256>) -> Epoch {
+    let mut bids: Vec<_> = bids
+        .iter()
+        .filter_map(|hash| {
+            let signed = book.bid(hash)?;
+            let ranges = book.open_ranges(*hash, &signed.bid);
+            let is_new = matches.iter().all(|found| found.bid != *hash);
+            (is_new && !ranges.is_empty()).then_some((*hash, signed, ranges))
+        })
+        .collect();
+    bids.sort_by_cached_key(|(hash, _, _)| bid_rank(*hash, beacon));
+    let mut epoch = Epoch::default();
+    if bids.is_empty() {
+        return epoch;
+    }
+    let mut engine = Engine::new(book);
+    engine.take(matches);
+    for (hash, signed, ranges) in bids {
+        let found = if book.is_covered(hash, &signed.bid) {
+            engine.place(hash, &signed.bid, &signed.job, &ranges)
+        } else {
+            (Vec::new(), Some(Reason::Uncovered))
+        };
+        epoch.add(hash, &ranges, found);
+    }
+    epoch
+}
+
+impl Epoch {
+    /// Notes what was found for a bid.
+    fn add(
+        &mut self,
+        bid: B256,
+        ranges: &[OpenRange],
+        (placed, reason): (Vec<Match>, Option<Reason>),
+    ) {
         let wanted = ranges
             .iter()
             .fold(0u32, |sum, range| sum.saturating_add(range.count));
@@ -112,15 +159,14 @@ pub fn run(book: &Book, beacon: B256) -> Epoch {
             .iter()
             .fold(0u32, |sum, m| sum.saturating_add(m.count));
         if let Some(reason) = reason.filter(|_| served < wanted) {
-            epoch.unmatched.push(Unmatched {
-                bid: *hash,
+            self.unmatched.push(Unmatched {
+                bid,
                 tasks: wanted - served,
                 reason,
             });
         }
-        epoch.matches.extend(placed);
+        self.matches.extend(placed);
     }
-    epoch
 }
 
 /// An offer while an epoch runs.
@@ -212,6 +258,32 @@ impl<'a> Engine<'a> {
     pub(crate) fn offer(&self, taker: &Taker) -> (B256, &'a Offer) {
         let seat = &self.seats[taker.seat];
         (seat.hash, seat.offer)
+    }
+
+    /// Takes slots and money for matches that were made before.
+    fn take(&mut self, matches: &[Match]) {
+        let seats: BTreeMap<B256, usize> = (0..)
+            .zip(&self.seats)
+            .map(|(index, seat)| (seat.hash, index))
+            .collect();
+        for found in matches {
+            let (Some(signed), Some(seat)) = (self.book.bid(&found.bid), seats.get(&found.offer))
+            else {
+                continue;
+            };
+            let bid = &signed.bid;
+            let buyer = self.purse(bid.buyer, bid.token);
+            let seat = &self.seats[*seat];
+            self.slots_open[seat.pool] = self.slots_open[seat.pool].saturating_add(1);
+            let exposure = found.escrow.saturating_add(bid.tip.saturating_mul(2));
+            for (purse, amount) in [
+                (buyer, exposure),
+                (seat.collateral_purse, found.collateral),
+                (seat.floor_purse, self.book.collateral_floor()),
+            ] {
+                self.free[purse] = self.free[purse].saturating_sub(amount);
+            }
+        }
     }
 
     /// Index of the free balance of an account in a token.

@@ -3,7 +3,7 @@
 
 mod market;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256, U256};
 use market::*;
@@ -11,7 +11,7 @@ use outcry_protocol::book::{Book, Capacity, Event, Fact};
 use outcry_protocol::fit::{Fit, judge, marginal_score};
 use outcry_protocol::hash::bid_rank;
 use outcry_protocol::limits::MATCHES_PER_BID_MAX;
-use outcry_protocol::matching::{Match, Reason, run};
+use outcry_protocol::matching::{Match, Reason, arrivals, run};
 use outcry_protocol::money;
 use outcry_protocol::types::{Bid, Offer};
 use proptest::prelude::*;
@@ -157,35 +157,82 @@ proptest! {
     #[test]
     fn nobody_gives_more_than_they_have_and_no_task_is_given_twice(events in any_events()) {
         let book = book_of(&events, Capacity::default());
-        let epoch = run(&book, BEACON);
-        let mut spent: BTreeMap<(Address, Address), u128> = BTreeMap::new();
-        let mut slots: BTreeMap<(Address, B256), (u32, u32)> = BTreeMap::new();
-        let mut tasks: BTreeMap<(B256, Option<B256>, u32), B256> = BTreeMap::new();
-        for m in &epoch.matches {
-            let (bid, offer) = (book.bid(&m.bid).unwrap(), &book.offer(&m.offer).unwrap().offer);
-            let fit = judge(&bid.bid, &bid.job, offer, |_| false);
-            prop_assert!(fit.is_some_and(|fit| m.count >= 1 && m.count <= fit.tasks_max));
-            prop_assert!(m.collateral <= offer.collateralMax);
-            *spent.entry((bid.bid.buyer, bid.bid.token)).or_default() += m.escrow + 2 * bid.bid.tip;
-            *spent.entry((offer.provider, bid.bid.token)).or_default() += m.collateral;
-            *spent.entry((offer.provider, Address::ZERO)).or_default() += FLOOR;
-            let slot = slots.entry((offer.provider, offer.capacityId)).or_default();
-            slot.0 += 1;
-            slot.1 = slot.1.max(offer.slots);
-            let ranges = book.open_ranges(m.bid, &bid.bid);
-            let range = ranges.iter().find(|r| r.failed_deal == m.failed_deal).unwrap();
-            prop_assert!(m.first >= range.first && m.first + m.count <= range.first + range.count);
-            for task in m.first..m.first + m.count {
-                // Ranges of failed deals may overlap in made-up facts; within one range never.
-                prop_assert!(tasks.insert((m.bid, m.failed_deal, task), m.offer).is_none());
-            }
+        assert_feasible(&book, &run(&book, BEACON).matches);
+    }
+
+    #[test]
+    fn arrivals_get_what_the_epoch_left_and_move_nothing(
+        (events, cut) in any_events().prop_flat_map(|events| {
+            let count = events.len();
+            (Just(events), 0..=count)
+        }),
+    ) {
+        let is_late = |index: usize, event: &Event| index >= cut && matches!(event, Event::Bid(_));
+        let of = |late: bool| -> Vec<Event> {
+            let picked = events.iter().enumerate().filter(|(index, event)| is_late(*index, event) == late);
+            picked.map(|(_, event)| event.clone()).collect()
+        };
+        let mut book = book_of(&of(false), Capacity::default());
+        let mut matches = run(&book, BEACON).matches;
+        let known: BTreeSet<B256> = book.bids().map(|(hash, _)| *hash).collect();
+        for event in of(true) {
+            book.apply(event);
         }
-        for ((account, token), amount) in spent {
-            prop_assert!(amount <= book.balance(account, token).unwrap_or(0));
+        let late: BTreeSet<B256> =
+            book.bids().map(|(hash, _)| *hash).filter(|hash| !known.contains(hash)).collect();
+        let found = arrivals(&book, BEACON, &matches, &late);
+        prop_assert!(found.matches.iter().all(|found| late.contains(&found.bid)));
+        matches.extend(found.matches);
+        assert_feasible(&book, &matches);
+        prop_assert_eq!(arrivals(&book, BEACON, &matches, &late).matches.iter()
+            .filter(|again| matches.iter().any(|found| found.bid == again.bid)).count(), 0);
+    }
+
+    #[test]
+    fn arrivals_alone_are_matched_as_an_epoch_would(events in any_events()) {
+        let book = book_of(&events, Capacity::default());
+        let all: BTreeSet<B256> = book.bids().map(|(hash, _)| *hash).collect();
+        prop_assert_eq!(arrivals(&book, BEACON, &[], &all), run(&book, BEACON));
+    }
+}
+
+/// Slots, balances and ranges suffice for all matches together.
+fn assert_feasible(book: &Book, matches: &[Match]) {
+    let mut spent: BTreeMap<(Address, Address), u128> = BTreeMap::new();
+    let mut slots: BTreeMap<(Address, B256), (u32, u32)> = BTreeMap::new();
+    let mut tasks: BTreeMap<(B256, Option<B256>, u32), B256> = BTreeMap::new();
+    for m in matches {
+        let (bid, offer) = (
+            book.bid(&m.bid).unwrap(),
+            &book.offer(&m.offer).unwrap().offer,
+        );
+        let fit = judge(&bid.bid, &bid.job, offer, |_| false);
+        assert!(fit.is_some_and(|fit| m.count >= 1 && m.count <= fit.tasks_max));
+        assert!(m.collateral <= offer.collateralMax);
+        *spent.entry((bid.bid.buyer, bid.bid.token)).or_default() += m.escrow + 2 * bid.bid.tip;
+        *spent.entry((offer.provider, bid.bid.token)).or_default() += m.collateral;
+        *spent.entry((offer.provider, Address::ZERO)).or_default() += FLOOR;
+        let slot = slots.entry((offer.provider, offer.capacityId)).or_default();
+        slot.0 += 1;
+        slot.1 = slot.1.max(offer.slots);
+        let ranges = book.open_ranges(m.bid, &bid.bid);
+        let range = ranges.iter().find(|r| r.failed_deal == m.failed_deal);
+        let range = range.unwrap();
+        assert!(m.first >= range.first && m.first + m.count <= range.first + range.count);
+        for task in m.first..m.first + m.count {
+            // Ranges of failed deals may overlap in made-up facts; within one range never.
+            assert!(
+                tasks
+                    .insert((m.bid, m.failed_deal, task), m.offer)
+                    .is_none()
+            );
         }
-        for ((provider, pool), (used, most)) in slots {
-            prop_assert!(used + book.slots_open(provider, pool) <= most);
-        }
+    }
+    for ((account, token), amount) in spent {
+        assert!(amount <= book.balance(account, token).unwrap_or(0));
+    }
+    for ((provider, pool), (used, most)) in slots {
+        assert!(used + book.slots_open(provider, pool) <= most);
     }
 }
 
@@ -349,7 +396,7 @@ fn the_beacon_decides_who_goes_first() {
         }));
     }
     let winner = |beacon: u8| run(&book, B256::repeat_byte(beacon)).matches[0].bid;
-    let winners: std::collections::BTreeSet<B256> = (0..32).map(winner).collect();
+    let winners: BTreeSet<B256> = (0..32).map(winner).collect();
     assert!(winners.len() > 4, "{} different winners", winners.len());
     let all: Vec<B256> = book.live_bids().map(|(hash, ..)| *hash).collect();
     let first = all

@@ -1,5 +1,6 @@
 //! Carries out what the state wants: one function per activity, each ending in facts.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use outcry_protocol::wire::Message;
 use outcry_store::StoreError;
 
 use crate::chain::ChainProblem;
-use crate::deals::progress_of;
 use crate::demand;
 use crate::inputs::InputProblem;
 use crate::node::{Node, OrderProblem};
+use crate::progress;
 use crate::run::RunProblem;
 use crate::schedule::Schedule;
 use crate::state::deal::DealRecord;
@@ -80,9 +81,6 @@ pub async fn carry_out(node: Arc<Node>) {
                 let result = perform(&node, activity, attempt).await;
                 let block = node.read(|state| state.head.number);
                 match &result {
-                    Ok(()) if matches!(activity, Activity::AskProgress(_)) => {
-                        tracing::debug!(?activity, "done")
-                    }
                     Ok(()) => tracing::info!(?activity, "done"),
                     Err(ActivityProblem::Stale) => {}
                     Err(
@@ -120,11 +118,7 @@ async fn perform(
     match activity {
         Activity::Offer => offer(node).await,
         Activity::Open(reservation) => open(node, reservation).await,
-        Activity::Run(deal) => {
-            let result = run(node, deal).await;
-            node.core.set_report(deal, None);
-            result
-        }
+        Activity::Run(deal) => run(node, deal).await,
         Activity::CancelAdmission(deal) => {
             let (deal, windows) = node.read(|state| (record(state, deal), state.windows));
             let deal = deal?;
@@ -136,7 +130,6 @@ async fn perform(
         Activity::Claim(deal) => claim(node, deal, attempt).await,
         Activity::AnswerDemand(deal) => answer_demand(node, deal, attempt).await,
         Activity::Settle => settle(node, attempt).await,
-        Activity::AskProgress(deal) => ask_progress(node, deal).await,
         Activity::FetchResults(deal) => fetch_results(node, deal).await,
         Activity::Deliver(deal) => deliver(node, deal).await,
         Activity::SettleForBuyer(deal) => settle_for_buyer(node, deal, attempt).await,
@@ -212,13 +205,9 @@ async fn open(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
 async fn run(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
     let (deal, job) = deal_and_job(node, id)?;
     let (done, windows) = node.read(|state| {
-        let done = state
-            .works
-            .get(&id)
-            .map(|work| work.results.keys().copied().collect::<Vec<_>>());
+        let done = state.works.get(&id).map(|work| work.results.clone());
         (done.unwrap_or_default(), state.windows)
     });
-    node.core.set_report(id, Some(Report::Starting));
     let until_cancel = deal.terms.openedAt + windows.admission_s * FETCH_THIRDS / 3;
     match run_tasks(node, &deal, &job, &done).await {
         Ok(()) => Ok(()),
@@ -246,8 +235,16 @@ async fn run_tasks(
     node: &Arc<Node>,
     deal: &DealRecord,
     job: &JobSpec,
-    done: &[u32],
+    done: &BTreeMap<u32, TaskResult>,
 ) -> Result<(), ActivityProblem> {
+    let report = Report {
+        running: false,
+        tasks_done: u32::try_from(done.len()).unwrap_or(u32::MAX),
+        cycles: done
+            .values()
+            .fold(0, |sum, result| sum.saturating_add(result.cycles)),
+    };
+    let reports = progress::tell(node, deal.id, PeerKey(job.source.0), report);
     let range = provider::tasks_of(deal);
     let first = deal.terms.firstTask;
     let inputs = node
@@ -264,9 +261,9 @@ async fn run_tasks(
         )
     };
     let mut run = node.engine.start(job, &inputs, left(node)).await?;
-    node.core.set_report(deal.id, Some(Report::Running));
+    reports.send_modify(|report| report.running = true);
     for (task, input) in range.zip(&inputs.archives) {
-        if done.contains(&task) {
+        if done.contains_key(&task) {
             continue;
         }
         let (halted, output) = run
@@ -287,6 +284,10 @@ async fn run_tasks(
                 result,
             })
             .await?;
+        reports.send_modify(|report| {
+            report.tasks_done = report.tasks_done.saturating_add(1);
+            report.cycles = report.cycles.saturating_add(halted.cycles);
+        });
         if node.stop.is_cancelled() {
             return Err(ActivityProblem::Stale);
         }
@@ -343,7 +344,7 @@ async fn answer_demand(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), A
         .read(|state| state.works.get(&id).map(|work| work.results.clone()))
         .ok_or(ActivityProblem::Stale)?;
     let (leaves, _) = deal.demand().ok_or(ActivityProblem::Stale)?;
-    let mut outputs = std::collections::BTreeMap::new();
+    let mut outputs = BTreeMap::new();
     for (task, _) in leaves {
         let result = results.get(task).ok_or(ActivityProblem::Stale)?;
         let name = blake3::Hash::from_bytes(result.output.0);
@@ -416,7 +417,7 @@ async fn settle_for_buyer(node: &Arc<Node>, id: B256, attempt: u64) -> Result<()
 
 /// Key of the node that serves a deal. A node that was not there when the offer was gossiped reads
 /// it from the transaction that opened the deal.
-async fn peer_of(node: &Node, deal: &DealRecord) -> Result<PeerKey, ActivityProblem> {
+pub(crate) async fn peer_of(node: &Node, deal: &DealRecord) -> Result<PeerKey, ActivityProblem> {
     if let Some(key) = node.read(|state| state.peer_key_of(deal)) {
         return Ok(PeerKey(key.0));
     }
@@ -433,22 +434,6 @@ async fn peer_of(node: &Node, deal: &DealRecord) -> Result<PeerKey, ActivityProb
     };
     node.core.apply(Fact::PeerKnown { offer, peer_key }).await?;
     Ok(PeerKey(peer_key.0))
-}
-
-async fn ask_progress(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
-    let deal = node.read(|state| record(state, id))?;
-    let response = node
-        .fetcher
-        .net
-        .deal(
-            peer_of(node, &deal).await?,
-            DealRequest::Results { deal: id },
-        )
-        .await?;
-    if let Some(report) = progress_of(&response) {
-        node.core.apply(Fact::Reported { deal: id, report }).await?;
-    }
-    Ok(())
 }
 
 /// Gets the results of a claim from its provider and holds each against the claim's calldata.

@@ -16,7 +16,7 @@ use outcry_contracts::Market::{self, MarketEvents, MarketInstance};
 use outcry_protocol::book::{Fact, FactKey};
 use outcry_protocol::hash::Domain;
 use outcry_protocol::signature::{self, Verdict};
-use outcry_protocol::types::{Bid, Deal, Offer};
+use outcry_protocol::types::{Deal, Offer};
 use outcry_protocol::{hash, money};
 use outcry_store::Batch;
 use tokio::sync::broadcast;
@@ -209,6 +209,19 @@ impl Chain {
             .filter(|found| domain.offer_hash(found) == offer)
             .map(|found| found.peerKey)
             .next())
+    }
+
+    /// Block of a transaction and the gas that it used; `None` when it is in no block.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`].
+    pub async fn gas_used(&self, transaction: B256) -> Result<Option<(u64, u64)>, ChainProblem> {
+        let question = alloy::providers::Provider::get_transaction_receipt(
+            self.market.provider(),
+            transaction,
+        );
+        let receipt = timely("eth_getTransactionReceipt", question).await?;
+        Ok(receipt.and_then(|receipt| Some((receipt.block_number?, receipt.gas_used))))
     }
 
     /// Whether `signature` is `signer`'s over `digest`: its key's, or by its contract's word.
@@ -469,17 +482,6 @@ async fn timely<T, E: std::fmt::Display>(
 pub fn decode_refusal(data: &[u8]) -> Option<String> {
     let selector = data.get(..4)?.try_into().ok()?;
     Market::MarketErrors::name_by_selector(selector).map(str::to_owned)
-}
-
-/// A buyer's balance facts: what a bid needs before it is taken in.
-#[must_use]
-pub fn facts_of_bid(hash: B256, bid: &Bid) -> Vec<FactKey> {
-    vec![
-        FactKey::Balance(bid.buyer, bid.token),
-        FactKey::Counter(bid.buyer),
-        FactKey::Salt(bid.buyer, bid.salt),
-        FactKey::Taken(hash),
-    ]
 }
 
 /// The market's events in the words of the state. Skipped items of batches change nothing.

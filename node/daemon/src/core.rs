@@ -1,8 +1,7 @@
 //! The state behind its lock, and the one way to change it: a fact is applied, what it writes is on
 //! disk, and only then does anybody act on it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use alloy::primitives::B256;
 use outcry_chain::{ChainError, Follower};
@@ -11,7 +10,6 @@ use outcry_sdk::api::JobEvent;
 use outcry_store::{Batch, Store, StoreError};
 use tokio::sync::{Mutex, watch};
 
-use crate::state::gateway::Report;
 use crate::state::{Changes, Fact, State, journal};
 
 /// The state, the store, and who waits for changes.
@@ -22,8 +20,6 @@ pub struct Core {
     /// Held while a fact is applied and written: facts are applied in the order of their writes.
     applying: Mutex<()>,
     changed: watch::Sender<u64>,
-    /// What this node's own runs are at. Not worth a disk write.
-    reports: StdMutex<BTreeMap<B256, Report>>,
 }
 
 impl Core {
@@ -38,7 +34,6 @@ impl Core {
             store,
             applying: Mutex::new(()),
             changed: watch::Sender::new(0),
-            reports: StdMutex::default(),
         })
     }
 
@@ -146,23 +141,5 @@ impl Core {
             tokio::task::spawn_blocking(move || journal::events(store.as_ref(), job, after, limit))
                 .await;
         reading.map_err(|error| StoreError::Io(std::io::Error::other(error)))?
-    }
-
-    /// What an own run is at.
-    pub fn report(&self, deal: &B256) -> Option<Report> {
-        self.reports
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(deal)
-            .copied()
-    }
-
-    /// Says what an own run is at; `None` when it ended.
-    pub fn set_report(&self, deal: B256, report: Option<Report>) {
-        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        match report {
-            Some(report) => reports.insert(deal, report),
-            None => reports.remove(&deal),
-        };
     }
 }

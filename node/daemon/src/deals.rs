@@ -12,31 +12,13 @@ use outcry_protocol::types::Receipt;
 use outcry_sdk::api::DealState;
 
 use crate::node::Node;
+use crate::progress;
 use crate::state::gateway::Report;
 use crate::state::{Fact, journal, provider};
 
 /// Longest that a question for results waits while the claim is on its way into a block; well below
 /// the time that the network gives an answer.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(10);
-/// Message of a refusal while a provider fetches and compiles.
-const STARTING: &str = "starting";
-/// Message of a refusal while the program runs.
-const RUNNING: &str = "running";
-
-/// What a provider's refusal to hand out results says about its progress.
-#[must_use]
-pub fn progress_of(response: &DealResponse) -> Option<Report> {
-    match response {
-        DealResponse::Refused { code, message } if code == codes::DEAL_STATE.id => {
-            match message.as_str() {
-                STARTING => Some(Report::Starting),
-                RUNNING => Some(Report::Running),
-                _ => None,
-            }
-        }
-        _ => None,
-    }
-}
 
 /// Answers deal requests once the node runs.
 #[derive(Debug, Default)]
@@ -53,26 +35,26 @@ impl Deals {
 }
 
 impl DealHandler for Deals {
-    fn handle(&self, _from: PeerKey, request: DealRequest) -> BoxFuture<'static, DealResponse> {
+    fn handle(&self, from: PeerKey, request: DealRequest) -> BoxFuture<'static, DealResponse> {
         let node = self.node.get().and_then(Weak::upgrade);
         async move {
             match node {
                 None => refused(&codes::NET_NOT_READY, codes::NET_NOT_READY.title),
-                Some(node) => answer(&node, request).await,
+                Some(node) => answer(&node, from, request).await,
             }
         }
         .boxed()
     }
 }
 
-fn refused(code: &Code, message: impl Into<String>) -> DealResponse {
+pub(crate) fn refused(code: &Code, message: impl Into<String>) -> DealResponse {
     DealResponse::Refused {
         code: code.id.to_owned(),
         message: message.into(),
     }
 }
 
-async fn answer(node: &Arc<Node>, request: DealRequest) -> DealResponse {
+async fn answer(node: &Arc<Node>, from: PeerKey, request: DealRequest) -> DealResponse {
     match request {
         DealRequest::Results { deal } => results(node, deal).await,
         DealRequest::Accept {
@@ -86,6 +68,19 @@ async fn answer(node: &Arc<Node>, request: DealRequest) -> DealResponse {
             output_root,
             signature,
         } => receipt(node, deal, task, output_root, &signature).await,
+        DealRequest::Progress {
+            deal,
+            running,
+            tasks_done,
+            cycles,
+        } => {
+            let report = Report {
+                running,
+                tasks_done,
+                cycles,
+            };
+            progress::take(node, from, deal, report).await
+        }
     }
 }
 
@@ -118,15 +113,11 @@ async fn results(node: &Arc<Node>, deal: B256) -> DealResponse {
     let seen = tokio::time::timeout(CLAIM_PATIENCE, waiting)
         .await
         .unwrap_or_else(|_| look());
-    let Some((state, claimed, _)) = seen else {
+    let Some((_, claimed, _)) = seen else {
         return refused(&codes::DEAL_UNKNOWN, codes::DEAL_UNKNOWN.title);
     };
     if !claimed {
-        return match (state, node.core.report(&deal)) {
-            (DealState::Open, Some(Report::Running)) => refused(&codes::DEAL_STATE, RUNNING),
-            (DealState::Open, Some(Report::Starting)) => refused(&codes::DEAL_STATE, STARTING),
-            _ => refused(&codes::DEAL_STATE, "the deal has no claim"),
-        };
+        return refused(&codes::DEAL_STATE, "the deal has no claim");
     }
     let store = Arc::clone(node.core.store());
     match tokio::task::spawn_blocking(move || journal::results(store.as_ref(), deal)).await {

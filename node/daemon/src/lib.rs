@@ -5,7 +5,7 @@
 //! ```text
 //! config, secret ──> start ──┬── follow   blocks ──────────┐
 //!                            ├── ingest   orders of peers ─┤ facts
-//!                            ├── deals    peers' questions ┼──────> core: state::State::apply
+//!                            ├── deals    peers' messages ─┼──────> core: state::State::apply
 //!                            ├── api      HTTP ────────────┘              │ what is wanted
 //!                            └── activities <─────────────────────────────┘
 //!                                  ├─ chain     open, claim, settle, time out
@@ -19,17 +19,23 @@
 
 pub mod activities;
 pub mod api;
+mod arrivals;
 pub mod chain;
 pub mod config;
 pub mod core;
 pub mod deals;
 pub mod demand;
+#[cfg(test)]
+mod example;
 pub mod follow;
+mod gas;
 pub mod ingest;
 pub mod inputs;
 mod log;
 pub mod metrics;
 pub mod node;
+pub mod progress;
+pub mod rate;
 pub mod run;
 pub mod schedule;
 pub mod secret;

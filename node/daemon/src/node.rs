@@ -18,13 +18,16 @@ use outcry_sdk::api::JobEvent;
 use outcry_store::{Batch, StoreError, keys};
 use tokio::sync::watch;
 
-use crate::chain::{Chain, ChainProblem, facts_of_bid};
+use crate::chain::{Chain, ChainProblem};
 use crate::config::Config;
 use crate::core::Core;
+use crate::gas::GasUses;
 use crate::inputs::Fetcher;
 use crate::metrics::Metrics;
+use crate::rate::RateLimit;
 use crate::run::Engine;
 use crate::schedule::Schedule;
+use crate::state::chain::facts_of_bid;
 use crate::state::{Changes, Fact, State};
 
 /// The one shard that exists below 200 orders a second.
@@ -60,8 +63,12 @@ pub struct Node {
     pub sender_health: Option<watch::Receiver<outcry_chain::SenderHealth>>,
     /// Activities in progress.
     pub(crate) schedule: std::sync::Mutex<Schedule>,
+    /// How often providers may say how far they are, by deal.
+    pub(crate) notices: RateLimit<B256>,
     /// Own orders that were published while nobody listened, by the hash of their message.
     pub(crate) unheard: Mutex<BTreeMap<B256, Message>>,
+    /// Gas that transactions used, as far as anybody asked.
+    pub(crate) gas: GasUses,
     /// Lets one claim be re-executed at a time: checking must not crowd out what earns.
     pub(crate) verifying: tokio::sync::Semaphore,
     /// Cancelled when the node is to stop.
@@ -230,7 +237,11 @@ impl Node {
         let block = self.read(|state| state.head.number);
         let needs = Book::commitment(bid);
         let refused = |code, message| Err(OrderProblem::Refused { code, message });
-        for fact in self.chain.facts(facts_of_bid(hash, bid), block).await? {
+        for fact in self
+            .chain
+            .facts(facts_of_bid(hash, bid).into(), block)
+            .await?
+        {
             match fact {
                 Fact::Balance { free, .. } if free < needs => {
                     return refused(

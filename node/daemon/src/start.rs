@@ -30,6 +30,7 @@ use crate::chain::{Chain, ChainProblem, decode_refusal};
 use crate::config::{Config, ConfigError, Role};
 use crate::core::Core;
 use crate::deals::Deals;
+use crate::gas::GasUses;
 use crate::ingest::{SharedBook, ingest};
 use crate::inputs::Fetcher;
 use crate::metrics::Metrics;
@@ -37,7 +38,7 @@ use crate::node::Node;
 use crate::run::Engine;
 use crate::state::capacity::Capacity;
 use crate::state::{Fact, Setup, State, Windows, journal};
-use crate::{activities, follow, secret};
+use crate::{activities, arrivals, follow, progress, secret};
 
 const MIB: u64 = 1 << 20;
 /// Outcomes of transactions that wait for a slow listener.
@@ -286,7 +287,9 @@ pub async fn start(
         reader_health: follower.health(),
         sender_health,
         schedule: std::sync::Mutex::default(),
+        notices: progress::limit(),
         unheard: std::sync::Mutex::default(),
+        gas: GasUses::default(),
         verifying: tokio::sync::Semaphore::new(1),
         stop: stop.clone(),
         config,
@@ -300,6 +303,7 @@ pub async fn start(
     }));
     tasks.push(tokio::spawn(ingest(Arc::clone(&node), events)));
     tasks.push(tokio::spawn(activities::carry_out(Arc::clone(&node))));
+    tasks.push(tokio::spawn(arrivals::match_them(Arc::clone(&node))));
     let router = api::router(Arc::clone(&node), access);
     let stopping = stop.clone();
     let serving = axum::serve(listener, router)

@@ -6,6 +6,7 @@
 //! request  1 results       (bytes32 deal)
 //!          2 accept        (bytes32 deal, bytes32 claimHash, bytes signature)
 //!          3 receipt       (bytes32 deal, uint32 task, bytes32 outputRoot, bytes signature)
+//!          4 progress      (bytes32 deal, bool running, uint32 tasksDone, uint64 cycles)
 //! answer   1 results       ((uint32 task, uint8 status, uint32 exitCode, uint64 cycles,
 //!                            bytes32 outputRoot, uint64 outputLength, bytes32 blake3)[])
 //!          2 acknowledged  ()
@@ -42,12 +43,14 @@ const RESPONSE_BYTES_MAX: usize = 1 + 64 + 7 * 32 * TASKS_PER_DEAL_MAX as usize;
 const RESULTS: u8 = 1;
 const ACCEPT: u8 = 2;
 const RECEIPT: u8 = 3;
+const PROGRESS: u8 = 4;
 const ACKNOWLEDGED: u8 = 2;
 const REFUSED: u8 = 3;
 
 type Word = sol_data::FixedBytes<32>;
 type AcceptAbi = (Word, Word, sol_data::Bytes);
 type ReceiptAbi = (Word, sol_data::Uint<32>, Word, sol_data::Bytes);
+type ProgressAbi = (Word, sol_data::Bool, sol_data::Uint<32>, sol_data::Uint<64>);
 type ResultAbi = (
     sol_data::Uint<32>,
     sol_data::Uint<8>,
@@ -88,6 +91,18 @@ pub enum DealRequest {
         /// The buyer's signature, at most 1 KiB.
         signature: Bytes,
     },
+    /// The provider's notice to the buyer's gateway of how far it is. It binds nobody: the
+    /// connection says who speaks, and the claim alone is paid.
+    Progress {
+        /// The deal.
+        deal: B256,
+        /// Whether the program runs; before, it is fetched and compiled.
+        running: bool,
+        /// Tasks that have a result.
+        tasks_done: u32,
+        /// Cycles of those tasks.
+        cycles: u64,
+    },
 }
 
 /// The answer to a [`DealRequest`].
@@ -95,7 +110,7 @@ pub enum DealRequest {
 pub enum DealResponse {
     /// Answer to [`DealRequest::Results`], at most 2048 tasks.
     Results(Vec<TaskResult>),
-    /// The signature is right and on disk.
+    /// The signature is right and on disk, or the notice is taken.
     Acknowledged,
     /// The request is refused; nothing changed.
     Refused {
@@ -155,6 +170,15 @@ impl DealRequest {
                 let parameters = (*deal, *task, *output_root, signature);
                 (RECEIPT, ReceiptAbi::abi_encode_params(&parameters))
             }
+            Self::Progress {
+                deal,
+                running,
+                tasks_done,
+                cycles,
+            } => {
+                let parameters = (*deal, *running, *tasks_done, *cycles);
+                (PROGRESS, ProgressAbi::abi_encode_params(&parameters))
+            }
         };
         Ok(with_kind(kind, encoded))
     }
@@ -183,6 +207,16 @@ impl DealRequest {
                     task,
                     output_root,
                     signature: bounded(signature.0, SIGNATURE_BYTES_MAX)?,
+                }
+            }
+            PROGRESS => {
+                let (deal, running, tasks_done, cycles) =
+                    ProgressAbi::abi_decode_params_validate(parameters).ok()?;
+                Self::Progress {
+                    deal,
+                    running,
+                    tasks_done,
+                    cycles,
                 }
             }
             _ => return None,
@@ -389,6 +423,14 @@ mod tests {
                     task,
                     output_root,
                     signature,
+                }
+            ),
+            (word(), any::<(bool, u32, u64)>()).prop_map(
+                |(deal, (running, tasks_done, cycles))| DealRequest::Progress {
+                    deal,
+                    running,
+                    tasks_done,
+                    cycles,
                 }
             ),
         ]

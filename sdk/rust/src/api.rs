@@ -671,9 +671,22 @@ pub struct DealTransaction {
     pub hash: B256,
     /// Block number.
     pub block: u64,
-    /// Gas used by the whole transaction; shared when it settled several deals.
+    /// Gas used by the whole transaction; shared when it settled several deals. Absent while the
+    /// chain's endpoint does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gas_used: Option<u64>,
+}
+
+/// How far a provider says it is with a deal. Not verified by anybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DealProgress {
+    /// Whether the program runs; before, it is fetched and compiled.
+    pub running: bool,
+    /// Tasks that have a result.
+    pub tasks_done: u32,
+    /// Cycles of those tasks.
+    pub cycles: Amount,
 }
 
 /// A range of a job's tasks at one provider. Answer of `GET /v1/deals/{dealId}`.
@@ -691,6 +704,10 @@ pub struct DealView {
     /// The terms.
     #[schema(value_type = DealSchema)]
     pub terms: Deal,
+    /// How far the provider says it is, while the deal is open. Known to the node to which the job
+    /// was submitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<DealProgress>,
     /// The claim, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<ClaimView>,
@@ -812,7 +829,7 @@ pub enum JobEventKind {
         deal_id: B256,
         /// Tasks finished so far.
         tasks_done: u32,
-        /// Cycles of the running task so far.
+        /// Cycles of those tasks.
         cycles: u64,
     },
     /// The provider claimed.

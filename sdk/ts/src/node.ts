@@ -68,11 +68,13 @@ export interface DealView {
   /** Key of the provider's node. */
   peerKey: Hex;
   terms: Deal;
+  /** How far the provider says it is; nobody verifies it. */
+  progress?: { running: boolean; tasksDone: number; cycles: bigint };
   claim?: ClaimView;
   /** Base units. */
   paid: bigint;
   refunded: bigint;
-  transactions: { kind: string; hash: Hex; block: number }[];
+  transactions: { kind: string; hash: Hex; block: number; gasUsed?: number }[];
 }
 
 /** A bid and everything that came of it. */
@@ -426,12 +428,20 @@ function readJob(json: Json): JobView {
 
 function readDeal(json: Json): DealView {
   const claim = json["claim"] as Json | undefined;
-  const { claim: _, ...rest } = json;
+  const progress = json["progress"] as Json | undefined;
+  const { claim: _, progress: __, ...rest } = json;
   return {
     ...(rest as unknown as DealView),
     terms: fromJson("Deal", json["terms"]),
     paid: BigInt(json["paid"] as string),
     refunded: BigInt(json["refunded"] as string),
+    ...(progress && {
+      progress: {
+        running: Boolean(progress["running"]),
+        tasksDone: Number(progress["tasksDone"]),
+        cycles: BigInt(progress["cycles"] as string),
+      },
+    }),
     ...(claim && {
       claim: {
         ...(claim as unknown as ClaimView),

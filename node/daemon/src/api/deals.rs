@@ -13,6 +13,7 @@ use outcry_sdk::api::{DealView, ErrorBody, Relayed, SubmitAccept, SubmitReceipt,
 
 use super::error::ApiError;
 use super::{Body, Segment, view};
+use crate::gas;
 use crate::node::Node;
 use crate::state::Fact;
 use crate::state::deal::DealRecord;
@@ -38,9 +39,11 @@ pub(super) async fn one(
     State(node): State<Arc<Node>>,
     Segment(id): Segment<B256>,
 ) -> Result<Json<DealView>, ApiError> {
-    node.read(|state| state.deals.get(&id).map(|deal| view::deal(state, deal)))
-        .map(Json)
-        .ok_or_else(unknown)
+    let mut deal = node
+        .read(|state| state.deals.get(&id).map(|deal| view::deal(state, deal)))
+        .ok_or_else(unknown)?;
+    gas::fill_in(&node, deal.transactions.iter_mut().collect()).await;
+    Ok(Json(deal))
 }
 
 /// The results of a claimed deal of a job that was submitted here: fetched from the provider and

@@ -19,6 +19,7 @@ use outcry_sdk::api::{
 use super::error::ApiError;
 use super::{Asked, Body, Segment, view};
 use crate::config::Role;
+use crate::gas;
 use crate::node::Node;
 use crate::state::{Fact, State as NodeState};
 
@@ -243,7 +244,8 @@ pub(super) async fn one(
         }
         Some(job)
     });
-    found
-        .map(Json)
-        .ok_or_else(|| ApiError::unknown(&codes::ORDER_UNKNOWN, "job"))
+    let mut job = found.ok_or_else(|| ApiError::unknown(&codes::ORDER_UNKNOWN, "job"))?;
+    let transactions = job.deals.iter_mut().flat_map(|deal| &mut deal.transactions);
+    gas::fill_in(&node, transactions.collect()).await;
+    Ok(Json(job))
 }

@@ -3,33 +3,18 @@
 
 use std::sync::Arc;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::B256;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use outcry_chain::{BlockRef, ReaderHealth, Rpc};
-use outcry_net::{BlobStore, BlobStoreConfig, Handlers, Network as Peers, NetworkConfig, PeerKey};
-use outcry_protocol::book::Book;
-use outcry_protocol::hash::Domain;
 use outcry_protocol::wire::SignedBid;
-use outcry_sdk::Network;
-use outcry_store::MemoryStore;
 use serde_json::{Value, json};
-use tokio::sync::{broadcast, watch};
 use tower::ServiceExt;
 
 use super::{Access, document, router};
-use crate::chain::Chain;
-use crate::config::Config;
-use crate::core::Core;
-use crate::deals::Deals;
-use crate::ingest::SharedBook;
-use crate::inputs::Fetcher;
-use crate::metrics::Metrics;
+use crate::example;
 use crate::node::Node;
-use crate::run::Engine;
-use crate::state::chain::Block;
-use crate::state::{Fact, Setup, State, Windows, example};
+use crate::state::{Fact, example as orders};
 
 struct Bench {
     node: Arc<Node>,
@@ -37,114 +22,9 @@ struct Bench {
     _folder: tempfile::TempDir,
 }
 
-/// A gateway that has seen one block of a chain that does not answer.
+/// The API of a gateway whose chain does not answer.
 async fn gateway(access: Access) -> Bench {
-    let folder = tempfile::tempdir().unwrap();
-    let identity = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
-    let market = Address::repeat_byte(0xaa);
-    let domain = Domain::new(31_337, market);
-    let windows = Windows {
-        admission_s: 20,
-        challenge_s: 60,
-    };
-    let setup = Setup {
-        account: None,
-        capacity: None,
-        is_gateway: true,
-        send_timeouts: true,
-        sample_bps: 0,
-        sample_secret: B256::ZERO,
-    };
-    let state = State::new(setup, windows, Book::new(domain, 0));
-    let core = Arc::new(Core::open(state, Arc::new(MemoryStore::new())).unwrap());
-    let last = Block {
-        number: 1,
-        hash: B256::repeat_byte(1),
-        at: example::START,
-    };
-    core.apply(Fact::Blocks {
-        last,
-        is_head: true,
-        events: vec![],
-        facts: vec![],
-    })
-    .await
-    .unwrap();
-    let directory = folder.path().join("blobs");
-    let blobs = BlobStore::open(BlobStoreConfig {
-        directory,
-        capacity_bytes: 1 << 20,
-    })
-    .await
-    .unwrap();
-    let handlers = Handlers {
-        book: Arc::new(SharedBook(Arc::clone(&core))),
-        deals: Arc::new(Deals::default()),
-    };
-    let mut peers = NetworkConfig::new(31_337, market);
-    peers.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
-    let mut registry = prometheus_client::registry::Registry::default();
-    let (net, _events) = Peers::start(peers, &identity, blobs.clone(), handlers, &mut registry)
-        .await
-        .unwrap();
-    // Nothing listens on port 1; connections are made when they are needed.
-    let rpc = Rpc::connect("http://127.0.0.1:1").await.unwrap();
-    let read = BlockRef {
-        number: 1,
-        hash: last.hash,
-        parent: B256::ZERO,
-        timestamp_s: last.at,
-    };
-    let health = ReaderHealth {
-        head: Some(read),
-        read,
-        settled: 1,
-        failures: 0,
-        error: None,
-    };
-    let node = Arc::new(Node {
-        config: Config::default(),
-        network: Network {
-            chain_id: 31_337,
-            rpc: "http://127.0.0.1:1".into(),
-            api: "http://127.0.0.1:1".into(),
-            market,
-            stake: Address::ZERO,
-            token: Address::ZERO,
-            bootstrap: vec![],
-            key_file: None,
-            python: None,
-            tokens: vec![],
-        },
-        domain,
-        parameters: Default::default(),
-        peer_key: B256::from(PeerKey::of(&identity).0),
-        signer: None,
-        core,
-        chain: Chain::new(&rpc, market, None, broadcast::channel(1).0),
-        fetcher: Fetcher {
-            net,
-            blobs,
-            blob_bytes_max: 1000,
-        },
-        engine: Engine {
-            program: "/nonexistent".into(),
-            cache: outcry_executor::CacheLimits {
-                folder: folder.path().join("cache"),
-                bytes_max: 0,
-            },
-            overhead_mib: 0,
-            prepare_time_max: std::time::Duration::ZERO,
-            scratch: folder.path().into(),
-        },
-        metrics: Arc::new(Metrics::new(registry)),
-        reader_health: watch::channel(health).1,
-        sender_health: None,
-        schedule: std::sync::Mutex::default(),
-        unheard: std::sync::Mutex::default(),
-        verifying: tokio::sync::Semaphore::new(1),
-        stop: tokio_util::sync::CancellationToken::new(),
-    });
+    let (node, folder) = example::gateway().await;
     Bench {
         router: router(Arc::clone(&node), access),
         node,
@@ -179,8 +59,8 @@ impl Bench {
 }
 
 fn question() -> Value {
-    let job = example::job(2);
-    json!({ "bid": example::bid(&job, 1), "job": job })
+    let job = orders::job(2);
+    json!({ "bid": orders::bid(&job, 1), "job": job })
 }
 
 #[tokio::test]
@@ -279,9 +159,9 @@ async fn every_refusal_has_a_code_a_message_and_a_help() {
 #[tokio::test]
 async fn an_expired_bid_is_refused_and_changes_nothing() {
     let bench = gateway(Access::Loopback).await;
-    let job = example::job(1);
-    let mut bid = example::bid(&job, 1);
-    bid.expiry = example::START - 1;
+    let job = orders::job(1);
+    let mut bid = orders::bid(&job, 1);
+    bid.expiry = orders::START - 1;
     let body = json!({ "bid": bid, "signature": "0x", "job": job });
     let (status, answer) = bench.post("/v1/bids", &body).await;
     assert_eq!(
@@ -388,8 +268,8 @@ async fn a_page_in_a_browser_cannot_drive_a_node_on_loopback() {
 #[tokio::test]
 async fn the_events_of_a_job_can_be_read_from_any_point() {
     let bench = gateway(Access::Loopback).await;
-    let job = example::job(1);
-    let bid = example::bid(&job, 1);
+    let job = orders::job(1);
+    let bid = orders::bid(&job, 1);
     let id = bench.node.domain.bid_hash(&bid);
     let salt = bid.salt;
     bench
@@ -405,18 +285,18 @@ async fn the_events_of_a_job_can_be_read_from_any_point() {
     let cancelled = crate::state::chain::Event {
         place: crate::state::deal::Place {
             block: 2,
-            at: example::START + 1,
+            at: orders::START + 1,
             transaction: B256::ZERO,
         },
         observed: crate::state::chain::Observed::Cancelled {
-            account: example::BUYER,
+            account: orders::BUYER,
             salt,
         },
     };
-    let last = Block {
+    let last = crate::state::chain::Block {
         number: 2,
         hash: B256::repeat_byte(2),
-        at: example::START + 1,
+        at: orders::START + 1,
     };
     let fact = Fact::Blocks {
         last,

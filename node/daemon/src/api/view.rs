@@ -2,7 +2,8 @@
 
 use alloy::primitives::B256;
 use outcry_sdk::api::{
-    Amount, BlobHash, ClaimView, ClaimedTask, DealTransaction, DealView, Job, TaskResult,
+    Amount, BlobHash, ClaimView, ClaimedTask, DealProgress, DealState, DealTransaction, DealView,
+    Job, TaskResult,
 };
 
 use crate::state::deal::DealRecord;
@@ -29,11 +30,24 @@ pub(super) fn deal(state: &State, deal: &DealRecord) -> DealView {
             .collect(),
     });
     let (paid, fee) = deal.paid();
+    let watch = state
+        .jobs
+        .get(&deal.terms.bidHash)
+        .and_then(|job| job.watches.get(&deal.id));
+    let report = watch.and_then(|watch| watch.report);
+    let progress = report
+        .filter(|_| deal.state() == DealState::Open)
+        .map(|report| DealProgress {
+            running: report.running,
+            tasks_done: report.tasks_done,
+            cycles: report.cycles.into(),
+        });
     DealView {
         deal_id: deal.id,
         state: deal.state(),
         peer_key: state.peer_key_of(deal).unwrap_or_default(),
         terms: deal.terms.clone(),
+        progress,
         claim,
         paid: paid.saturating_sub(fee).into(),
         refunded: deal.refunded().into(),

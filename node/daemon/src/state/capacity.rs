@@ -168,7 +168,11 @@ impl State {
             {
                 continue;
             }
-            if pending.contains(&found.bid) || self.slots_free() == 0 {
+            // A bid that came before this block may be on its way to the chain with another
+            // provider: it has one block for that.
+            let promised = self.promised.get(&found.bid);
+            let is_promised = promised.is_some_and(|offers| !offers.contains(&found.offer));
+            if pending.contains(&found.bid) || is_promised || self.slots_free() == 0 {
                 continue;
             }
             let Some(bid) = self.book.bid(&found.bid).cloned() else {

@@ -13,13 +13,15 @@ use super::Windows;
 use super::deal::{Change, DealRecord};
 use super::provider::TaskResult;
 
-/// How far a provider says it is with a deal. Nobody verifies it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Report {
-    /// It fetches and compiles.
-    Starting,
-    /// The program runs.
-    Running,
+/// How far a provider says it is with a deal. Nobody verifies it. Greater is further.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Report {
+    /// The program runs; before, it is fetched and compiled.
+    pub running: bool,
+    /// Tasks that have a result.
+    pub tasks_done: u32,
+    /// Cycles of those tasks.
+    pub cycles: u64,
 }
 
 /// A buyer's signature of `Accept` on its way to the provider.
@@ -40,6 +42,9 @@ pub struct Acceptance {
 pub struct Watch {
     /// What the provider says.
     pub report: Option<Report>,
+    /// The furthest report that was announced as an event of the job: stage and tasks done. It only
+    /// grows, so that a provider can't fill the disk with events.
+    pub told: Option<(bool, u32)>,
     /// Changes of the deal that were announced as events of the job.
     pub announced: usize,
     /// Results, fetched from the provider and checked against the claim.
@@ -131,8 +136,8 @@ pub fn job_state(job: &JobRecord, deals: &[&DealRecord], around: Circumstances) 
         .max_by_key(|deal| job.report(deal.id))
     {
         return match job.report(deal.id) {
-            Some(Report::Running) => JobState::Running,
-            Some(Report::Starting) => JobState::Starting,
+            Some(report) if report.running => JobState::Running,
+            Some(_) => JobState::Starting,
             None => JobState::Funded,
         };
     }
@@ -217,8 +222,6 @@ pub fn event_of(deal: &DealRecord, change: &Change) -> Option<JobEventKind> {
 /// What to do about a deal of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Ask the provider how far it is.
-    AskProgress,
     /// Get the results of the claim and check them.
     FetchResults,
     /// Send the buyer's acceptance to the provider.
@@ -249,7 +252,7 @@ pub fn next(
     let fetch = || watch.results.is_none().then_some(Step::FetchResults);
     match deal.state() {
         DealState::Open if now > deal.terms.deadline => send_timeouts.then_some(Step::Timeout),
-        DealState::Open => (watch.report != Some(Report::Running)).then_some(Step::AskProgress),
+        DealState::Open => None,
         state @ (DealState::Claimed | DealState::Accepted) => {
             let claim = deal.claim()?;
             if now > claim.window_from + windows.challenge_s + FINALISING_PATIENCE_S {
@@ -351,7 +354,11 @@ mod tests {
         );
         let open = with(vec![]);
         assert_eq!(job_state(&job, &[&open], around(START)), JobState::Funded);
-        job.watches.entry(open.id).or_default().report = Some(Report::Running);
+        let mut report = Report::default();
+        job.watches.entry(open.id).or_default().report = Some(report);
+        assert_eq!(job_state(&job, &[&open], around(START)), JobState::Starting);
+        report.running = true;
+        job.watches.entry(open.id).or_default().report = Some(report);
         assert_eq!(job_state(&job, &[&open], around(START)), JobState::Running);
         assert_eq!(
             job_state(&job, &[&with(vec![claimed()])], around(START)),
@@ -384,10 +391,7 @@ mod tests {
     #[test]
     fn a_deal_is_timed_out_one_second_after_its_deadline() {
         let deal = with(vec![]);
-        let running = Watch {
-            report: Some(Report::Running),
-            ..Watch::default()
-        };
+        let running = Watch::default();
         assert_eq!(
             next(&deal, &running, &WINDOWS, deal.terms.deadline, true),
             None

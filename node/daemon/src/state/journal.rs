@@ -255,6 +255,7 @@ impl State {
                 let announced = watch.announced.min(changes);
                 let watch_now = Watch {
                     report: None,
+                    told: None,
                     announced,
                     results: watch.results,
                     acceptance,

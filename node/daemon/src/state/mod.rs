@@ -32,7 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256, Bytes};
 use outcry_protocol::book::{Book, Effect, Event as BookEvent, Fact as BookFact, FactKey};
-use outcry_protocol::matching::{self, Epoch};
+use outcry_protocol::matching::{self, Epoch, Match};
 use outcry_protocol::types::{Bid, Deal, JobSpec};
 use outcry_protocol::wire::{Message, SignedBid, SignedOffer};
 use outcry_sdk::api::{DealState, JobEventKind, JobState};
@@ -40,7 +40,7 @@ use outcry_store::Batch;
 
 use absence::Absences;
 use capacity::{Capacity, Reservation};
-use chain::{Block, Event, Observed};
+use chain::{Block, Event, Observed, facts_of_bid};
 use deal::DealRecord;
 use gateway::{Acceptance, JobRecord, Report};
 use provider::{TaskResult, Work};
@@ -97,6 +97,13 @@ pub struct State {
     pub jobs: BTreeMap<B256, JobRecord>,
     /// What the last epoch matched: offers and tasks by bid.
     pub matched: BTreeMap<B256, Vec<(B256, u32)>>,
+    /// Everything matched since the last block.
+    epoch: Vec<Match>,
+    /// Bids that came since the last block and were not looked at yet.
+    arrived: BTreeSet<B256>,
+    /// Bids that came before the last block and were matched before it: offers by bid. Their
+    /// openings may still be on their way.
+    promised: BTreeMap<B256, BTreeSet<B256>>,
     /// Own deals that are not over: what the store holds about them.
     pub works: BTreeMap<B256, Work>,
     /// Own matches on their way to the chain.
@@ -139,6 +146,8 @@ pub enum Fact {
         /// What holds.
         facts: Vec<BookFact>,
     },
+    /// It is time to match the bids that came since the last block.
+    Arrivals,
     /// A buyer submitted a bid here. It is an [`Fact::Order`] as well.
     Submitted(SignedBid),
     /// The node signed an offer of its own. It is an [`Fact::Order`] as well.
@@ -243,8 +252,6 @@ pub enum Activity {
     AnswerDemand(B256),
     /// Send `settleMany` for what [`State::settleable`] names.
     Settle,
-    /// Ask a provider how far it is.
-    AskProgress(B256),
     /// Get a claim's results.
     FetchResults(B256),
     /// Hand an acceptance to the provider.
@@ -293,6 +300,9 @@ impl State {
             posted: BTreeMap::new(),
             jobs: BTreeMap::new(),
             matched: BTreeMap::new(),
+            epoch: Vec::new(),
+            arrived: BTreeSet::new(),
+            promised: BTreeMap::new(),
             works: BTreeMap::new(),
             reservations: BTreeMap::new(),
             offer: None,
@@ -393,6 +403,7 @@ impl State {
             } => self.blocks(last, is_head, events, facts, &mut changes),
             Fact::Order(message) => self.order(message, &mut changes),
             Fact::Learned { block, facts } => self.learn(block, facts),
+            Fact::Arrivals => self.match_arrivals(&mut changes),
             Fact::Submitted(signed) => self.submitted(signed, &mut changes),
             Fact::Offered(signed) => {
                 let hash = self.book.domain().offer_hash(&signed.offer);
@@ -455,9 +466,7 @@ impl State {
                     acceptance.delivered = true;
                 }
             }),
-            Fact::Reported { deal, report } => {
-                self.watch(deal, &mut changes, |watch| watch.report = Some(report))
-            }
+            Fact::Reported { deal, report } => self.report(deal, report),
             Fact::PeerKnown { offer, peer_key } => {
                 self.peer_keys.insert(offer, peer_key);
             }
@@ -504,18 +513,62 @@ impl State {
             }
         }
         self.matched.clear();
+        self.epoch.clear();
+        self.arrived.clear();
         if is_head {
             changes.epoch = matching::run(&self.book, last.hash);
-            for found in &changes.epoch.matches {
-                self.matched
-                    .entry(found.bid)
-                    .or_default()
-                    .push((found.offer, found.count));
-            }
+            self.note_matches(&changes.epoch.matches);
             self.reserve(&changes.epoch.matches, &mut changes.local);
             self.watch_others(&changes.epoch);
         }
+        self.promised.clear();
         self.forget_finished();
+    }
+
+    /// Bids that came since the last block, and about which the chain was asked, wait for
+    /// [`Fact::Arrivals`].
+    #[must_use]
+    pub fn has_arrivals(&self) -> bool {
+        self.is_synced && self.arrived.iter().any(|bid| self.is_read(bid))
+    }
+
+    /// Whether the book has the facts that it asked for about a bid.
+    fn is_read(&self, hash: &B256) -> bool {
+        self.book.bid(hash).is_none_or(|signed| {
+            let keys = facts_of_bid(*hash, &signed.bid);
+            keys.iter().all(|key| !self.unread.contains(key))
+        })
+    }
+
+    /// Gives the bids that came since the last block what that block's matches left. The next block
+    /// matches everything anew.
+    fn match_arrivals(&mut self, changes: &mut Changes) {
+        if !self.is_synced {
+            return;
+        }
+        let (ready, waiting) = std::mem::take(&mut self.arrived)
+            .into_iter()
+            .partition(|bid| self.is_read(bid));
+        self.arrived = waiting;
+        changes.epoch = matching::arrivals(&self.book, self.head.hash, &self.epoch, &ready);
+        self.note_matches(&changes.epoch.matches);
+        for found in &changes.epoch.matches {
+            self.promised
+                .entry(found.bid)
+                .or_default()
+                .insert(found.offer);
+        }
+        self.reserve(&changes.epoch.matches, &mut changes.local);
+    }
+
+    fn note_matches(&mut self, matches: &[Match]) {
+        for found in matches {
+            self.matched
+                .entry(found.bid)
+                .or_default()
+                .push((found.offer, found.count));
+        }
+        self.epoch.extend(matches);
     }
 
     /// Notes which other providers let their matches lapse.
@@ -671,6 +724,9 @@ impl State {
             match effect {
                 Effect::Read(key) => changes.reads.push(key),
                 Effect::Added(found) | Effect::Known(found) if found == hash => {
+                    if bid && matches!(effect, Effect::Added(_)) {
+                        self.arrived.insert(hash);
+                    }
                     changes.order = Some(effect)
                 }
                 Effect::Dropped { hash: found, .. } if found == hash => {
@@ -726,6 +782,14 @@ impl State {
         }
     }
 
+    /// Notes how far the provider of an own job's deal is. Not worth a disk write: it says so again.
+    fn report(&mut self, deal: B256, report: Report) {
+        let bid = self.deals.get(&deal).map(|deal| deal.terms.bidHash);
+        if let Some(job) = bid.and_then(|bid| self.jobs.get_mut(&bid)) {
+            job.watches.entry(deal).or_default().report = Some(report);
+        }
+    }
+
     /// Brings each job's events and state up to its deals. Computed from what was announced so far,
     /// so that a kill between a block and its announcement loses nothing.
     fn announce(&mut self, changes: &mut Changes) {
@@ -755,6 +819,7 @@ impl State {
         let state = gateway::job_state(job, &deals, around);
         let mut news = Vec::new();
         let mut announced = BTreeMap::new();
+        let mut told = Vec::new();
         for deal in &deals {
             let seen = job.watches.get(&deal.id).map_or(0, |watch| watch.announced);
             let fresh = deal.history.get(seen..).unwrap_or_default();
@@ -778,18 +843,21 @@ impl State {
                 )
             }));
         }
-        if state != job.state && matches!(state, JobState::Starting | JobState::Running) {
-            let reported = deals.iter().filter(|deal| deal.state() == DealState::Open);
-            news.extend(reported.take(1).map(|deal| {
-                (
-                    state,
-                    JobEventKind::Progress {
-                        deal_id: deal.id,
-                        tasks_done: 0,
-                        cycles: 0,
-                    },
-                )
-            }));
+        for deal in deals.iter().filter(|deal| deal.state() == DealState::Open) {
+            let Some(watch) = job.watches.get(&deal.id) else {
+                continue;
+            };
+            let Some(report) = watch.report else { continue };
+            let further = Some((report.running, report.tasks_done));
+            if further > watch.told {
+                told.push((deal.id, further));
+                let event = JobEventKind::Progress {
+                    deal_id: deal.id,
+                    tasks_done: report.tasks_done,
+                    cycles: report.cycles,
+                };
+                news.push((state, event));
+            }
         }
         if state.is_terminal() {
             news.push((state, JobEventKind::Ended {}));
@@ -797,6 +865,9 @@ impl State {
         if let Some(job) = self.jobs.get_mut(&bid) {
             for (deal, count) in announced {
                 job.watches.entry(deal).or_default().announced = count;
+            }
+            for (deal, further) in told {
+                job.watches.entry(deal).or_default().told = further;
             }
             if news.is_empty() && job.state != state {
                 job.state = state;
@@ -864,7 +935,6 @@ impl State {
                     self.setup.send_timeouts,
                 );
                 wanted.extend(step.map(|step| match step {
-                    gateway::Step::AskProgress => Activity::AskProgress(deal.id),
                     gateway::Step::FetchResults => Activity::FetchResults(deal.id),
                     gateway::Step::Deliver => Activity::Deliver(deal.id),
                     gateway::Step::Settle => Activity::SettleForBuyer(deal.id),

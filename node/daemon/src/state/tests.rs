@@ -14,6 +14,7 @@ use super::capacity::Capacity;
 use super::chain::{Block, Event, Observed};
 use super::deal::{Change, Failure, Place};
 use super::example::{BUYER, PROVIDER, START, TOKEN, bid, job, offer};
+use super::gateway::Report;
 use super::provider::TaskResult;
 use super::{Activity, Changes, Fact, Setup, State, Windows};
 
@@ -312,6 +313,100 @@ fn a_provider_keeps_no_more_matches_than_it_has_slots() {
     assert_eq!(node.state.slots_free(), 0);
 }
 
+/// A bid of one task by another account.
+fn foreign_bid(salt: u64) -> (Message, B256) {
+    let job = job(1);
+    let bid = outcry_protocol::types::Bid {
+        buyer: Address::repeat_byte(0xb2),
+        ..bid(&job, salt)
+    };
+    let hash = domain().bid_hash(&bid);
+    let signature = vec![1];
+    let signed = SignedBid {
+        bid,
+        signature,
+        job,
+    };
+    (Message::Bid(signed), hash)
+}
+
+#[test]
+fn a_bid_that_comes_between_blocks_is_matched_when_the_chain_was_asked_about_it() {
+    let mut node = Bench::provider(1);
+    node.offer_and_bid(1);
+    node.block(1, vec![]);
+    node.state.reservations.clear();
+    node.state.epoch.clear();
+    let (message, hash) = foreign_bid(8);
+    let asked = node.state.apply(Fact::Order(message)).reads;
+    assert!(!node.state.has_arrivals(), "its balance is not known yet");
+    node.apply(Fact::Arrivals);
+    assert!(node.state.reservations.is_empty());
+    let facts = asked.iter().filter_map(answer).collect();
+    node.apply(Fact::Learned { block: 1, facts });
+    assert!(node.state.has_arrivals());
+    node.apply(Fact::Arrivals);
+    assert!(node.state.matched.contains_key(&hash));
+    assert_eq!(node.state.reservations.len(), 1);
+    assert!(!node.state.has_arrivals());
+}
+
+#[test]
+fn an_arrival_takes_nothing_from_what_the_block_matched() {
+    let mut node = Bench::provider(1);
+    node.offer_and_bid(1);
+    node.block(1, vec![]);
+    let before = node.state.reservations.clone();
+    for salt in 8..40 {
+        let (message, _) = foreign_bid(salt);
+        node.apply(Fact::Order(message));
+        node.apply(Fact::Arrivals);
+    }
+    assert_eq!(node.state.matched.len(), 1);
+    assert_eq!(node.state.reservations, before);
+}
+
+#[test]
+fn an_arrival_that_was_matched_with_another_provider_is_left_to_it_for_one_block() {
+    let mut node = Bench::provider(1);
+    node.block(0, vec![]);
+    let cheaper = outcry_protocol::types::Offer {
+        provider: Address::repeat_byte(0xf2),
+        startFee: 1,
+        ..offer(1, 1)
+    };
+    node.apply(Fact::Order(Message::Offer(SignedOffer {
+        offer: cheaper.clone(),
+        signature: vec![1],
+    })));
+    let (message, hash) = foreign_bid(8);
+    node.apply(Fact::Order(message));
+    node.apply(Fact::Arrivals);
+    assert_eq!(node.state.matched.len(), 1);
+    node.apply(Fact::Offered(SignedOffer {
+        offer: node.own_offer(),
+        signature: vec![1],
+    }));
+    // The other's slots are gone, so that the next block gives the bid to this node.
+    let full = BookFact::Slots {
+        provider: cheaper.provider,
+        capacity_id: cheaper.capacityId,
+        open: cheaper.slots,
+    };
+    node.apply(Fact::Learned {
+        block: 1,
+        facts: vec![full],
+    });
+    node.block(1, vec![]);
+    assert!(node.state.matched.contains_key(&hash));
+    assert!(
+        node.state.reservations.is_empty(),
+        "its opening may be on its way"
+    );
+    node.block(2, vec![]);
+    assert_eq!(node.state.reservations.len(), 1);
+}
+
 #[test]
 fn a_provider_bounds_its_value_at_risk() {
     let mut node = Bench::provider(1);
@@ -437,11 +532,11 @@ fn a_gateway_watches_a_job_from_submission_to_payment_and_announces_each_event_o
     let (deal, event) = opened(&offer(1, 1), 2);
     node.block(2, vec![event]);
     assert_eq!(node.state.jobs[&id].state, JobState::Funded);
-    assert_eq!(node.state.wanted(), [Activity::AskProgress(deal)]);
-    node.apply(Fact::Reported {
-        deal,
-        report: super::gateway::Report::Running,
-    });
+    let mut report = Report::default();
+    node.apply(Fact::Reported { deal, report });
+    assert_eq!(node.state.jobs[&id].state, JobState::Starting);
+    report.running = true;
+    node.apply(Fact::Reported { deal, report });
     assert_eq!(node.state.jobs[&id].state, JobState::Running);
     node.restart();
     node.block(3, vec![claimed(deal)]);
@@ -491,6 +586,7 @@ fn a_gateway_watches_a_job_from_submission_to_payment_and_announces_each_event_o
             "matched",
             "dealOpened",
             "progress",
+            "progress",
             "dealClaimed",
             "dealAccepted",
             "ended"
@@ -498,8 +594,43 @@ fn a_gateway_watches_a_job_from_submission_to_payment_and_announces_each_event_o
     );
     assert_eq!(
         events.iter().map(|event| event.seq).collect::<Vec<_>>(),
-        (1..=7).collect::<Vec<_>>()
+        (1..=8).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn a_providers_word_is_announced_only_as_far_as_it_goes_further() {
+    let mut node = Bench::gateway();
+    node.block(0, vec![]);
+    let (signed, id) = signed_bid(2);
+    node.apply(Fact::Submitted(signed));
+    let (deal, event) = opened(&offer(1, 1), 2);
+    node.block(2, vec![event]);
+    let say = |node: &mut Bench, running, tasks_done, cycles| {
+        let before = node.state.jobs[&id].events;
+        let report = Report {
+            running,
+            tasks_done,
+            cycles,
+        };
+        node.apply(Fact::Reported { deal, report });
+        node.state.jobs[&id].events - before
+    };
+    assert_eq!(say(&mut node, false, 0, 0), 1);
+    assert_eq!(say(&mut node, true, 0, 0), 1);
+    assert_eq!(say(&mut node, true, 1, 70), 1);
+    assert_eq!(say(&mut node, true, 1, 71), 0, "more cycles alone");
+    for _ in 0..10 {
+        assert_eq!(
+            say(&mut node, false, 1, 71),
+            0,
+            "a provider that starts over"
+        );
+        assert_eq!(node.state.jobs[&id].state, JobState::Starting);
+        assert_eq!(say(&mut node, true, 1, 71), 0);
+        assert_eq!(node.state.jobs[&id].state, JobState::Running);
+    }
+    assert_eq!(say(&mut node, true, 2, 140), 1);
 }
 
 #[test]
