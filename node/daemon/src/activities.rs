@@ -20,9 +20,10 @@ use crate::node::{Node, OrderProblem};
 use crate::progress;
 use crate::run::RunProblem;
 use crate::schedule::Schedule;
-use crate::state::deal::DealRecord;
+use crate::state::deal::{DealRecord, Demand};
 use crate::state::gateway::Report;
-use crate::state::provider::TaskResult;
+use crate::state::provider::Refusal;
+use crate::state::provider::{TaskResult, Work};
 use crate::state::verifier::{Finding, compare};
 use crate::state::{Activity, Fact, State, provider};
 
@@ -138,6 +139,11 @@ async fn perform(
             node.chain.timeout(&deal, attempt).await?;
             Ok(())
         }
+        Activity::DemandTimeout(deal) => {
+            let deal = node.read(|state| record(state, deal))?;
+            node.chain.demand_timeout(&deal, attempt).await?;
+            Ok(())
+        }
         Activity::Verify(deal) => verify(node, deal).await,
     }
 }
@@ -209,7 +215,9 @@ async fn run(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
         (done.unwrap_or_default(), state.windows)
     });
     let until_cancel = deal.terms.openedAt + windows.admission_s * FETCH_THIRDS / 3;
-    match run_tasks(node, &deal, &job, &done).await {
+    let can_cancel = |at: u64| at < deal.terms.openedAt + windows.admission_s;
+    let look = node.read(|state| can_cancel(state.head.at));
+    match run_tasks(node, &deal, &job, &done, look).await {
         Ok(()) => Ok(()),
         Err(ActivityProblem::Run(problem)) => {
             let is_late = node.read(|state| state.head.at) >= until_cancel;
@@ -218,11 +226,15 @@ async fn run(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
                 RunProblem::Inputs(InputProblem::Unavailable { .. })
             );
             if problem.is_the_jobs() || (is_absent && is_late) {
+                let refusal = Refusal {
+                    reason: problem.to_string(),
+                    runs_anyway: matches!(
+                        &problem,
+                        RunProblem::Inputs(InputProblem::Malformed { .. })
+                    ),
+                };
                 node.core
-                    .apply(Fact::JobRefused {
-                        deal: id,
-                        reason: problem.to_string(),
-                    })
+                    .apply(Fact::JobRefused { deal: id, refusal })
                     .await?;
             }
             Err(problem.into())
@@ -236,6 +248,7 @@ async fn run_tasks(
     deal: &DealRecord,
     job: &JobSpec,
     done: &BTreeMap<u32, TaskResult>,
+    look_into_inputs: bool,
 ) -> Result<(), ActivityProblem> {
     let report = Report {
         running: false,
@@ -252,6 +265,9 @@ async fn run_tasks(
         .inputs(job, first..first + deal.terms.taskCount, deal.id)
         .await
         .map_err(RunProblem::from)?;
+    if look_into_inputs {
+        inputs.check().await.map_err(RunProblem::from)?;
+    }
     let left = |node: &Node| {
         Duration::from_secs(
             deal.terms
@@ -337,15 +353,21 @@ async fn claim(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityP
     Ok(())
 }
 
-/// Reveals the leaves that the buyer demanded, each with its path to the claim.
+/// Shows the buyer's receipts for what it demanded, which earns its bond, and reveals the leaves of
+/// the other tasks, each with its path to the claim.
 async fn answer_demand(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityProblem> {
     let (deal, job) = deal_and_job(node, id)?;
-    let results = node
-        .read(|state| state.works.get(&id).map(|work| work.results.clone()))
+    let work = node
+        .read(|state| state.works.get(&id).cloned())
         .ok_or(ActivityProblem::Stale)?;
-    let (leaves, _) = deal.demand().ok_or(ActivityProblem::Stale)?;
+    let demand = deal.demand().ok_or(ActivityProblem::Stale)?;
+    let leaves = show_receipts(node, &deal, &work, demand, attempt).await?;
+    if leaves.is_empty() {
+        return Ok(());
+    }
+    let results = work.results;
     let mut outputs = BTreeMap::new();
-    for (task, _) in leaves {
+    for (task, _) in &leaves {
         let result = results.get(task).ok_or(ActivityProblem::Stale)?;
         let name = blake3::Hash::from_bytes(result.output.0);
         let blob = node
@@ -355,7 +377,6 @@ async fn answer_demand(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), A
         let blob = blob.ok_or(outcry_net::NetError::BlobNotFound(name))?;
         outputs.insert(*task, blob);
     }
-    let leaves = leaves.to_vec();
     let first = deal.terms.firstTask;
     let job_hash = deal.terms.jobHash;
     let revealing = tokio::task::spawn_blocking(move || {
@@ -375,6 +396,42 @@ async fn answer_demand(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), A
         .map_err(disk)?;
     node.chain.answer_demand(&deal, answers, attempt).await?;
     Ok(())
+}
+
+/// Answers with receipts, one transaction per task, while more than half of the time is left;
+/// returns the leaves that remain.
+async fn show_receipts(
+    node: &Arc<Node>,
+    deal: &DealRecord,
+    work: &Work,
+    demand: Demand,
+    attempt: u64,
+) -> Result<Vec<(u32, u64)>, ActivityProblem> {
+    let until = demand.made_at + demand.deadline.saturating_sub(demand.made_at) / 2;
+    let mut leaves = demand.leaves;
+    let halted = demand::halted_hashes(deal.terms.jobHash, &work.results);
+    for (task, receipt) in &work.receipts {
+        let is_demanded = leaves.iter().any(|(of, _)| of == task);
+        let in_time = node.read(|state| state.head.at) < until;
+        let result = work.results.get(task).filter(|_| is_demanded && in_time);
+        let Some(result) = result else { continue };
+        let opening = demand::opening(result, deal.terms.firstTask, &halted)
+            .map_err(|error| ActivityProblem::Mismatch(error.to_string()))?;
+        let shown = node
+            .chain
+            .answer_demand_with_receipt(deal, &leaves, opening, receipt.clone(), attempt)
+            .await;
+        match shown {
+            Ok(_) => leaves.retain(|(of, _)| of != task),
+            // A contract account may have changed its mind about the signature: then the output
+            // itself is the answer.
+            Err(ChainProblem::Refused(reason)) => {
+                tracing::warn!(deal = %deal.id, task, reason, "a receipt was not taken");
+            }
+            Err(other) => return Err(other.into()),
+        }
+    }
+    Ok(leaves)
 }
 
 async fn settle(node: &Arc<Node>, attempt: u64) -> Result<(), ActivityProblem> {

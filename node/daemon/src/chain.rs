@@ -402,6 +402,65 @@ impl Chain {
         self.send(intent).await
     }
 
+    /// Answers for every demanded leaf of one task by the buyer's receipt. `leaves` is what is still
+    /// demanded.
+    ///
+    /// # Errors
+    /// [`ChainProblem`].
+    pub async fn answer_demand_with_receipt(
+        &self,
+        deal: &DealRecord,
+        leaves: &[(u32, u64)],
+        opening: Market::TaskOpening,
+        receipt: Bytes,
+        round: u64,
+    ) -> Result<MinedTransaction, ChainProblem> {
+        let Some(claim) = deal.claim() else {
+            return Err(ChainProblem::Refused("the deal has no claim".into()));
+        };
+        let subject = keccak256([deal.id.0, B256::from(U256::from(opening.task)).0].concat());
+        let leaves = leaves
+            .iter()
+            .map(|(task, leaf)| Market::LeafIndex {
+                task: *task,
+                leaf: *leaf,
+            })
+            .collect();
+        let data = Market::answerDemandWithReceiptCall {
+            _0: deal.terms.clone().into(),
+            _1: claim.claim.into(),
+            _2: leaves,
+            _3: opening,
+            _4: receipt,
+        }
+        .abi_encode();
+        let mut intent = self.intent(IntentKind::AnswerDemand, subject, data);
+        (intent.urgency, intent.round) = (Urgency::Deadline, round);
+        self.send(intent).await
+    }
+
+    /// Fails a deal whose demanded output was not revealed in time.
+    ///
+    /// # Errors
+    /// [`ChainProblem`].
+    pub async fn demand_timeout(
+        &self,
+        deal: &DealRecord,
+        round: u64,
+    ) -> Result<MinedTransaction, ChainProblem> {
+        let Some(claim) = deal.claim() else {
+            return Err(ChainProblem::Refused("the deal has no claim".into()));
+        };
+        let data = Market::demandTimeoutCall {
+            _0: deal.terms.clone().into(),
+            _1: claim.claim.into(),
+        }
+        .abi_encode();
+        let mut intent = self.intent(IntentKind::DemandTimeout, deal.id, data);
+        intent.round = round;
+        self.send(intent).await
+    }
+
     /// Fails a deal that was not claimed by its deadline.
     ///
     /// # Errors
@@ -581,6 +640,7 @@ pub fn observe(event: ChainEvent<MarketEvents>, fee_bps: u16) -> Vec<Event> {
                 },
             )
         }
+        MarketEvents::ReceiptShown(e) => changed(e.dealId, Change::ReceiptShown { task: e.task }),
         MarketEvents::DemandAnswered(e) => changed(e.dealId, Change::DemandAnswered),
         MarketEvents::OrderCancelled(e) => Observed::Cancelled {
             account: e.account,

@@ -226,14 +226,13 @@ async fn receipt(
         }
         Err(error) => return refused(&codes::CHAIN_UNREACHABLE, error.to_string()),
     }
-    let store = Arc::clone(node.core.store());
-    let mut batch = outcry_store::Batch::new();
-    batch.put(
-        outcry_store::keys::singleton(&format!("receipt {deal:x} {task}")),
-        signature,
-    );
-    match tokio::task::spawn_blocking(move || store.apply(&batch)).await {
-        Ok(Ok(())) => DealResponse::Acknowledged,
-        _ => refused(&codes::STORE_IO, codes::STORE_IO.title),
+    let fact = Fact::ReceiptReceived {
+        deal,
+        task,
+        signature: alloy::primitives::Bytes::copy_from_slice(signature),
+    };
+    match node.core.apply(fact).await {
+        Ok(_) => DealResponse::Acknowledged,
+        Err(error) => refused(&codes::STORE_IO, error.to_string()),
     }
 }

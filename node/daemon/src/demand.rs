@@ -1,5 +1,5 @@
 //! The answer to a demand for output: each demanded leaf with its path to the output's root, and
-//! that root with its path to the claim.
+//! that root with its path to the claim. Where the buyer gave a receipt, the root alone.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,6 +11,38 @@ use outcry_protocol::hash::halted_hash;
 use outcry_protocol::merkle::{self, LEAF_BYTES};
 
 use crate::state::provider::TaskResult;
+
+/// The hashes that a claim's root is made of, in the order of the tasks.
+#[must_use]
+pub fn halted_hashes(job_hash: B256, results: &BTreeMap<u32, TaskResult>) -> Vec<B256> {
+    results
+        .values()
+        .map(|result| halted_hash(job_hash, result.task, result.cycles, result.outcome.inner()))
+        .collect()
+}
+
+/// How one task leads to the claim.
+///
+/// # Errors
+/// A task before `first_task` or beyond the hashes.
+pub fn opening(
+    result: &TaskResult,
+    first_task: u32,
+    halted: &[B256],
+) -> io::Result<Market::TaskOpening> {
+    let position = u64::from(result.task.saturating_sub(first_task));
+    let path = merkle::proof(halted, merkle::ceil_log2(halted.len() as u64), position)
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(Market::TaskOpening {
+        task: result.task,
+        cycles: result.cycles,
+        status: result.outcome.status.number(),
+        exitCode: result.outcome.exit_code,
+        outputRoot: result.outcome.output_root,
+        outputLength: result.outcome.output_length,
+        path,
+    })
+}
 
 /// Computes the answers in the order of the demand. Reads every output that the demand touches.
 ///
@@ -26,10 +58,7 @@ pub fn reveal(
     outputs: &BTreeMap<u32, BlobReader>,
 ) -> io::Result<Vec<Market::LeafAnswer>> {
     let wrong = |error: merkle::MerkleError| io::Error::other(error.to_string());
-    let halted: Vec<B256> = results
-        .values()
-        .map(|result| halted_hash(job_hash, result.task, result.cycles, result.outcome.inner()))
-        .collect();
+    let halted = halted_hashes(job_hash, results);
     let mut trees: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
     for (task, blob) in outputs {
         let mut bytes = vec![0; usize::try_from(blob.id().length).map_err(io::Error::other)?];
@@ -42,18 +71,7 @@ pub fn reveal(
         let (Some(result), Some(bytes)) = (results.get(task), trees.get(task)) else {
             return Err(io::Error::other(format!("task {task} is not of this deal")));
         };
-        let position = u64::from(task.saturating_sub(first_task));
-        let path = merkle::proof(&halted, merkle::ceil_log2(halted.len() as u64), position)
-            .map_err(wrong)?;
-        let opening = Market::TaskOpening {
-            task: *task,
-            cycles: result.cycles,
-            status: result.outcome.status.number(),
-            exitCode: result.outcome.exit_code,
-            outputRoot: result.outcome.output_root,
-            outputLength: result.outcome.output_length,
-            path,
-        };
+        let opening = opening(result, first_task, &halted)?;
         let mut padded = [0_u8; LEAF_BYTES];
         let from = usize::try_from(*leaf)
             .map_or(usize::MAX, |leaf| leaf.saturating_mul(LEAF_BYTES))

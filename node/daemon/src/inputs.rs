@@ -12,6 +12,7 @@ use outcry_net::{BlobReader, BlobStore, NetError, NetworkHandle, PeerKey};
 use outcry_protocol::hash::InputHasher;
 use outcry_protocol::types::JobSpec;
 use outcry_sdk::Manifest;
+use outcry_verifier::archive::ArchiveError;
 
 /// Most bytes of a manifest per task, and beside its tasks.
 const MANIFEST_BYTES_PER_TASK: u64 = 256;
@@ -33,6 +34,15 @@ pub enum InputProblem {
     /// The bytes are not what the buyer signed. Every node would say so.
     #[error("[D-002] {0}")]
     Mismatch(String),
+    /// An input archive is the one that the buyer signed, and no program can read it. Every node
+    /// would say so.
+    #[error("[P-011] the input of task {task}: {reason}")]
+    Malformed {
+        /// The task in the job.
+        task: u32,
+        /// The entry or offset that is wrong.
+        reason: String,
+    },
     /// This node's disk failed.
     #[error("[D-003] {0}")]
     Disk(#[from] io::Error),
@@ -51,10 +61,41 @@ pub struct Input {
 /// The bytes of some tasks of a job.
 #[derive(Debug)]
 pub struct Inputs {
+    /// Index of the first task in the job.
+    pub first_task: u32,
     /// The user's module, not yet linked.
     pub program: Input,
     /// Input archives, beginning with the first task of the range.
     pub archives: Vec<Input>,
+}
+
+impl Inputs {
+    /// Checks that programs can read the archives: canonical, laid out as an input. A provider does
+    /// that while it can still cancel, so that nobody is billed for a program that traps at once.
+    ///
+    /// # Errors
+    /// [`InputProblem::Malformed`], [`InputProblem::Disk`].
+    pub async fn check(&self) -> Result<(), InputProblem> {
+        for (task, archive) in (self.first_task..).zip(&self.archives) {
+            let path = archive.path.clone();
+            let checking = tokio::task::spawn_blocking(move || {
+                let file = std::io::BufReader::new(std::fs::File::open(path)?);
+                Ok(outcry_verifier::archive::input::check(file))
+            });
+            match checking.await.map_err(io::Error::other)? {
+                Err(error) => return Err(InputProblem::Disk(error)),
+                Ok(Err(ArchiveError::Io { source, .. })) => {
+                    return Err(InputProblem::Disk(source));
+                }
+                Ok(Err(error)) => {
+                    let reason = error.to_string();
+                    return Err(InputProblem::Malformed { task, reason });
+                }
+                Ok(Ok(_)) => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Where blobs come from and where they go.
@@ -91,6 +132,7 @@ impl Fetcher {
             )
             .await?;
         let mut archives = Vec::with_capacity(range.len());
+        let first_task = range.start;
         for task in range {
             let entry = &manifest.tasks[task as usize];
             let what = format!("the input of task {task}");
@@ -106,7 +148,11 @@ impl Fetcher {
             }
             archives.push(archive);
         }
-        Ok(Inputs { program, archives })
+        Ok(Inputs {
+            first_task,
+            program,
+            archives,
+        })
     }
 
     /// The manifest, checked against the root that the buyer signed.

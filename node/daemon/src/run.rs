@@ -44,7 +44,10 @@ impl RunProblem {
     #[must_use]
     pub fn is_the_jobs(&self) -> bool {
         match self {
-            Self::Inputs(problem) => matches!(problem, InputProblem::Mismatch(_)),
+            Self::Inputs(problem) => matches!(
+                problem,
+                InputProblem::Mismatch(_) | InputProblem::Malformed { .. }
+            ),
             Self::Engine(failure) => matches!(failure, EngineFailure::Refused(_)),
             Self::ImageMismatch { .. } => true,
         }

@@ -55,6 +55,9 @@ pub enum Table {
     /// What a verifier found about a claim, by deal id.
     Finding = 0x2c,
 
+    /// A buyer's word that it holds the output of one task of a deal.
+    Receipt = 0x2d,
+
     /// Blobs on disk, by BLAKE3.
     Blob = 0x30,
 
@@ -223,6 +226,8 @@ keys! {
     cancelled(account: &Address, salt: &Hash) in Cancelled;
     /// What a verifier found about the claim of a deal.
     finding(deal: &Hash) in Finding;
+    /// The buyer's receipt for one task of a deal.
+    receipt(deal: &Hash, task: u32) in Receipt;
 
     /// A blob on disk.
     blob(blake3: &Hash) in Blob;
@@ -248,6 +253,8 @@ prefixes! {
     job_events(bid: &Hash) in JobEvent;
     /// The results of a deal, ascending by task.
     task_results(deal: &Hash) in TaskResult;
+    /// The receipts of a deal, ascending by task.
+    receipts(deal: &Hash) in Receipt;
     /// The checkpoints of a claim's trace.
     traces(claim: &Hash) in Trace;
 }

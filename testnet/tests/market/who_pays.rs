@@ -1,12 +1,12 @@
 //! Who pays when it goes wrong: a test for each row that needs neither the dispute game nor
 //! checkpoints.
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{Address, B256, U256};
 use outcry_contracts::Market::LeafIndex;
 use outcry_protocol::status::Status;
-use outcry_protocol::types::{Claim, Deal};
+use outcry_protocol::types::{Claim, Deal, JobSpec};
 use outcry_sdk::api::{DealState, JobState};
-use outcry_sdk::{Limits, Terms, Trust};
+use outcry_sdk::{Limits, Manifest, TaskInput, Terms, Trust};
 
 use crate::fixture::{Fixture, WINDOWS, ends, patience, picture, quick, wait_until};
 
@@ -216,31 +216,23 @@ async fn demanded_output_is_revealed_or_costs_the_collateral() {
         .wait_for_job(id, "the job settles", |job| job.state == JobState::Settled)
         .await;
     assert!(view.deals[0].paid.0 > U256::ZERO);
-    let coin = |account| {
-        let market = &market;
-        async move {
-            market
-                .market()
-                .balanceOf(account, alloy::primitives::Address::ZERO)
-                .call()
-                .await
-                .unwrap()
-        }
-    };
-    assert_eq!(coin(buyer).await, U256::from(2 * bond), "the bond returns");
+    assert_eq!(
+        coin(&market, buyer).await,
+        U256::from(2 * bond),
+        "the bond returns"
+    );
 
     // One that is gone loses the price and the collateral.
     let burned = market.burned().await;
     let before = market.balance(buyer).await;
-    let (_, deal, claim, job) = claimed(&market).await;
+    let (id, deal, claim, job) = claimed(&market).await;
     market.testnet.kill("provider-0").unwrap();
-    mined(chain.demandOutput(deal.clone().into(), claim.clone().into(), job, vec![leaf])).await;
-    wait_until("the demand times out", || async {
-        let call = chain.demandTimeout(deal.clone().into(), claim.clone().into());
-        call.call().await.ok()
-    })
-    .await;
-    mined(chain.demandTimeout(deal.clone().into(), claim.into())).await;
+    mined(chain.demandOutput(deal.clone().into(), claim.into(), job, vec![leaf])).await;
+    market
+        .wait_for_job(id, "the gateway times the demand out", |job| {
+            job.deals[0].state == DealState::Slashed
+        })
+        .await;
     assert_eq!(
         market.balance(buyer).await,
         before + U256::from(deal.collateral / 2),
@@ -257,6 +249,93 @@ async fn demanded_output_is_revealed_or_costs_the_collateral() {
         .await
         .unwrap();
     market.check_conservation().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gave_a_receipt_and_demands_the_output_nevertheless_loses_the_bond() {
+    let market = Fixture::new(1).await;
+    let chain = market.buyers_market();
+    let parameters = market.market().parameters().call().await.unwrap();
+    let bond = U256::from(parameters.demandBond);
+    mined(chain.depositNative().value(bond)).await;
+    let (id, deal, claim, job) = claimed(&market).await;
+    let deal_id = market.client.node().job(id).await.unwrap().deals[0].deal_id;
+    let results = market.client.node().results(deal_id).await.unwrap();
+    let receipt = outcry_sdk::api::SubmitReceipt {
+        task: 0,
+        output_root: results[0].output_root,
+        signature: market
+            .client
+            .sign_receipt(deal_id, 0, results[0].output_root)
+            .unwrap(),
+    };
+    market
+        .client
+        .node()
+        .receipt(deal_id, &receipt)
+        .await
+        .unwrap();
+    let leaves = vec![
+        LeafIndex { task: 0, leaf: 0 },
+        LeafIndex { task: 0, leaf: 1 },
+    ];
+    mined(chain.demandOutput(deal.into(), claim.into(), job, leaves)).await;
+    let view = market
+        .wait_for_job(id, "the job settles", |job| job.state == JobState::Settled)
+        .await;
+    let kinds: Vec<&str> = view.deals[0]
+        .transactions
+        .iter()
+        .map(|transaction| transaction.kind.as_str())
+        .collect();
+    assert!(kinds.contains(&"answerDemandWithReceipt"), "{kinds:?}");
+    assert!(
+        view.deals[0]
+            .transactions
+            .iter()
+            .all(|transaction| transaction.gas_used.is_some_and(|gas| gas > 21_000)),
+        "the node says what each transaction cost"
+    );
+    assert_eq!(coin(&market, market.account("buyer")).await, U256::ZERO);
+    market.check_conservation().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_that_no_program_can_read_is_cancelled_and_not_billed() {
+    let market = Fixture::new(1).await;
+    let job = market.job(ends(&["print", "never"])).await;
+    let program = job.blobs()[1].1.clone();
+    let garbage = alloy::primitives::Bytes::from_static(b"not an archive").0;
+    let manifest = Manifest::new(job.manifest().program, vec![TaskInput::of(&garbage)]);
+    let spec = JobSpec {
+        manifest: manifest.hash(),
+        inputsRoot: manifest.inputs_root().unwrap(),
+        ..job.spec().clone()
+    };
+    let job = outcry_sdk::Job::from_blobs(spec, manifest, program, vec![garbage]).unwrap();
+    let before = market.balance(market.account("buyer")).await;
+    let bid = market.client.bid(&job, &quick(), None).await.unwrap();
+    let id = market.client.submit(&job, &bid, |_| {}).await.unwrap();
+    let view = market
+        .wait_for_job(id, "the provider cancels", |job| {
+            job.deals
+                .iter()
+                .any(|deal| deal.state == DealState::Cancelled)
+        })
+        .await;
+    market.check_conservation().await;
+    let fee = before - market.balance(market.account("buyer")).await;
+    assert!(fee <= U256::from(view.deals[0].terms.escrow / 50), "{fee}");
+}
+
+/// Free coin on the market, in wei.
+async fn coin(market: &Fixture, account: Address) -> U256 {
+    market
+        .market()
+        .balanceOf(account, Address::ZERO)
+        .call()
+        .await
+        .unwrap()
 }
 
 /// A job that was claimed a moment ago and is not accepted.

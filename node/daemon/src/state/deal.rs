@@ -93,6 +93,11 @@ pub enum Change {
         /// Task in the job and leaf of its output, in the order of the demand.
         leaves: Vec<(u32, u64)>,
     },
+    /// The buyer's receipt for one task was shown: its leaves are no longer demanded.
+    ReceiptShown {
+        /// The task in the job.
+        task: u32,
+    },
     /// The demand was answered: the challenge window starts again.
     DemandAnswered,
     /// A later deal took over the first tasks of the range that this failed deal left.
@@ -108,7 +113,7 @@ impl Change {
     /// The event of the deal's life cycle that this is; `None` for what does not move it.
     fn event(&self) -> Option<DealEvent> {
         Some(match self {
-            Self::Opened | Self::TakenOver { .. } => return None,
+            Self::Opened | Self::TakenOver { .. } | Self::ReceiptShown { .. } => return None,
             Self::Cancelled { .. } => DealEvent::Cancel,
             Self::Claimed { .. } => DealEvent::Claim,
             Self::Paid { .. } => DealEvent::Accept,
@@ -157,10 +162,25 @@ impl Change {
             | Self::Resolved { .. } => "resolveChallenge",
             Self::Challenged => "markChallenged",
             Self::Demanded { .. } => "demandOutput",
+            Self::ReceiptShown { .. } => "answerDemandWithReceipt",
             Self::DemandAnswered => "answerDemand",
             Self::TakenOver { .. } => "reopen",
         }
     }
+}
+
+/// What a buyer demands of a claim's outputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demand {
+    /// Task in the job and leaf of its output, in the order of the demand: what is still to be
+    /// answered.
+    pub leaves: Vec<(u32, u64)>,
+    /// Unix seconds.
+    pub made_at: u64,
+    /// Last second for the answer.
+    pub deadline: u64,
+    /// Whether a game is open as well: then the demand does not run out before the verdict.
+    pub challenged: bool,
 }
 
 /// A deal's terms and history. The first change is always [`Change::Opened`].
@@ -293,26 +313,34 @@ impl DealRecord {
         })
     }
 
-    /// The open demand: its leaves, and the last second for the answer.
+    /// The open demand.
     #[must_use]
-    pub fn demand(&self) -> Option<(&[(u32, u64)], u64)> {
-        let is_open = matches!(
-            self.stage(),
-            Stage::Demanded
-                | Stage::AcceptedDemanded
-                | Stage::DemandedChallenged
-                | Stage::AcceptedDemandedChallenged
-        );
-        if !is_open {
-            return None;
+    pub fn demand(&self) -> Option<Demand> {
+        let challenged = match self.stage() {
+            Stage::Demanded | Stage::AcceptedDemanded => false,
+            Stage::DemandedChallenged | Stage::AcceptedDemandedChallenged => true,
+            _ => return None,
+        };
+        let mut demand = None;
+        for (place, change) in &self.history {
+            match change {
+                Change::Demanded { deadline, leaves } => {
+                    demand = Some(Demand {
+                        leaves: leaves.clone(),
+                        made_at: place.at,
+                        deadline: *deadline,
+                        challenged,
+                    });
+                }
+                Change::ReceiptShown { task } => {
+                    if let Some(demand) = &mut demand {
+                        demand.leaves.retain(|(of, _)| of != task);
+                    }
+                }
+                _ => {}
+            }
         }
-        self.history
-            .iter()
-            .rev()
-            .find_map(|(_, change)| match change {
-                Change::Demanded { deadline, leaves } => Some((leaves.as_slice(), *deadline)),
-                _ => None,
-            })
+        demand
     }
 
     /// Base units that the buyer paid, and the fee within them.
@@ -485,11 +513,19 @@ mod tests {
             at(4),
             Change::Demanded {
                 deadline: 2000,
-                leaves: vec![(0, 7)],
+                leaves: vec![(0, 7), (1, 0), (0, 8)],
             },
         ));
         assert_eq!(deal.state(), DealState::Challenged);
-        assert_eq!(deal.demand(), Some((&[(0, 7)][..], 2000)));
+        deal.history.push((at(5), Change::ReceiptShown { task: 0 }));
+        assert_eq!(deal.state(), DealState::Challenged);
+        let left = Demand {
+            leaves: vec![(1, 0)],
+            made_at: 1004,
+            deadline: 2000,
+            challenged: false,
+        };
+        assert_eq!(deal.demand(), Some(left));
         deal.history.push((at(9), Change::DemandAnswered));
         assert_eq!(deal.claim().unwrap().window_from, 1009);
     }

@@ -215,7 +215,10 @@ pub fn event_of(deal: &DealRecord, change: &Change) -> Option<JobEventKind> {
             refunded: deal.refunded().into(),
         },
         Change::Challenged | Change::Demanded { .. } => JobEventKind::Challenged { deal_id },
-        Change::Resolved { .. } | Change::DemandAnswered | Change::TakenOver { .. } => return None,
+        Change::Resolved { .. }
+        | Change::ReceiptShown { .. }
+        | Change::DemandAnswered
+        | Change::TakenOver { .. } => return None,
     })
 }
 
@@ -230,6 +233,8 @@ pub enum Step {
     Settle,
     /// The deadline passed without a claim: fail the deal.
     Timeout,
+    /// The demanded output was not revealed in time: fail the deal.
+    DemandTimeout,
 }
 
 /// Seconds that a provider has to put a delivered or undeliverable acceptance on the chain before
@@ -268,6 +273,13 @@ pub fn next(
                 }
                 _ => fetch(),
             }
+        }
+        DealState::Challenged
+            if deal
+                .demand()
+                .is_some_and(|demand| now > demand.deadline && !demand.challenged) =>
+        {
+            send_timeouts.then_some(Step::DemandTimeout)
         }
         // Outputs stay useful after payment.
         DealState::Challenged | DealState::Settled => deal.claim().and_then(|_| fetch()),
@@ -404,6 +416,26 @@ mod tests {
             next(&deal, &running, &WINDOWS, deal.terms.deadline + 1, false),
             None
         );
+    }
+
+    #[test]
+    fn a_demand_is_timed_out_one_second_after_its_deadline_unless_a_game_is_open() {
+        let demanded = Change::Demanded {
+            deadline: START + 30,
+            leaves: vec![(0, 0)],
+        };
+        let mut deal = with(vec![claimed(), demanded]);
+        let watch = Watch {
+            results: Some(Vec::new()),
+            ..Watch::default()
+        };
+        let step = |deal: &DealRecord, now, send| next(deal, &watch, &WINDOWS, now, send);
+        assert_eq!(step(&deal, START + 30, true), None);
+        assert_eq!(step(&deal, START + 31, true), Some(Step::DemandTimeout));
+        assert_eq!(step(&deal, START + 31, false), None);
+        let place = deal.history[0].0;
+        deal.history.push((place, Change::Challenged));
+        assert_eq!(step(&deal, START + 31, true), None);
     }
 
     #[test]

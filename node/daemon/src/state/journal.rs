@@ -130,6 +130,10 @@ pub(super) fn put_accept(batch: &mut Batch, deal: B256, claim_hash: B256, signat
     put(batch, keys::settlement(&deal.0), &(claim_hash, signature));
 }
 
+pub(super) fn put_receipt(batch: &mut Batch, deal: B256, task: u32, signature: &Bytes) {
+    batch.put(keys::receipt(&deal.0, task), signature.to_vec());
+}
+
 pub(super) fn put_checked(batch: &mut Batch, deal: B256, checked: &Checked) {
     put(batch, checked_key(&deal), checked);
 }
@@ -280,6 +284,16 @@ impl State {
                 .get(&key)?
                 .map(|value| get(&key, &value))
                 .transpose()?;
+            let prefix = keys::receipts(&deal.0);
+            for entry in entries(store, &prefix) {
+                let (key, signature) = entry?;
+                let task = key
+                    .after(&prefix)
+                    .and_then(|field| <[u8; 4]>::try_from(field).ok())
+                    .ok_or_else(|| StoreError::Damaged(format!("the key {key} is too short")))?;
+                work.receipts
+                    .insert(u32::from_be_bytes(task), signature.into());
+            }
         }
         self.reservations.clear();
         for entry in entries(store, &Prefix::table(Table::Reservation)) {

@@ -171,7 +171,7 @@ pub enum Fact {
         /// The deal.
         deal: B256,
         /// Why.
-        reason: String,
+        refusal: provider::Refusal,
     },
     /// A task of an own deal has a result.
     TaskDone {
@@ -186,6 +186,15 @@ pub enum Fact {
         deal: B256,
         /// The claim that it is about.
         claim_hash: B256,
+        /// The signature.
+        signature: Bytes,
+    },
+    /// A buyer's signature of `Receipt` for an output of an own deal came in and is valid.
+    ReceiptReceived {
+        /// The deal.
+        deal: B256,
+        /// The task in the job.
+        task: u32,
         /// The signature.
         signature: Bytes,
     },
@@ -248,7 +257,7 @@ pub enum Activity {
     CancelAdmission(B256),
     /// Send `claim`.
     Claim(B256),
-    /// Send `answerDemand`.
+    /// Send `answerDemandWithReceipt` where there is one, and `answerDemand` for the rest.
     AnswerDemand(B256),
     /// Send `settleMany` for what [`State::settleable`] names.
     Settle,
@@ -260,6 +269,8 @@ pub enum Activity {
     SettleForBuyer(B256),
     /// Send `timeout`.
     Timeout(B256),
+    /// Send `demandTimeout`.
+    DemandTimeout(B256),
     /// Re-execute a claim.
     Verify(B256),
 }
@@ -427,8 +438,8 @@ impl State {
                     .local
                     .delete(outcry_store::keys::reservation(&reservation.0, 0));
             }
-            Fact::JobRefused { deal, reason } => {
-                self.works.entry(deal).or_default().refused = Some(reason);
+            Fact::JobRefused { deal, refusal } => {
+                self.works.entry(deal).or_default().refused = Some(refusal);
             }
             Fact::TaskDone { deal, result } => {
                 journal::put_result(&mut changes.local, deal, &result);
@@ -445,6 +456,16 @@ impl State {
             } => {
                 journal::put_accept(&mut changes.local, deal, claim_hash, &signature);
                 self.works.entry(deal).or_default().accept = Some((claim_hash, signature));
+            }
+            Fact::ReceiptReceived {
+                deal,
+                task,
+                signature,
+            } => {
+                if let Some(work) = self.works.get_mut(&deal) {
+                    journal::put_receipt(&mut changes.local, deal, task, &signature);
+                    work.receipts.insert(task, signature);
+                }
             }
             Fact::AcceptSubmitted {
                 deal,
@@ -939,6 +960,7 @@ impl State {
                     gateway::Step::Deliver => Activity::Deliver(deal.id),
                     gateway::Step::Settle => Activity::SettleForBuyer(deal.id),
                     gateway::Step::Timeout => Activity::Timeout(deal.id),
+                    gateway::Step::DemandTimeout => Activity::DemandTimeout(deal.id),
                 }));
             }
         }

@@ -41,13 +41,26 @@ impl TaskResult {
 /// What a provider's store holds about a deal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Why the job can't be run as signed: blobs that nobody serves, or roots that differ. Every
-    /// honest node would say the same, and the admission window is there for it.
-    pub refused: Option<String>,
+    /// Why the job should not be run as signed: blobs that nobody serves, roots that differ, input
+    /// that no program can read. Every honest node would say the same, and the admission window is
+    /// there for it.
+    pub refused: Option<Refusal>,
     /// Results by task.
     pub results: BTreeMap<u32, TaskResult>,
     /// The buyer's signature of `Accept` and the claim hash that it is about.
     pub accept: Option<(B256, Bytes)>,
+    /// The buyer's signatures of `Receipt` by task: it holds these outputs.
+    pub receipts: BTreeMap<u32, Bytes>,
+}
+
+/// Why a provider does not want to run a deal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// In words.
+    pub reason: String,
+    /// Whether it is run nevertheless once it is too late to cancel: a malformed input makes the
+    /// program trap, and who did not cancel in time has conceded receipt.
+    pub runs_anyway: bool,
 }
 
 /// What to do about a deal.
@@ -77,10 +90,13 @@ pub fn next(deal: &DealRecord, work: &Work, windows: &Windows, now: u64) -> Opti
         // A claim is valid at its deadline; a block later than the head's has a later time.
         DealState::Open if now >= deal.terms.deadline => None,
         DealState::Open if is_complete(deal, work) => Some(Step::Claim),
-        DealState::Open if work.refused.is_some() => {
-            (now < deal.terms.openedAt + windows.admission_s).then_some(Step::CancelAdmission)
-        }
-        DealState::Open => Some(Step::Run),
+        DealState::Open => match &work.refused {
+            Some(_) if now < deal.terms.openedAt + windows.admission_s => {
+                Some(Step::CancelAdmission)
+            }
+            Some(refusal) if !refusal.runs_anyway => None,
+            _ => Some(Step::Run),
+        },
         state @ (DealState::Claimed | DealState::Accepted) => {
             let claim = deal.claim()?;
             let finalise = now > claim.window_from + windows.challenge_s;
@@ -92,8 +108,8 @@ pub fn next(deal: &DealRecord, work: &Work, windows: &Windows, now: u64) -> Opti
             (accept || finalise).then_some(Step::Settle { accept, finalise })
         }
         DealState::Challenged => {
-            let (_, deadline) = deal.demand()?;
-            (now < deadline).then_some(Step::AnswerDemand)
+            let demand = deal.demand()?;
+            (now < demand.deadline).then_some(Step::AnswerDemand)
         }
         DealState::Settled | DealState::TimedOut | DealState::Cancelled | DealState::Slashed => {
             None
@@ -176,8 +192,12 @@ mod tests {
 
     #[test]
     fn a_job_that_cannot_be_run_is_cancelled_inside_the_admission_window_only() {
-        let work = Work {
-            refused: Some("the image root differs".into()),
+        let refusal = Refusal {
+            reason: "the image root differs".into(),
+            runs_anyway: false,
+        };
+        let mut work = Work {
+            refused: Some(refusal.clone()),
             ..Work::default()
         };
         assert_eq!(
@@ -185,6 +205,19 @@ mod tests {
             Some(Step::CancelAdmission)
         );
         assert_eq!(next(&open(), &work, &WINDOWS, START + 20), None);
+        work.refused = Some(Refusal {
+            runs_anyway: true,
+            ..refusal
+        });
+        assert_eq!(
+            next(&open(), &work, &WINDOWS, START + 19),
+            Some(Step::CancelAdmission)
+        );
+        assert_eq!(
+            next(&open(), &work, &WINDOWS, START + 20),
+            Some(Step::Run),
+            "running it costs less than the deadline"
+        );
     }
 
     #[test]
