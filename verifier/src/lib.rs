@@ -16,6 +16,7 @@
 //! | [`link`] | user module + WASI library -> one image whose only imports are three host operations |
 //! | [`cost`] | the cost table and the size of a frame: functions of the linked module alone |
 //! | [`meter`] | the two native transforms and the definition of a cycle count |
+//! | [`machine`] | the flattened program, its steps, commitments and proofs |
 //! | [`task`] | the task header that a program's library reads, and the limits of a run |
 //! | [`guest`] | the WASI library inside the machine, built from `verifier/guest` |
 //! | [`archive`] | input and output archives in their one canonical form |
@@ -29,6 +30,7 @@ pub mod cost;
 pub mod guest;
 pub mod limits;
 pub mod link;
+pub mod machine;
 pub mod meter;
 mod module;
 pub mod task;

@@ -13,14 +13,15 @@ pub const FUNCTION_BYTES: u64 = 768 << 10;
 pub const TYPES: u64 = 1 << 16;
 /// Functions of one module, imports included.
 pub const FUNCTIONS: u64 = 1 << 19;
-/// Parameters of a function or block: a call moves them in one step.
+/// Parameters of a function or block.
 pub const PARAMETERS: u64 = 128;
-/// Results of a function or block: a branch or return moves them in one step.
+/// Results of a function or block.
 pub const RESULTS: u64 = 128;
-/// Operands on the stack of one function at once. With locals and code it bounds a frame.
-pub const OPERANDS: u64 = 1 << 15;
+/// Operands on the stack of one function at once. With locals it bounds a frame to 2^15 slots, so
+/// that a slot's proof has at most 11 hashes.
+pub const OPERANDS: u64 = 1 << 13;
 /// Declared locals and parameters of one function.
-pub const LOCALS: u64 = 1 << 15;
+pub const LOCALS: u64 = 1 << 14;
 /// Entries of one `br_table`, default included.
 pub const BR_TABLE_ENTRIES: u64 = 1 << 14;
 /// Nesting of blocks in one function.
@@ -29,8 +30,8 @@ pub const BLOCK_DEPTH: u64 = 1 << 12;
 pub const MEMORIES: u64 = 16;
 /// Tables of one module.
 pub const TABLES: u64 = 16;
-/// Entries of one table, now or after any `table.grow`.
-pub const TABLE_ENTRIES: u64 = 1 << 20;
+/// Entries of one table, now or after any `table.grow`: an entry's proof has at most 14 hashes.
+pub const TABLE_ENTRIES: u64 = 1 << 18;
 /// Globals of one module.
 pub const GLOBALS: u64 = 1 << 15;
 /// Data segments of one module.
@@ -41,6 +42,11 @@ pub const ELEMENT_SEGMENTS: u64 = 1 << 13;
 pub const ELEMENTS: u64 = 1 << 20;
 /// Imports and exports of a program, each.
 pub const IMPORTS_AND_EXPORTS: u64 = 1 << 16;
+
+/// Instructions of the machine for one image: 2^26, one for each byte that an image may have.
+pub const INSTRUCTIONS: u64 = 1 << 26;
+/// Bytes of all passive segments in the machine, elements with 8 bytes: 256 MiB.
+pub const SEGMENT_BYTES: u64 = 1 << 28;
 
 /// Largest slot limit of a job: 2^20 slots of 8 bytes. The native engine reserves its stack for it.
 pub const SLOT_LIMIT: u64 = 1 << 20;

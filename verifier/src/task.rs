@@ -1,6 +1,7 @@
 //! What a run is given beside the image: the task header and the job's limits.
 
 use alloy_primitives::{B256, U256};
+use outcry_protocol::status::Outcome;
 
 /// Stream 0 of the host operation `read_input`: seven 32-byte big-endian words.
 ///
@@ -59,6 +60,23 @@ pub struct RunLimits {
     pub slots: u64,
     /// Most bytes of the output archive.
     pub output_bytes: u64,
+}
+
+/// A halted machine: what is claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Halted {
+    /// Cycles that are billed.
+    pub cycles: u64,
+    /// Status, exit code and output.
+    pub outcome: Outcome,
+}
+
+impl Halted {
+    /// The halted state's hash, see [`outcry_protocol::hash::halted_hash`].
+    #[must_use]
+    pub fn hash(&self, job_hash: B256, task: u32) -> B256 {
+        outcry_protocol::hash::halted_hash(job_hash, task, self.cycles, self.outcome.inner())
+    }
 }
 
 #[cfg(test)]

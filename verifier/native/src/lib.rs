@@ -35,7 +35,8 @@ mod run;
 mod streams;
 
 pub use engine::{CompiledImage, Engine};
-pub use run::{Halted, Task};
+pub use outcry_verifier::task::Halted;
+pub use run::Task;
 pub use streams::{Archive, Input, InputFile, Output};
 
 /// Why an image could not be compiled or a run could not be finished. Says nothing about the

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use alloy_primitives::B256;
 use outcry_protocol::status::{Outcome, Status};
 use outcry_verifier::limits;
 use outcry_verifier::meter::abi;
-use outcry_verifier::task::{RunLimits, TaskHeader};
+use outcry_verifier::task::{Halted, RunLimits, TaskHeader};
 use wasmtime::{Instance, Module, Store, Trap, Val};
 
 use crate::engine::{HOST_STACK_BYTES, STACK_BYTES};
@@ -41,23 +40,6 @@ impl Task {
     #[must_use]
     pub fn interrupt(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.interrupt)
-    }
-}
-
-/// A halted machine: what is claimed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Halted {
-    /// Cycles that are billed.
-    pub cycles: u64,
-    /// Status, exit code and output.
-    pub outcome: Outcome,
-}
-
-impl Halted {
-    /// The halted state's hash, see [`outcry_protocol::hash::halted_hash`].
-    #[must_use]
-    pub fn hash(&self, job_hash: B256, task: u32) -> B256 {
-        outcry_protocol::hash::halted_hash(job_hash, task, self.cycles, self.outcome.inner())
     }
 }
 

@@ -47,7 +47,7 @@
 
 mod emit;
 mod exact;
-mod facts;
+pub(crate) mod facts;
 mod fast;
 
 pub use exact::exact;

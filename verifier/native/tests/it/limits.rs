@@ -283,21 +283,21 @@ fn frames_full_of_values_that_the_compiler_keeps_end_at_the_slot_limit_too() {
 #[test]
 fn transformed_functions_stay_below_the_engines_size_limit() {
     // What grows most: a charge for every two instructions, a NaN check for every two, both with
-    // indices that take three bytes.
+    // the longest indices.
     let bodies = [
         "(br_if 0 (local.get 0))",
         "(if (local.get 0) (then))",
         "(loop (br_if 0 (local.get 0)))",
         "(local.set 1 (f64.sqrt (local.get 1)))",
-        "(local.set 20001 (f64.sqrt (local.get 20001)))",
-        "(local.set 20000 (call $identity (local.get 20000)))",
+        "(local.set 16001 (f64.sqrt (local.get 16001)))",
+        "(local.set 16000 (call $identity (local.get 16000)))",
         "(memory.fill (local.get 0) (local.get 0) (local.get 0))",
     ];
     for (index, body) in bodies.iter().enumerate() {
         let locals = if index < 4 {
             "f64".to_owned()
         } else {
-            format!("{} f64", "i32 ".repeat(20_000))
+            format!("{} f64", "i32 ".repeat(16_000))
         };
         let program = |count: usize| {
             let code = body.repeat(count);
@@ -306,7 +306,7 @@ fn transformed_functions_stay_below_the_engines_size_limit() {
                   (func $f (param i32) (local {locals}) {code} (global.set 0 (local.get {})))
                   (global (mut f64) (f64.const 0))
                   (func (export "_start") (call $f (i32.const 0))))"#,
-                if index < 4 { 1 } else { 20_001 }
+                if index < 4 { 1 } else { 16_001 }
             )
         };
         let bytes_of = |count| wat::parse_str(program(count)).unwrap().len();

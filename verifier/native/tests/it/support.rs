@@ -1,6 +1,9 @@
 //! A small guest library in text form, and runs in both variants.
 
 use outcry_native::{CompiledImage, Engine, Halted, Task};
+use std::sync::Arc;
+
+use outcry_verifier::machine::{CommittedProgram, Machine, Program};
 use outcry_verifier::task::{RunLimits, TaskHeader};
 use outcry_verifier::{Image, LoadError, link_with_library};
 
@@ -92,7 +95,26 @@ pub(crate) fn run_with(
         .run_exact(&task, input.to_vec(), Vec::new())
         .unwrap();
     assert_eq!(fast, exact, "the variants disagree at {limits:?}");
+    let machine = run_on_machine(compiled, limits, input);
+    assert_eq!(fast, machine, "the machine disagrees at {limits:?}");
     fast
+}
+
+/// Runs a program step by step.
+pub(crate) fn run_on_machine(
+    compiled: &CompiledImage,
+    limits: RunLimits,
+    input: &[u8],
+) -> (Halted, Vec<u8>) {
+    let program = Program::flatten(compiled.image()).unwrap();
+    let program = Arc::new(CommittedProgram::new(Arc::new(program)));
+    let mut machine =
+        Machine::start(program, header(limits, input), limits, input.to_vec()).unwrap();
+    while machine.halted().is_none() {
+        machine.step().unwrap();
+    }
+    let halted = *machine.halted().unwrap();
+    (halted, machine.output().to_vec())
 }
 
 /// The same with the input archive of all tests.

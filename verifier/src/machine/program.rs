@@ -1,0 +1,397 @@
+//! A flattened image: the code of all functions, and what memories, tables and globals start with.
+
+use wasmparser::{ConstExpr, DataKind, ElementItems, ElementKind, Operator};
+
+use super::flatten::{Function, Hidden, HiddenGlobals, Pending, SegmentPlaces};
+use super::isa::{Instruction, op};
+use super::transition::{LEAF_BYTES, LEAF_SLOTS, Reference};
+use crate::limits;
+use crate::link::{Image, RUN_EXPORT};
+use crate::module::Module;
+use crate::validate::LoadError;
+
+/// A memory as an image declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryDeclaration {
+    /// Initial size in 64 KiB pages.
+    pub pages: u32,
+    /// Most pages.
+    pub maximum: u32,
+    /// The first bytes; zero behind.
+    pub bytes: Vec<u8>,
+}
+
+/// A table as an image declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableDeclaration {
+    /// All initial entries, as slots.
+    pub entries: Vec<u64>,
+    /// Most entries.
+    pub maximum: u32,
+}
+
+/// Where a function lies in the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FunctionPlace {
+    /// Its first instruction.
+    pub entry: u32,
+    /// Slots of its frame.
+    pub frame_size: u16,
+}
+
+/// A program that the machine runs. Pure data; see [`super::commit`] for its root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// All instructions. The first is a trap, so that no function starts at 0.
+    pub code: Vec<Instruction>,
+    /// The image's functions in order, without the host operations.
+    pub functions: Vec<FunctionPlace>,
+    /// The function `run`.
+    pub entry: FunctionPlace,
+    /// At most [`limits::MEMORIES`]; the user's is the first, the library's the second.
+    pub memories: Vec<MemoryDeclaration>,
+    /// At most [`limits::TABLES`].
+    pub tables: Vec<TableDeclaration>,
+    /// The image's globals, and behind them the lengths of its segments where code needs them.
+    pub globals: Vec<u64>,
+    /// Passive segments: bytes as they are, entries as big-endian slots; each from a leaf on.
+    pub segments: Vec<u8>,
+    /// Most instructions of one function: so many steps can pass without a charge.
+    pub longest_function: u32,
+}
+
+impl Program {
+    /// Flattens an image.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the image exceeds a limit; other errors if it did not come from the linker.
+    pub fn flatten(image: &Image) -> Result<Self, LoadError> {
+        Self::from_module(image.module())
+    }
+
+    fn from_module(bytes: &[u8]) -> Result<Self, LoadError> {
+        let module = Module::parse(bytes)?;
+        let (places, mut segments) = places(&module)?;
+        let mut hidden = HiddenGlobals::behind(module.globals.len() as u32);
+        let mut code = vec![Instruction::default()];
+        let mut functions = Vec::with_capacity(module.bodies.len());
+        let mut pending: Vec<(u32, Pending)> = Vec::new();
+        let mut longest_function = 0;
+        for defined in 0..module.bodies.len() {
+            let mut function = Function::translate(&module, defined, &mut hidden, &places)?;
+            let entry = code.len() as u32;
+            for target in function.targets {
+                let instruction = &mut function.code[target as usize];
+                instruction.imm =
+                    Instruction::halves(instruction.high(), instruction.low() + entry);
+            }
+            pending.extend(function.pending.into_iter().map(|(at, what)| (at + entry, what)));
+            longest_function = longest_function.max(function.code.len() as u32);
+            code.append(&mut function.code);
+            functions.push(FunctionPlace {
+                entry,
+                frame_size: function.frame_size,
+            });
+            if code.len() as u64 > limits::INSTRUCTIONS {
+                return Err(LoadError::Limit {
+                    what: "instructions of the machine",
+                    value: code.len() as u64,
+                    max: limits::INSTRUCTIONS,
+                    offset: module.bodies[defined].range().start,
+                });
+            }
+        }
+        let layout = Layout {
+            module: &module,
+            functions: &functions,
+        };
+        for (at, what) in pending {
+            let instruction = &mut code[at as usize];
+            match what {
+                Pending::Call(function) => {
+                    let place = layout.place(function);
+                    instruction.b = place.frame_size;
+                    instruction.imm = Instruction::halves(instruction.high(), place.entry);
+                }
+                Pending::Reference(function) => instruction.imm = layout.reference(function),
+            }
+        }
+
+        let mut globals = Vec::with_capacity(module.globals.len());
+        for global in &module.globals {
+            let value = layout.constant(&global.init_expr, &globals)?;
+            globals.push(value);
+        }
+        let mut tables = Vec::with_capacity(module.tables.len());
+        for table in &module.tables {
+            let initial = match &table.init {
+                wasmparser::TableInit::RefNull => 0,
+                wasmparser::TableInit::Expr(expression) => {
+                    layout.constant(expression, &globals)?
+                }
+            };
+            tables.push(TableDeclaration {
+                entries: vec![initial; table.ty.initial as usize],
+                maximum: table
+                    .ty
+                    .maximum
+                    .unwrap_or(limits::TABLE_ENTRIES)
+                    .min(limits::TABLE_ENTRIES) as u32,
+            });
+        }
+        for (index, (_, element)) in module.elements.iter().enumerate() {
+            match &element.kind {
+                ElementKind::Active {
+                    table_index,
+                    offset_expr,
+                } => {
+                    let start = layout.constant(offset_expr, &globals)? as usize;
+                    let table = &mut tables[table_index.unwrap_or(0) as usize].entries;
+                    let items = layout.items(&element.items, &globals)?;
+                    // The linker saw to it that active segments fit.
+                    table[start..start + items.len()].copy_from_slice(&items);
+                }
+                ElementKind::Passive => {
+                    let start = places.elements[index] as usize * LEAF_BYTES as usize;
+                    let items = layout.items(&element.items, &globals)?;
+                    for (chunk, item) in segments[start..].chunks_exact_mut(8).zip(items) {
+                        chunk.copy_from_slice(&item.to_be_bytes());
+                    }
+                }
+                ElementKind::Declared => {}
+            }
+        }
+        let mut memories: Vec<MemoryDeclaration> = module
+            .memories
+            .iter()
+            .map(|memory| MemoryDeclaration {
+                pages: memory.initial as u32,
+                maximum: memory
+                    .maximum
+                    .unwrap_or(limits::PAGE_LIMIT)
+                    .min(limits::PAGE_LIMIT) as u32,
+                bytes: Vec::new(),
+            })
+            .collect();
+        for (index, (_, datum)) in module.data.iter().enumerate() {
+            match &datum.kind {
+                DataKind::Active {
+                    memory_index,
+                    offset_expr,
+                } => {
+                    let start = layout.constant(offset_expr, &globals)? as usize;
+                    let bytes = &mut memories[*memory_index as usize].bytes;
+                    let end = start + datum.data.len();
+                    if bytes.len() < end {
+                        bytes.resize(end, 0);
+                    }
+                    bytes[start..end].copy_from_slice(datum.data);
+                }
+                DataKind::Passive => {
+                    let start = places.data[index] as usize * LEAF_BYTES as usize;
+                    segments[start..start + datum.data.len()].copy_from_slice(datum.data);
+                }
+            }
+        }
+        for hidden in hidden.into_order() {
+            globals.push(hidden_value(&module, hidden));
+        }
+        let entry = module
+            .exports
+            .iter()
+            .find(|export| export.name == RUN_EXPORT)
+            .map(|export| layout.place(export.index))
+            .ok_or(LoadError::NoEntry { name: RUN_EXPORT })?;
+        Ok(Self {
+            code,
+            functions,
+            entry,
+            memories,
+            tables,
+            globals,
+            segments,
+            longest_function,
+        })
+    }
+
+    /// The function in which an instruction lies, by its index in the image (host operations have
+    /// the first three); `None` for the trap at 0 and behind the code.
+    #[must_use]
+    pub fn function_at(&self, pc: u32) -> Option<u32> {
+        if pc as usize >= self.code.len() {
+            return None;
+        }
+        let behind = self.functions.partition_point(|place| place.entry <= pc);
+        let index = behind.checked_sub(1)? as u32;
+        Some(index + crate::link::HostOperation::ALL.len() as u32)
+    }
+
+    /// The instruction at `pc`; a trap behind the code, as in the committed tree.
+    #[must_use]
+    #[inline]
+    pub fn instruction(&self, pc: u32) -> Instruction {
+        const { assert!(op::UNREACHABLE == 0) };
+        self.code.get(pc as usize).copied().unwrap_or_default()
+    }
+}
+
+/// Places of functions, once all are translated.
+struct Layout<'m, 'a> {
+    module: &'m Module<'a>,
+    functions: &'m [FunctionPlace],
+}
+
+impl Layout<'_, '_> {
+    /// A function with a body; nothing refers to the host operations.
+    fn place(&self, function: u32) -> FunctionPlace {
+        self.functions[(function - self.module.imported_functions) as usize]
+    }
+
+    fn reference(&self, function: u32) -> u64 {
+        let FunctionPlace { entry, frame_size } = self.place(function);
+        Reference {
+            entry,
+            ty: self.module.functions[function as usize] as u16,
+            frame_size,
+        }
+        .to_slot()
+    }
+
+    fn items(&self, items: &ElementItems<'_>, globals: &[u64]) -> Result<Vec<u64>, LoadError> {
+        let mut slots = Vec::new();
+        match items {
+            ElementItems::Functions(functions) => {
+                for function in functions.clone() {
+                    slots.push(self.reference(function?));
+                }
+            }
+            ElementItems::Expressions(_, expressions) => {
+                for expression in expressions.clone() {
+                    slots.push(self.constant(&expression?, globals)?);
+                }
+            }
+        }
+        Ok(slots)
+    }
+
+    /// Value of a validated constant expression.
+    fn constant(&self, expression: &ConstExpr<'_>, globals: &[u64]) -> Result<u64, LoadError> {
+        use Operator as O;
+        let mut reader = expression.get_operators_reader();
+        let mut stack: Vec<u64> = Vec::new();
+        loop {
+            let (operator, offset) = reader.read_with_offset()?;
+            let value = match operator {
+                O::End => {
+                    return stack.pop().ok_or(LoadError::Malformed {
+                        message: "an empty constant expression".to_owned(),
+                        offset,
+                    });
+                }
+                O::I32Const { value } => value as u32 as u64,
+                O::I64Const { value } => value as u64,
+                O::F32Const { value } => value.bits().into(),
+                O::F64Const { value } => value.bits(),
+                O::RefNull { .. } => 0,
+                O::RefFunc { function_index } => self.reference(function_index),
+                O::GlobalGet { global_index } => globals
+                    .get(global_index as usize)
+                    .copied()
+                    .unwrap_or_default(),
+                operator => {
+                    let (b, a) = (stack.pop(), stack.pop());
+                    let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
+                    match operator {
+                        O::I32Add => (a as u32).wrapping_add(b as u32).into(),
+                        O::I32Sub => (a as u32).wrapping_sub(b as u32).into(),
+                        O::I32Mul => (a as u32).wrapping_mul(b as u32).into(),
+                        O::I64Add => a.wrapping_add(b),
+                        O::I64Sub => a.wrapping_sub(b),
+                        O::I64Mul => a.wrapping_mul(b),
+                        other => {
+                            return Err(LoadError::Malformed {
+                                message: format!("{other:?} in a constant expression"),
+                                offset,
+                            });
+                        }
+                    }
+                }
+            };
+            stack.push(value);
+        }
+    }
+}
+
+/// Leaves of a segment.
+fn leaves(bytes: u64) -> u64 {
+    bytes.div_ceil(LEAF_BYTES)
+}
+
+fn item_count(items: &ElementItems<'_>) -> u64 {
+    match items {
+        ElementItems::Functions(items) => items.count().into(),
+        ElementItems::Expressions(_, items) => items.count().into(),
+    }
+}
+
+/// Where passive segments start, in leaves, and zero bytes for all of them.
+fn places(module: &Module<'_>) -> Result<(SegmentPlaces, Vec<u8>), LoadError> {
+    let mut next = 0_u64;
+    let mut take = |count: u64, offset: usize| {
+        let place = next;
+        next += count;
+        if next * LEAF_BYTES > limits::SEGMENT_BYTES {
+            return Err(LoadError::Limit {
+                what: "bytes of passive segments",
+                value: next * LEAF_BYTES,
+                max: limits::SEGMENT_BYTES,
+                offset,
+            });
+        }
+        // Below 2^32 leaves, by the limit.
+        Ok(place as u32)
+    };
+    let mut places = SegmentPlaces {
+        data: Vec::with_capacity(module.data.len()),
+        elements: Vec::with_capacity(module.elements.len()),
+    };
+    for (offset, datum) in &module.data {
+        let bytes = match datum.kind {
+            DataKind::Passive => datum.data.len() as u64,
+            DataKind::Active { .. } => 0,
+        };
+        places.data.push(take(leaves(bytes), *offset)?);
+    }
+    for (offset, element) in &module.elements {
+        let entries = match element.kind {
+            ElementKind::Passive => item_count(&element.items),
+            ElementKind::Active { .. } | ElementKind::Declared => 0,
+        };
+        places
+            .elements
+            .push(take(entries.div_ceil(LEAF_SLOTS), *offset)?);
+    }
+    Ok((places, vec![0; (next * LEAF_BYTES) as usize]))
+}
+
+/// What a hidden global starts with. Active segments are dropped before execution starts.
+fn hidden_value(module: &Module<'_>, hidden: Hidden) -> u64 {
+    match hidden {
+        Hidden::Argument(_) => 0,
+        Hidden::DataLength(index) => {
+            let (_, datum) = &module.data[index as usize];
+            match datum.kind {
+                DataKind::Passive => datum.data.len() as u64,
+                DataKind::Active { .. } => 0,
+            }
+        }
+        Hidden::ElementsLength(index) => {
+            let (_, element) = &module.elements[index as usize];
+            match element.kind {
+                ElementKind::Passive => item_count(&element.items),
+                ElementKind::Active { .. } | ElementKind::Declared => 0,
+            }
+        }
+    }
+}
+

@@ -1,0 +1,560 @@
+//! The interpreter: the same transition function over registers of the processor.
+//!
+//! Each `op` has a handler, which executes [`transition`] on a [`Fast`] state and calls the next
+//! instruction's handler as its last act. Optimised builds turn that call into a jump, so that the
+//! registers below stay where they are; builds without optimisation come back to a loop instead.
+//!
+//! What is rare (host operations, bulk operations, tables, growing) runs on the [`Machine`] itself.
+//!
+//! Steps are not counted one by one: `steps = base + pc` holds along straight code, and only a
+//! transfer of control corrects the base.
+#![allow(unsafe_code)]
+
+use std::convert::Infallible;
+use std::ptr;
+
+use super::isa::{self, Instruction, op};
+use super::state::{Archive, Caller, Machine, MachineFault};
+use super::transition::{
+    ContextFacts, Counters, End, Extent, Next, Source, State, Stop, Target, per_op, transition,
+};
+use super::tree;
+
+/// Most steps that a cycle can stand for: an instruction moves at most 128 operands, and each takes
+/// a step; the factor allows for much more.
+const STEPS_PER_CYCLE: u64 = 1024;
+/// Below this many steps the machine goes one by one.
+const SINGLE_STEPS: u64 = 4096;
+
+/// How a stretch of interpretation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// The next charge would exceed the budget.
+    Paused,
+    /// Halted; the end is in the machine.
+    Halted(End),
+    /// The archive could not be read.
+    Fault,
+    /// Only without optimisation: go on in the loop.
+    Continue,
+}
+
+impl<A: Archive> Machine<A> {
+    /// Runs until the machine halts or `steps` steps are made, whichever comes first. Marks what
+    /// changes, so that commitments and snapshots stay cheap.
+    ///
+    /// # Errors
+    /// [`MachineFault`]; the machine is at some step before.
+    pub fn run_to(&mut self, steps: u64) -> Result<(), MachineFault> {
+        let straight = u64::from(self.program.program().longest_function());
+        while self.halted.is_none() && self.steps < steps {
+            let left = steps - self.steps;
+            let budget = left.saturating_sub(straight) / STEPS_PER_CYCLE;
+            if left <= SINGLE_STEPS + straight || budget == 0 {
+                self.step()?;
+                continue;
+            }
+            let before = self.steps;
+            let cycles = self.registers.cycles.saturating_add(budget);
+            self.interpret::<true>(cycles)?;
+            if self.steps == before {
+                // A single charge is larger than the budget.
+                self.step()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs until the machine halts or its next charge would raise the cycles above `cycles`.
+    ///
+    /// # Errors
+    /// As [`Machine::run_to`].
+    pub fn run_to_cycles(&mut self, cycles: u64) -> Result<(), MachineFault> {
+        if self.halted.is_none() {
+            self.interpret::<true>(cycles)?;
+        }
+        Ok(())
+    }
+
+    /// Runs until the machine halts, without marking what changes: the next commitment hashes
+    /// everything.
+    ///
+    /// # Errors
+    /// As [`Machine::run_to`].
+    pub fn run(&mut self) -> Result<(), MachineFault> {
+        if self.halted.is_none() {
+            self.untracked = true;
+            self.interpret::<false>(u64::MAX)?;
+        }
+        Ok(())
+    }
+
+    fn interpret<const TRACK: bool>(&mut self, cycles: u64) -> Result<(), MachineFault> {
+        let stop = cycles.min(self.limits.cycles);
+        let Some(left) = stop.checked_sub(self.registers.cycles) else {
+            return Ok(());
+        };
+        // From steps to the base, and back at the end.
+        self.steps = self.steps.wrapping_sub(self.registers.pc.into());
+        self.stop = stop;
+        let exit = Fast::<A, TRACK>::enter(self, left).go();
+        self.steps = self.steps.wrapping_add(self.registers.pc.into());
+        match exit {
+            Exit::Halted(End::OutOfCycles) if stop < self.limits.cycles => {}
+            Exit::Halted(end) => {
+                if end == End::OutOfCycles {
+                    self.registers.cycles = self.limits.cycles;
+                }
+                self.halt(end);
+                self.steps += 1;
+            }
+            Exit::Fault => {
+                // Whoever reads next gets the error itself.
+                self.step()?;
+            }
+            Exit::Paused | Exit::Continue => {}
+        }
+        Ok(())
+    }
+}
+
+/// What handlers pass on, in registers of the processor.
+struct Fast<A, const TRACK: bool> {
+    /// The instruction; inside the program's code.
+    ip: *const Instruction,
+    /// Slot 0 of the frame, which lies within the machine's stack whole.
+    frame: *mut u64,
+    /// Memory 0.
+    memory: *mut u8,
+    memory_bytes: u64,
+    /// Cycles until the machine has to stop.
+    left: u64,
+    machine: *mut Machine<A>,
+}
+
+type Handler<A> = unsafe fn(
+    *const Instruction,
+    *mut u64,
+    *mut u8,
+    u64,
+    u64,
+    *mut Machine<A>,
+) -> Exit;
+
+/// The handlers of one policy.
+struct Table<A, const TRACK: bool>(std::marker::PhantomData<A>);
+
+impl<A: Archive, const TRACK: bool> Table<A, TRACK> {
+    const HANDLERS: [Handler<A>; isa::OPS] = per_op!(handle, A, TRACK);
+}
+
+/// Whether an operation runs on [`Fast`]; others run on the machine.
+const fn is_fast(op: u16) -> bool {
+    let operation = op & 0xff;
+    operation <= op::RETURN || operation >= op::COPY && operation <= op::STORE64 || operation >= op::EQZ
+}
+
+/// Executes one instruction and goes on with the next.
+///
+/// # Safety
+/// The arguments are those of a [`Fast`] whose instruction has this `OP`.
+unsafe fn handle<A: Archive, const TRACK: bool, const OP: u16>(
+    ip: *const Instruction,
+    frame: *mut u64,
+    memory: *mut u8,
+    memory_bytes: u64,
+    left: u64,
+    machine: *mut Machine<A>,
+) -> Exit {
+    let mut fast = Fast::<A, TRACK> {
+        ip,
+        frame,
+        memory,
+        memory_bytes,
+        left,
+        machine,
+    };
+    if const { !isa::is_known(OP) || !is_fast(OP) } {
+        return fast.on_machine::<OP>();
+    }
+    // SAFETY: `ip` is inside the code (type's invariant), which nobody changes.
+    let instruction = unsafe { &*ip };
+    match transition::<Fast<A, TRACK>, OP>(&mut fast, instruction) {
+        Ok(Next::Follow) => {
+            // SAFETY: code never falls through its end: a function's last instruction transfers.
+            fast.ip = unsafe { fast.ip.add(1) };
+            fast.dispatch()
+        }
+        Ok(Next::Stay) => {
+            fast.machine().steps = fast.machine().steps.wrapping_add(1);
+            fast.dispatch()
+        }
+        Ok(Next::Jump(target) | Next::Entered(target) | Next::Left(target)) => {
+            fast.jump(target);
+            fast.dispatch()
+        }
+        Err(Stop::Halt(end)) => fast.leave_with(Exit::Halted(end)),
+        Err(Stop::Fault(never)) => match never {},
+    }
+}
+
+impl<A: Archive, const TRACK: bool> Fast<A, TRACK> {
+    fn enter(machine: &mut Machine<A>, left: u64) -> Self {
+        let mut fast = Self {
+            ip: ptr::null(),
+            frame: ptr::null_mut(),
+            memory: ptr::null_mut(),
+            memory_bytes: 0,
+            left,
+            machine,
+        };
+        fast.reload();
+        fast
+    }
+
+    /// Runs handlers until one exits.
+    fn go(mut self) -> Exit {
+        loop {
+            match self.dispatch() {
+                Exit::Continue => {
+                    let machine = self.machine();
+                    self.left = machine.stop - machine.registers.cycles;
+                    self.reload();
+                }
+                exit => return exit,
+            }
+        }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
+    fn machine(&self) -> &mut Machine<A> {
+        // SAFETY: the pointer came from the exclusive borrow that `interpret` holds, and no other
+        // reference made here lives across a call of this method.
+        unsafe { &mut *self.machine }
+    }
+
+    /// The next handler, as the last act of this one.
+    #[inline(always)]
+    fn dispatch(&self) -> Exit {
+        // SAFETY: `ip` is inside the code (type's invariant).
+        let op = unsafe { (*self.ip).op };
+        let handler = Table::<A, TRACK>::HANDLERS[usize::from(op) % isa::OPS];
+        // SAFETY: these are a `Fast`'s fields, and the handler is that of `op`.
+        unsafe {
+            handler(
+                self.ip,
+                self.frame,
+                self.memory,
+                self.memory_bytes,
+                self.left,
+                self.machine,
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn jump(&mut self, target: u32) {
+        let machine = self.machine();
+        let code = machine.program.program().code().as_ptr();
+        // SAFETY: targets lie inside the code: `Program` checks all of them, and references.
+        let next = unsafe { code.add(target as usize) };
+        // The distance is a whole number of instructions.
+        let behind = (self.ip as usize).wrapping_sub(next as usize) as isize / 16 + 1;
+        machine.steps = machine.steps.wrapping_add(behind as u64);
+        self.ip = next;
+    }
+
+    /// Writes the registers back to the machine.
+    #[inline(always)]
+    fn save(&mut self) {
+        let machine = self.machine();
+        let code = machine.program.program().code().as_ptr();
+        machine.registers.pc = ((self.ip as usize - code as usize) / size_of::<Instruction>()) as u32;
+        machine.registers.cycles = machine.stop - self.left;
+        machine.frame =
+            (self.frame as usize - machine.stack.as_ptr() as usize) / size_of::<u64>();
+    }
+
+    /// Reads the registers from the machine, but for the cycles.
+    #[inline(always)]
+    fn reload(&mut self) {
+        let machine = self.machine();
+        let code = machine.program.program().code();
+        self.ip = &raw const code[machine.registers.pc as usize];
+        self.frame = &raw mut machine.stack[machine.frame];
+        if let Some(memory) = machine.memories.first_mut() {
+            self.memory = memory.bytes.as_mut_ptr();
+            self.memory_bytes = memory.bytes.len() as u64;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn leave_with(mut self, exit: Exit) -> Exit {
+        self.save();
+        exit
+    }
+
+    /// Executes an instruction on the machine itself.
+    #[inline(always)]
+    fn on_machine<const OP: u16>(mut self) -> Exit {
+        self.save();
+        let machine = self.machine();
+        // SAFETY: `ip` is inside the code (type's invariant), which nobody changes.
+        let instruction = unsafe { &*self.ip };
+        match transition::<Machine<A>, OP>(machine, instruction) {
+            Ok(next) => {
+                let before = machine.registers.pc;
+                machine.follow(next);
+                let after = machine.registers.pc;
+                machine.steps = machine
+                    .steps
+                    .wrapping_add(u64::from(before) + 1)
+                    .wrapping_sub(after.into());
+                self.reload();
+                self.dispatch()
+            }
+            Err(Stop::Halt(end)) => Exit::Halted(end),
+            Err(Stop::Fault(_)) => Exit::Fault,
+        }
+    }
+}
+
+impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
+    type Fault = Infallible;
+
+    #[inline(always)]
+    fn slot(&mut self, slot: u16) -> Result<u64, Infallible> {
+        // SAFETY: slots that instructions name lie in the frame: `Program` checks all of them.
+        Ok(unsafe { *self.frame.add(usize::from(slot)) })
+    }
+
+    #[inline(always)]
+    fn set_slot(&mut self, slot: u16, value: u64) -> Result<(), Infallible> {
+        // SAFETY: as in `slot`.
+        unsafe { *self.frame.add(usize::from(slot)) = value };
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn charge(&mut self, cycles: u64) -> bool {
+        match self.left.checked_sub(cycles) {
+            Some(left) => {
+                self.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[inline(always)]
+    fn slots(&self) -> (u32, u32) {
+        State::slots(self.machine())
+    }
+
+    #[inline(always)]
+    fn set_slots(&mut self, slots: u32) {
+        self.machine().registers.slots = slots;
+    }
+
+    #[inline(always)]
+    fn pc(&self) -> u32 {
+        let code = self.machine().program.program().code().as_ptr();
+        ((self.ip as usize - code as usize) / size_of::<Instruction>()) as u32
+    }
+
+    #[inline(always)]
+    fn progress(&self) -> (bool, u64) {
+        State::progress(self.machine())
+    }
+
+    #[inline(always)]
+    fn set_progress(&mut self, second: bool, progress: u64) {
+        State::set_progress(self.machine(), second, progress);
+    }
+
+    #[inline(always)]
+    fn enter(
+        &mut self,
+        frame_size: u16,
+        first: u16,
+        count: u16,
+        result: u16,
+    ) -> Result<(), Infallible> {
+        let return_pc = self.pc() + 1;
+        let machine = self.machine();
+        let caller_size = machine.registers.frame_size;
+        machine.callers.push(Caller {
+            return_pc,
+            frame_size: caller_size,
+            result_slot: result,
+        });
+        machine.registers.frame_size = frame_size;
+        // SAFETY: the stack has room for one frame more than the slot limit allows, whatever its
+        // size (`stack_slots`), and every frame before this one passed the limit's check. Arguments
+        // lie in the caller's frame, and a frame is not smaller than its arguments (`Program`).
+        unsafe {
+            let caller = self.frame.add(usize::from(first));
+            self.frame = self.frame.add(usize::from(caller_size));
+            for argument in 0..usize::from(count) {
+                *self.frame.add(argument) = *caller.add(argument);
+            }
+            for slot in usize::from(count)..usize::from(frame_size) {
+                *self.frame.add(slot) = 0;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn has_caller(&self) -> bool {
+        !self.machine().callers.is_empty()
+    }
+
+    #[inline(always)]
+    fn leave(&mut self, result: Option<u64>, keep: bool) -> Result<u32, Infallible> {
+        let machine = self.machine();
+        // The transition asked `has_caller` first.
+        let Some(caller) = machine.callers.pop() else {
+            return Ok(0);
+        };
+        machine.chain.truncate(machine.callers.len());
+        if keep {
+            machine.results_size = machine.registers.frame_size;
+        }
+        machine.registers.frame_size = caller.frame_size;
+        // SAFETY: the caller's frame lies below this one; its call named a slot of it.
+        unsafe {
+            self.frame = self.frame.sub(usize::from(caller.frame_size));
+            if let Some(result) = result {
+                *self.frame.add(usize::from(caller.result_slot)) = result;
+            }
+        }
+        Ok(caller.return_pc)
+    }
+
+    #[inline(always)]
+    fn global(&mut self, global: u32) -> Result<u64, Infallible> {
+        Ok(self.machine().globals[global as usize])
+    }
+
+    #[inline(always)]
+    fn set_global(&mut self, global: u32, value: u64) -> Result<(), Infallible> {
+        let machine = self.machine();
+        machine.globals[global as usize] = value;
+        if TRACK {
+            machine.globals_dirty.mark(global as usize / tree::SLOTS);
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn memory_bytes(&mut self, memory: u8) -> Result<u64, Infallible> {
+        Ok(if memory == 0 {
+            self.memory_bytes
+        } else {
+            self.machine().memories[usize::from(memory)].bytes.len() as u64
+        })
+    }
+
+    #[inline(always)]
+    fn load(&mut self, memory: u8, address: u64, bytes: u32) -> Result<u64, Infallible> {
+        let start = if memory == 0 {
+            self.memory
+        } else {
+            self.machine().memories[usize::from(memory)].bytes.as_mut_ptr()
+        };
+        // SAFETY: the transition compared the address with `memory_bytes`.
+        Ok(unsafe {
+            let at = start.add(address as usize);
+            match bytes {
+                1 => (*at).into(),
+                2 => u16::from_le(at.cast::<u16>().read_unaligned()).into(),
+                4 => u32::from_le(at.cast::<u32>().read_unaligned()).into(),
+                8 => u64::from_le(at.cast::<u64>().read_unaligned()),
+                _ => (0..bytes as usize)
+                    .fold(0, |value, byte| value | u64::from(*at.add(byte)) << (8 * byte)),
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn store(
+        &mut self,
+        memory: u8,
+        address: u64,
+        bytes: u32,
+        value: u64,
+    ) -> Result<(), Infallible> {
+        let start = if memory == 0 {
+            self.memory
+        } else {
+            self.machine().memories[usize::from(memory)].bytes.as_mut_ptr()
+        };
+        // SAFETY: the transition compared the address with `memory_bytes`.
+        unsafe {
+            let at = start.add(address as usize);
+            match bytes {
+                1 => *at = value as u8,
+                2 => at.cast::<u16>().write_unaligned((value as u16).to_le()),
+                4 => at.cast::<u32>().write_unaligned((value as u32).to_le()),
+                8 => at.cast::<u64>().write_unaligned(value.to_le()),
+                _ => {
+                    for byte in 0..bytes as usize {
+                        *at.add(byte) = (value >> (8 * byte)) as u8;
+                    }
+                }
+            }
+        }
+        if TRACK {
+            self.machine().memories[usize::from(memory)]
+                .dirty
+                .mark(address as usize / tree::BYTES);
+        }
+        Ok(())
+    }
+
+    // What follows belongs to operations that `is_fast` sends to the machine.
+
+    fn result(&mut self, _: u16) -> Result<u64, Infallible> {
+        unreachable!("runs on the machine")
+    }
+    fn drop_results(&mut self) {
+        unreachable!("runs on the machine")
+    }
+    fn counters(&mut self) -> Result<Counters, Infallible> {
+        unreachable!("runs on the machine")
+    }
+    fn set_output_length(&mut self, _: u64) {
+        unreachable!("runs on the machine")
+    }
+    fn context(&mut self) -> Result<ContextFacts, Infallible> {
+        unreachable!("runs on the machine")
+    }
+    fn memory(&mut self, memory: u8) -> Result<Extent, Infallible> {
+        let memory = &self.machine().memories[usize::from(memory)];
+        Ok(Extent {
+            size: memory.pages(),
+            maximum: memory.maximum,
+        })
+    }
+    fn grow_memory(&mut self, _: u8, _: u32) {
+        unreachable!("runs on the machine")
+    }
+    fn table(&mut self, _: u8) -> Result<Extent, Infallible> {
+        unreachable!("runs on the machine")
+    }
+    fn grow_table(&mut self, _: u8, _: u32) {
+        unreachable!("runs on the machine")
+    }
+    fn entry(&mut self, _: u8, _: u32) -> Result<u64, Infallible> {
+        unreachable!("runs on the machine")
+    }
+    fn set_entry(&mut self, _: u8, _: u32, _: u64) -> Result<(), Infallible> {
+        unreachable!("runs on the machine")
+    }
+    fn move_part(&mut self, _: Source, _: Target, _: u64) -> Result<(), Infallible> {
+        unreachable!("runs on the machine")
+    }
+}
