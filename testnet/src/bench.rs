@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::deployment::LOCAL;
 use crate::gas::{self, Gas};
-use crate::network::{Plan, Testnet};
+use crate::network::{Plan, Testnet, get};
 use crate::process::Lifetime;
 
 /// Jobs measured.
@@ -266,7 +266,7 @@ async fn sum(testnet: &Testnet, name: &str) -> anyhow::Result<f64> {
     let fetched: Vec<String> = futures::stream::iter(testnet.apis.values())
         .then(|api| async move {
             anyhow::Ok(
-                reqwest::get(format!("{api}/metrics"))
+                get(&format!("{api}/metrics"))
                     .await?
                     .error_for_status()?
                     .text()

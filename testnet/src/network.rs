@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use alloy::primitives::{Address, B256};
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context as _, bail, ensure};
+use outcry_contracts::endpoint;
 use outcry_sdk::Network as NetworkFile;
 use outcry_sdk::api::{NodeStatus, TokenInfo};
 use serde::{Deserialize, Serialize};
@@ -335,13 +336,10 @@ impl Testnet {
         let process = self.process(name)?;
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            if let Ok(answer) = reqwest::get(format!("{api}/readyz")).await
+            if let Ok(answer) = get(&format!("{api}/readyz")).await
                 && answer.status().is_success()
             {
-                return Ok(reqwest::get(format!("{api}/v1/status"))
-                    .await?
-                    .json()
-                    .await?);
+                return Ok(get(&format!("{api}/v1/status")).await?.json().await?);
             }
             if !process.is_running() || Instant::now() > deadline {
                 bail!(
@@ -357,7 +355,7 @@ impl Testnet {
         let api = self.api("gateway")?;
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            let book: outcry_sdk::api::Book = reqwest::get(format!("{api}/v1/book"))
+            let book: outcry_sdk::api::Book = get(&format!("{api}/v1/book"))
                 .await?
                 .error_for_status()?
                 .json()
@@ -523,4 +521,10 @@ fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+/// One request to a node on this machine.
+pub(crate) async fn get(url: &str) -> anyhow::Result<reqwest::Response> {
+    let url = url.parse()?;
+    Ok(endpoint::http(&url)?.build()?.get(url).send().await?)
 }

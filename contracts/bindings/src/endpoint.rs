@@ -63,10 +63,7 @@ pub struct Switch<'a> {
 /// [`EndpointError::Client`] when a built-in root can't be read, which no address changes.
 pub fn http(url: &Url) -> Result<reqwest::ClientBuilder, EndpointError> {
     let builder = reqwest::Client::builder().connect_timeout(CONNECT_TIME_MAX);
-    if matches!(
-        url.host_str(),
-        Some("localhost" | "127.0.0.1" | "[::1]")
-    ) && url.scheme() == "http"
+    if matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) && url.scheme() == "http"
     {
         // A proxy of the environment is for the world outside, and so are certificates.
         return Ok(builder.no_proxy().tls_certs_only([]));

@@ -1,4 +1,4 @@
-//! Outcry's contracts as Rust types, and the one deployer.
+//! Outcry's contracts as Rust types, the way to the chain that they lie on, and the one deployer.
 //!
 //! Serves every stage of a job that touches the chain, from the deposit to the settlement. The ABIs
 //! and bytecode come from `contracts/artifacts/`, which is checked in, so that building this crate
@@ -9,6 +9,7 @@
 //!
 //! - [`bindings`]: the contracts (`Market`, `Stake`, `Token`, `TestToken`) as alloy generates them.
 //! - [`deploy()`]: puts a market with its stake and token on a chain.
+//! - [`endpoint`]: clients of JSON-RPC endpoints, with TLS and failover.
 //! - [`refusal`]: names of the errors that the contracts revert with or log.
 
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@
 pub mod bindings;
 mod convert;
 mod deploy;
+pub mod endpoint;
 pub mod refusal;
 
 pub use bindings::{Market, Stake, TestToken, Token};

@@ -1,4 +1,5 @@
 use alloy::primitives::Address;
+use outcry_contracts::endpoint::EndpointError;
 use outcry_protocol::codes::{self, Code, Coded};
 use outcry_store::StoreError;
 
@@ -16,6 +17,10 @@ pub enum ChainError {
         /// What the endpoint answered.
         actual: u64,
     },
+
+    /// The endpoints cannot be asked as configured.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
 
     /// No code lies at a configured contract. Check the address and the chain.
     #[error("there is no contract at {0}; check the address and the network")]
@@ -72,6 +77,7 @@ impl Coded for ChainError {
     fn code(&self) -> &'static Code {
         match self {
             Self::WrongChain { .. } | Self::ForkTooDeep { .. } => &codes::CHAIN_WRONG,
+            Self::Endpoint(_) => &codes::CONFIG_VALUE,
             Self::NoContract(_) => &codes::CHAIN_NO_CODE,
             Self::Rpc(RpcError::Refused { .. }) | Self::Moved | Self::UnknownEvent { .. } => {
                 &codes::CHAIN_ANSWER

@@ -1,4 +1,4 @@
-//! Questions to one JSON-RPC endpoint, each with a time limit and an error that says whether the
+//! Questions to JSON-RPC endpoints, each with a time limit and an error that says whether the
 //! endpoint answered "no" or did not answer.
 
 use std::{future::IntoFuture, sync::Arc, time::Duration};
@@ -13,6 +13,7 @@ use alloy::{
     transports::{RpcError as TransportRpcError, TransportErrorKind, TransportResult},
 };
 use futures::StreamExt;
+use outcry_contracts::endpoint::{self, Switch};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -73,7 +74,7 @@ pub(crate) struct Header {
     pub(crate) base_fee_wei: u128,
 }
 
-/// A connection to one endpoint. Clones share it.
+/// A connection to a chain. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Rpc {
     provider: DynProvider<Ethereum>,
@@ -85,10 +86,26 @@ pub struct Rpc {
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 impl Rpc {
-    /// Connects to `http://`, `https://`, `ws://` or `wss://`.
-    pub async fn connect(url: &str) -> Result<Self, ChainError> {
-        let connecting = ProviderBuilder::default().connect(url);
-        let provider = answer("connect", ANSWER_LIMIT, connecting).await?;
+    /// Connects to one endpoint of the chain `chain_id`, `http://`, `https://`, `ws://` or `wss://`,
+    /// or to several over HTTP, of which the next takes over when one does not answer; `on_switch` is
+    /// told.
+    ///
+    /// # Errors
+    /// [`ChainError::Endpoint`]; [`ChainError::Rpc`] when a socket can't be opened.
+    pub async fn connect(
+        urls: &[String],
+        chain_id: u64,
+        on_switch: impl Fn(Switch<'_>) + Send + Sync + 'static,
+    ) -> Result<Self, ChainError> {
+        if let [url] = urls
+            && url.starts_with("ws")
+        {
+            let connecting = ProviderBuilder::default().connect(url);
+            let provider = answer("connect", ANSWER_LIMIT, connecting).await?;
+            return Ok(Self::new(provider, ANSWER_LIMIT));
+        }
+        let client = endpoint::client(urls, chain_id, on_switch)?;
+        let provider = ProviderBuilder::default().connect_client(client);
         Ok(Self::new(provider, ANSWER_LIMIT))
     }
 

@@ -212,6 +212,8 @@ impl Default for Config {
 pub struct Chain {
     /// JSON-RPC endpoint.
     pub rpc: Option<String>,
+    /// Further endpoints over HTTP, asked in this order when one does not answer.
+    pub rpc_fallbacks: Vec<String>,
     /// Block in which the market was deployed: reading starts there.
     pub start_block: u64,
     /// Blocks above an event before money is spent on it.
@@ -224,6 +226,7 @@ impl Default for Chain {
     fn default() -> Self {
         Self {
             rpc: None,
+            rpc_fallbacks: Vec::new(),
             start_block: 0,
             confirmations: 0,
             poll_ms: 250,

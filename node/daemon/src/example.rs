@@ -77,7 +77,9 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
         .await
         .unwrap();
     // Nothing listens on port 1; connections are made when they are needed.
-    let rpc = Rpc::connect("http://127.0.0.1:1").await.unwrap();
+    let rpc = Rpc::connect(&["http://127.0.0.1:1".into()], 31_337, |_| ())
+        .await
+        .unwrap();
     let read = BlockRef {
         number: 1,
         hash: last.hash,
@@ -126,7 +128,7 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
             prepare_time_max: std::time::Duration::ZERO,
             scratch: folder.path().into(),
         },
-        metrics: Arc::new(Metrics::new(registry)),
+        metrics: Arc::new(Metrics::new(registry, Default::default())),
         reader_health: watch::channel(health).1,
         sender_health: None,
         schedule: std::sync::Mutex::default(),

@@ -30,12 +30,15 @@ pub struct Metrics {
     pub failures: Counter,
     /// Tasks that halted with a result.
     pub tasks: Counter,
+    /// RPC endpoints that took over from one that did not answer.
+    pub rpc_switches: Counter,
 }
 
 impl Metrics {
-    /// Registers everything in `registry`, which may hold metrics of other parts.
+    /// Registers everything in `registry`, which may hold metrics of other parts. `rpc_switches`
+    /// counts from before there is a node.
     #[must_use]
-    pub fn new(mut registry: Registry) -> Self {
+    pub fn new(mut registry: Registry, rpc_switches: Counter) -> Self {
         let metrics = Self {
             registry: Mutex::default(),
             block: Gauge::default(),
@@ -47,6 +50,7 @@ impl Metrics {
             activities: Counter::default(),
             failures: Counter::default(),
             tasks: Counter::default(),
+            rpc_switches,
         };
         let mut gauge =
             |name: &str, help: &str, gauge: &Gauge| registry.register(name, help, gauge.clone());
@@ -89,6 +93,11 @@ impl Metrics {
             "outcry_tasks_halted",
             "Tasks that halted with a result",
             &metrics.tasks,
+        );
+        counter(
+            "outcry_rpc_switches",
+            "RPC endpoints that took over from one that did not answer",
+            &metrics.rpc_switches,
         );
         Self {
             registry: Mutex::new(registry),

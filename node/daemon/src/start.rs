@@ -19,6 +19,7 @@ use outcry_protocol::types::Resources;
 use outcry_protocol::wire::Message;
 use outcry_sdk::Network;
 use outcry_store::{DataFolder, Engine as StoreEngine, StoreError};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
@@ -159,7 +160,23 @@ pub async fn start(
     let peer_key = B256::from(PeerKey::of(&identity).0);
     let store = outcry_store::open(&folder, StoreEngine::default())?;
 
-    let rpc = Rpc::connect(&network.rpc).await?;
+    let mut registry = Registry::default();
+    let rpc_switches = Counter::default();
+    let endpoints: Vec<String> = std::iter::once(&network.rpc)
+        .chain(&config.chain.rpc_fallbacks)
+        .cloned()
+        .collect();
+    let count = rpc_switches.clone();
+    let rpc = Rpc::connect(&endpoints, network.chain_id, move |switch| {
+        count.inc();
+        tracing::warn!(
+            from = switch.from,
+            to = switch.to,
+            reason = switch.reason,
+            "another RPC endpoint takes over"
+        );
+    })
+    .await?;
     rpc.check(network.chain_id, &[network.market]).await?;
     let domain = network.domain();
     let finality = Finality::Depth(config.chain.confirmations + 1);
@@ -239,7 +256,6 @@ pub async fn start(
         book: Arc::new(SharedBook(Arc::clone(&core))),
         deals: Arc::clone(&deals) as _,
     };
-    let mut registry = Registry::default();
     let peers = peer_settings(&config, &network)?;
     let (net, events) =
         Peers::start(peers, &identity, blobs.clone(), handlers, &mut registry).await?;
@@ -283,7 +299,7 @@ pub async fn start(
             prepare_time_max: Duration::from_secs(config.executor.prepare_s_max),
             scratch,
         },
-        metrics: Arc::new(Metrics::new(registry)),
+        metrics: Arc::new(Metrics::new(registry, rpc_switches)),
         reader_health: follower.health(),
         sender_health,
         schedule: std::sync::Mutex::default(),

@@ -10,7 +10,7 @@ use alloy::signers::SignerSync as _;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol;
 use alloy::sol_types::{SolCall, SolEvent as _};
-use outcry_contracts::{Market, refusal};
+use outcry_contracts::{Market, endpoint, refusal};
 use outcry_protocol::codes::{self, Code};
 use outcry_protocol::hash;
 use serde::Serialize;
@@ -44,6 +44,12 @@ sol! {
     }
 }
 
+/// Blocks of one question for logs: what public endpoints allow at least.
+const LOG_RANGE_BLOCKS: u64 = 10_000;
+/// Most questions for one log.
+const LOG_QUESTIONS_MAX: u32 = 2_000;
+/// Blocks by which a transaction may have moved since somebody saw it.
+const REORG_BLOCKS: u64 = 64;
 /// Seconds that a permit stays valid: some blocks, and no more.
 const PERMIT_LIFE_S: u64 = 600;
 
@@ -95,17 +101,18 @@ impl Chain {
     /// # Errors
     /// [`Error::Chain`] if the address is not one.
     pub fn new(network: &Network, signer: Option<PrivateKeySigner>) -> Result<Self, Error> {
-        let url = network.rpc.parse().map_err(|e| Error::Chain {
-            url: network.rpc.clone(),
-            what: "anything",
-            reason: format!("{e}"),
-        })?;
+        let client = endpoint::client(std::slice::from_ref(&network.rpc), network.chain_id, |_| ())
+            .map_err(|e| Error::Chain {
+                url: network.rpc.clone(),
+                what: "anything",
+                reason: e.to_string(),
+            })?;
         let provider = match &signer {
             Some(signer) => ProviderBuilder::new()
                 .wallet(EthereumWallet::from(signer.clone()))
-                .connect_http(url)
+                .connect_client(client)
                 .erased(),
-            None => ProviderBuilder::new().connect_http(url).erased(),
+            None => ProviderBuilder::new().connect_client(client).erased(),
         };
         Ok(Self {
             url: network.rpc.clone(),
@@ -203,34 +210,70 @@ impl Chain {
     }
 
     /// The hash of the claim that was made for a deal, from the log that the market wrote with it;
-    /// `None` if there was no claim.
+    /// `None` if there was no claim since block `opened_in`. `claimed_in`, where somebody says the log
+    /// stands, is looked at first and need not be right; then everything from the newest block back.
     ///
     /// # Errors
-    /// [`Error::Chain`].
-    pub async fn claim_hash(&self, deal: B256) -> Result<Option<B256>, Error> {
-        let filter = Filter::new()
-            .address(self.market)
-            .event_signature(Market::DealClaimed::SIGNATURE_HASH)
-            .topic1(deal)
-            .from_block(BlockNumberOrTag::Earliest);
-        let logs = self
+    /// [`Error::Chain`], also when the endpoint refuses even single blocks, or after
+    /// very many questions.
+    pub async fn claim_hash(
+        &self,
+        deal: B256,
+        opened_in: u64,
+        claimed_in: Option<u64>,
+    ) -> Result<Option<B256>, Error> {
+        let head = self
             .provider
-            .get_logs(&filter)
+            .get_block_number()
             .await
-            .map_err(|e| self.failed("a claim's log", e))?;
-        // A deal is claimed at most once.
-        let Some(log) = logs.last() else {
-            return Ok(None);
-        };
-        let claimed = Market::DealClaimed::decode_log_data(log.data())
-            .map_err(|e| self.failed("a claim's log", e))?;
-        let claim = claimed.claim;
-        Ok(Some(hash::claim_hash(
-            deal,
-            claim.resultRoot,
-            claim.cycles,
-            claim.price,
-        )))
+            .map_err(|e| self.failed("its newest block", e))?;
+        // Taken from the end. A range that the endpoint finds too large is halved.
+        let mut ranges = vec![(opened_in.min(head), head)];
+        ranges.extend(claimed_in.map(|block| {
+            let from = block.saturating_sub(REORG_BLOCKS);
+            (from.min(head), block.saturating_add(REORG_BLOCKS).min(head))
+        }));
+        for _ in 0..LOG_QUESTIONS_MAX {
+            let Some((from, to)) = ranges.pop() else {
+                return Ok(None);
+            };
+            if to - from >= LOG_RANGE_BLOCKS {
+                ranges.extend([
+                    (from, to - LOG_RANGE_BLOCKS),
+                    (to - LOG_RANGE_BLOCKS + 1, to),
+                ]);
+                continue;
+            }
+            let filter = Filter::new()
+                .address(self.market)
+                .event_signature(Market::DealClaimed::SIGNATURE_HASH)
+                .topic1(deal)
+                .from_block(from)
+                .to_block(to);
+            let logs = match self.provider.get_logs(&filter).await {
+                Ok(logs) => logs,
+                Err(error) if error.is_error_resp() && from < to => {
+                    let middle = from + (to - from) / 2;
+                    ranges.extend([(from, middle), (middle + 1, to)]);
+                    continue;
+                }
+                Err(error) => return Err(self.failed("a claim's log", error)),
+            };
+            // A deal is claimed at most once.
+            if let Some(log) = logs.last() {
+                let claimed = Market::DealClaimed::decode_log_data(log.data())
+                    .map_err(|e| self.failed("a claim's log", e))?;
+                let claim = claimed.claim;
+                return Ok(Some(hash::claim_hash(
+                    deal,
+                    claim.resultRoot,
+                    claim.cycles,
+                    claim.price,
+                )));
+            }
+        }
+        let reason = format!("not found with {LOG_QUESTIONS_MAX} questions");
+        Err(self.failed("a claim's log", reason))
     }
 
     /// The transactions that move `amount` from the wallet to the market: one with a permit where

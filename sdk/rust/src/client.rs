@@ -454,9 +454,14 @@ impl Client {
     ) -> Result<CheckedDeal, Error> {
         let view = self.node.deal(deal).await?;
         let (claim_hash, claim, claimed) = self.check_claim(deal, &view)?;
+        let block_of = |kind: &str| {
+            let mut transactions = view.transactions.iter();
+            let found = transactions.find(|transaction| transaction.kind == kind);
+            found.map(|transaction| transaction.block)
+        };
         let on_chain = self
             .chain
-            .claim_hash(deal)
+            .claim_hash(deal, block_of("open").unwrap_or(0), block_of("claim"))
             .await?
             .ok_or(Error::Unclaimed(deal))?;
         if on_chain != claim_hash {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256, Bytes};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use outcry_contracts::endpoint;
 use outcry_protocol::types::{Bid, JobSpec, Offer};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
@@ -60,14 +61,12 @@ impl Node {
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(wrong(format!("{} is not http", parsed.scheme())));
         }
-        let mut builder = reqwest::Client::builder()
+        let builder = endpoint::http(&parsed).map_err(|e| wrong(e.to_string()))?;
+        let http = builder
             .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT);
-        // A proxy of the environment is for the world outside, not for this machine.
-        if matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().map_err(|e| wrong(e.to_string()))?;
+            .read_timeout(READ_TIMEOUT)
+            .build()
+            .map_err(|e| wrong(e.to_string()))?;
         Ok(Self {
             base,
             token: None,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod anvil;
+mod failover;
 mod proxy;
 mod reading;
 mod sending;

@@ -596,7 +596,7 @@ async fn next_returns_when_it_is_woken_or_a_block_comes() {
 #[tokio::test]
 async fn a_pushed_head_wakes_the_reader() {
     let anvil = Anvil::start().await;
-    let rpc = Rpc::connect(&anvil.url.replace("http://", "ws://"))
+    let rpc = Rpc::connect(&[anvil.url.replace("http://", "ws://")], CHAIN_ID, |_| ())
         .await
         .unwrap();
     let wake = Arc::new(tokio::sync::Notify::new());
