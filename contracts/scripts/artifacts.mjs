@@ -5,25 +5,29 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { forge, root } from "./forge.mjs";
 
-// Contract -> folder of its source file under out/.
-const contracts = {
-  Market: "Market.sol",
-  Recourse: "Recourse.sol",
-  Stake: "Stake.sol",
-  TestToken: "TestToken.sol",
-  Token: "Token.sol",
+// Contracts that are compiled together, and what is compiled with them.
+const groups = {
+  market: { contracts: ["Market", "Recourse", "Stake", "TestToken", "Token"], files: ["--skip", "test", "--skip", "src/machine/**"] },
+  machine: { contracts: ["InitialState", "StepVerifier"], files: ["src/machine"] },
 };
 const sizeLimit = 24_576;
 const check = process.argv.includes("--check");
 
 // Always the same files in one go: what the compiler makes of a file varies a little with the files
 // that it compiles together.
-const out = join(root, "out/artifacts");
-const status = forge(["build", "--skip", "test", "--force"], {
-  FOUNDRY_OUT: out,
-  FOUNDRY_CACHE_PATH: join(root, "cache/artifacts"),
-});
-if (status !== 0) process.exit(status);
+const outOf = (group) => join(root, "out/artifacts", group);
+for (const [group, { files }] of Object.entries(groups)) {
+  const status = forge(["build", ...files, "--force"], {
+    FOUNDRY_OUT: outOf(group),
+    FOUNDRY_CACHE_PATH: join(root, "cache/artifacts", group),
+  });
+  if (status !== 0) process.exit(status);
+}
+const built = (name) => {
+  const [group] = Object.entries(groups).find(([, { contracts }]) => contracts.includes(name));
+  return JSON.parse(readFileSync(join(outOf(group), `${name}.sol`, `${name}.json`), "utf8"));
+};
+const names = Object.values(groups).flatMap(({ contracts }) => contracts);
 
 const folder = join(root, "artifacts");
 mkdirSync(folder, { recursive: true });
@@ -33,18 +37,18 @@ const complain = (message) => {
   failed = true;
 };
 
-for (const [name, source] of Object.entries(contracts)) {
-  const built = JSON.parse(readFileSync(join(out, source, `${name}.json`), "utf8"));
-  const size = (built.deployedBytecode.object.length - 2) / 2;
+for (const name of names) {
+  const { abi, bytecode, deployedBytecode } = built(name);
+  const size = (deployedBytecode.object.length - 2) / 2;
   if (size > sizeLimit) complain(`${name} has ${size} bytes of code; the limit is ${sizeLimit}`);
   const artifact = {
     contractName: name,
-    abi: built.abi,
-    bytecode: { object: built.bytecode.object },
-    deployedBytecode: { object: built.deployedBytecode.object },
+    abi,
+    bytecode: { object: bytecode.object },
+    deployedBytecode: { object: deployedBytecode.object },
   };
-  if (built.deployedBytecode.immutableReferences && Object.keys(built.deployedBytecode.immutableReferences).length) {
-    artifact.deployedBytecode.immutableReferences = built.deployedBytecode.immutableReferences;
+  if (deployedBytecode.immutableReferences && Object.keys(deployedBytecode.immutableReferences).length) {
+    artifact.deployedBytecode.immutableReferences = deployedBytecode.immutableReferences;
   }
   const path = join(folder, `${name}.json`);
   const text = `${JSON.stringify(artifact, null, 1)}\n`;
@@ -63,12 +67,12 @@ for (const [name, source] of Object.entries(contracts)) {
 }
 // The market runs Recourse's code on its own storage.
 const layout = (name) => {
-  const { storage } = JSON.parse(readFileSync(join(out, `${name}.sol`, `${name}.json`), "utf8")).storageLayout;
+  const { storage } = built(name).storageLayout;
   return JSON.stringify(storage.map(({ label, slot, offset }) => [label, slot, offset]));
 };
 if (layout("Market") !== layout("Recourse")) complain("Market and Recourse differ in their storage layout");
 
-const expected = new Set(Object.keys(contracts).map((name) => `${name}.json`));
+const expected = new Set(names.map((name) => `${name}.json`));
 for (const file of readdirSync(folder)) {
   if (!expected.has(file)) complain(`artifacts/${file} belongs to no contract: delete it`);
 }

@@ -1,19 +1,21 @@
 #!/usr/bin/env node
-// Measures the gas of the market's calls, each as a transaction of its own, on the bytecode in
-// artifacts/, and writes the figures to gas/snapshot.json. `--check` compares instead and fails on a difference. The bars of the design
-// are asserted in test/Gas.t.sol itself.
+// Measures the gas of the market's calls, each as a transaction of its own, and of the machine's
+// steps, on the bytecode in artifacts/, and writes the figures to gas/snapshot.json. `--check`
+// compares instead and fails on a difference. The bars of the design are asserted in test/Gas.t.sol
+// and test/machine/StepGas.t.sol themselves.
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { forge, root } from "./forge.mjs";
 
-const measured = join(root, "gas/measured.json");
+const measured = ["measured", "measured-steps"].map((name) => join(root, `gas/${name}.json`));
 const snapshot = join(root, "gas/snapshot.json");
 
-rmSync(measured, { force: true });
+for (const path of measured) rmSync(path, { force: true });
 const status = forge(["test", "--isolate", "--match-contract", "GasTest"]);
 if (status !== 0) process.exit(status);
-const text = readFileSync(measured, "utf8");
-rmSync(measured);
+const figures = Object.assign({}, ...measured.map((path) => JSON.parse(readFileSync(path, "utf8"))));
+for (const path of measured) rmSync(path);
+const text = `${JSON.stringify(figures, null, 2)}\n`;
 
 if (process.argv.includes("--check")) {
   const [now, then] = [JSON.parse(text), JSON.parse(readFileSync(snapshot, "utf8"))];

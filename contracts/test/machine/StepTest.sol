@@ -26,15 +26,16 @@ abstract contract StepTest is Test {
     IStepVerifier internal verifier;
 
     function setUp() public virtual {
-        bytes memory creation = VmMachine(address(vm)).getCode(
-            VmMachine(address(vm)).envOr("STEP_VERIFIER", string("StepVerifier.sol:StepVerifier"))
-        );
-        IStepVerifier deployed;
+        VmMachine env = VmMachine(address(vm));
+        verifier = IStepVerifier(_deploy(env.envOr("STEP_VERIFIER", string("StepVerifier.sol:StepVerifier"))));
+    }
+
+    function _deploy(string memory artifact) internal returns (address deployed) {
+        bytes memory creation = vm.getCode(artifact);
         assembly ("memory-safe") {
             deployed := create(0, add(creation, 0x20), mload(creation))
         }
-        assertTrue(address(deployed) != address(0), "deployed");
-        verifier = deployed;
+        assertTrue(deployed != address(0), "deployed");
     }
 
     // The machine.
@@ -42,10 +43,7 @@ abstract contract StepTest is Test {
     function _world() internal pure returns (World memory w) {
         (w.cycles, w.pc, w.slots, w.cycleLimit, w.slotLimit) = (1000, PC, 500, 2000, 1000);
         w.code.depth = 4;
-        (w.frameSize, w.frame) = (40, Worlds.frame(40));
-        for (uint256 i = 0; i < 40; ++i) {
-            w.frame.setSlot(i, uint256(keccak256(abi.encode("slot", i))));
-        }
+        (w.frameSize, w.frame) = (40, _tree("frame", 0, 3, 2));
         w.callers = keccak256("callers");
         w.memories = new Area[](5);
         w.tables = new Area[](3);
@@ -72,9 +70,16 @@ abstract contract StepTest is Test {
         returns (Tree memory tree)
     {
         tree.depth = depth;
-        for (uint256 i = 0; i < 4 * leaves; ++i) {
-            tree.data = abi.encodePacked(tree.data, keccak256(abi.encode(what, index, i)));
+        bytes memory data = new bytes(leaves * 128);
+        bytes32 word = keccak256(abi.encode(what, index));
+        assembly ("memory-safe") {
+            mstore(0x00, word)
+            for { let i := mload(data) } i { i := sub(i, 0x20) } {
+                mstore(0x20, i)
+                mstore(add(data, i), keccak256(0x00, 0x40))
+            }
         }
+        tree.data = data;
     }
 
     function _at(World memory w, uint256 op, uint256 a, uint256 b, uint256 c, uint256 imm) internal pure {

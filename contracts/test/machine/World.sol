@@ -62,13 +62,23 @@ using Worlds for Tree global;
 /// time and without a thought for gas.
 library Worlds {
     uint256 internal constant LEAF = 128;
+    bytes32 internal constant ZERO_LEAF = keccak256(new bytes(LEAF));
 
     // Trees.
 
     function zeros(uint256 depth) internal pure returns (bytes32 zero) {
-        zero = keccak256(new bytes(LEAF));
+        zero = ZERO_LEAF;
         for (; depth != 0; --depth) {
-            zero = keccak256(abi.encode(zero, zero));
+            zero = pair(zero, zero);
+        }
+    }
+
+    /// @dev A node above two others.
+    function pair(bytes32 left, bytes32 right) internal pure returns (bytes32 top) {
+        assembly ("memory-safe") {
+            mstore(0x00, left)
+            mstore(0x20, right)
+            top := keccak256(0x00, 0x40)
         }
     }
 
@@ -84,7 +94,7 @@ library Worlds {
     function node(Tree memory tree, uint256 depth, uint256 first) internal pure returns (bytes32 top) {
         if (first * LEAF >= tree.data.length) return zeros(depth);
         if (depth != 0) {
-            return keccak256(abi.encode(node(tree, depth - 1, first), node(tree, depth - 1, first + (1 << (depth - 1)))));
+            return pair(node(tree, depth - 1, first), node(tree, depth - 1, first + (1 << (depth - 1))));
         }
         bytes memory data = tree.data;
         assembly ("memory-safe") {
@@ -94,30 +104,42 @@ library Worlds {
 
     /// @dev A leaf and its path.
     function opening(Tree memory tree, uint256 leaf) internal pure returns (bytes memory words) {
-        words = read(tree, leaf * LEAF, LEAF);
+        words = new bytes(LEAF + 32 * tree.depth);
+        bytes memory data = read(tree, leaf * LEAF, LEAF);
+        assembly ("memory-safe") {
+            mcopy(add(words, 0x20), add(data, 0x20), LEAF)
+        }
         for (uint256 level = 0; level < tree.depth; ++level) {
-            words = abi.encodePacked(words, node(tree, level, (leaf >> level ^ 1) << level));
+            bytes32 sibling = node(tree, level, (leaf >> level ^ 1) << level);
+            assembly ("memory-safe") {
+                mstore(add(add(words, 0xa0), shl(5, level)), sibling)
+            }
         }
     }
 
     function read(Tree memory tree, uint256 offset, uint256 length) internal pure returns (bytes memory words) {
         words = new bytes(length);
-        for (uint256 i = 0; i < length && offset + i < tree.data.length; ++i) {
-            words[i] = tree.data[offset + i];
+        bytes memory data = tree.data;
+        if (offset >= data.length) return words;
+        if (length > data.length - offset) length = data.length - offset;
+        assembly ("memory-safe") {
+            mcopy(add(words, 0x20), add(add(data, 0x20), offset), length)
         }
     }
 
     function write(Tree memory tree, uint256 offset, bytes memory words) internal pure {
         uint256 end = (offset + words.length + LEAF - 1) / LEAF * LEAF;
-        if (end > tree.data.length) {
-            bytes memory grown = new bytes(end);
-            for (uint256 i = 0; i < tree.data.length; ++i) {
-                grown[i] = tree.data[i];
+        bytes memory data = tree.data;
+        if (end > data.length) {
+            data = new bytes(end);
+            bytes memory shorter = tree.data;
+            assembly ("memory-safe") {
+                mcopy(add(data, 0x20), add(shorter, 0x20), mload(shorter))
             }
-            tree.data = grown;
+            tree.data = data;
         }
-        for (uint256 i = 0; i < words.length; ++i) {
-            tree.data[offset + i] = words[i];
+        assembly ("memory-safe") {
+            mcopy(add(add(data, 0x20), offset), add(words, 0x20), mload(words))
         }
     }
 
