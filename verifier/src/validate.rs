@@ -105,6 +105,17 @@ pub enum LoadError {
         /// Where.
         offset: usize,
     },
+    /// The machine's code does not pass its own check: a defect of the translator. Report it with
+    /// the program.
+    #[error(
+        "the machine's code is unsound at instruction {pc} ({instruction}); this is a defect of outcry, please report it with the program"
+    )]
+    Translation {
+        /// The instruction.
+        instruction: String,
+        /// Where it is in the code.
+        pc: u32,
+    },
     /// The guest library is not what the linker expects: a defect of the build, not of the program.
     #[error("the guest library cannot be linked: {0}")]
     Library(String),

@@ -451,7 +451,7 @@ impl CommittedProgram {
     #[must_use]
     pub fn new(program: Arc<Program>) -> Self {
         let code_hashes: Vec<B256> = program
-            .code
+            .code()
             .chunks(LEAF_INSTRUCTIONS)
             .map(|chunk| keccak256(code_leaf(chunk)))
             .collect();
@@ -488,6 +488,7 @@ impl CommittedProgram {
 
     /// What was hashed.
     #[must_use]
+    #[inline]
     pub fn program(&self) -> &Arc<Program> {
         &self.program
     }
@@ -529,7 +530,7 @@ impl CommittedProgram {
             .iter()
             .flat_map(Descriptor::to_bytes)
             .collect();
-        let entry = self.program.entry;
+        let entry = self.program.entry();
         let numbers = pack(&[
             (entry.entry.into(), 32),
             (entry.frame_size.into(), 16),

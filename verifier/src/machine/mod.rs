@@ -17,13 +17,13 @@
 //! | [`tree`] | Merkle trees whose new root costs what changed |
 //! | [`commit`] | the words that states, images and tasks are hashed from |
 //! | [`state`] | the running machine |
-//! | [`proof`] | recording a step's proof, and replaying it |
-//! | [`run`] | the interpreter: many steps at once |
+//! | `run` | the interpreter: many steps at once |
 pub mod commit;
 mod flatten;
 pub mod float;
 pub mod isa;
 pub mod program;
+mod run;
 pub mod state;
 pub mod transition;
 pub mod tree;

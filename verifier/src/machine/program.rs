@@ -3,7 +3,7 @@
 use wasmparser::{ConstExpr, DataKind, ElementItems, ElementKind, Operator};
 
 use super::flatten::{Function, Hidden, HiddenGlobals, Pending, SegmentPlaces};
-use super::isa::{Instruction, op};
+use super::isa::{self, Instruction, op};
 use super::transition::{LEAF_BYTES, LEAF_SLOTS, Reference};
 use crate::limits;
 use crate::link::{Image, RUN_EXPORT};
@@ -39,25 +39,18 @@ pub struct FunctionPlace {
     pub frame_size: u16,
 }
 
-/// A program that the machine runs. Pure data; see [`super::commit`] for its root.
+/// A program that the machine runs. Only flattening makes one, and checks what it made, because the
+/// interpreter relies on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
-    /// All instructions. The first is a trap, so that no function starts at 0.
-    pub code: Vec<Instruction>,
-    /// The image's functions in order, without the host operations.
-    pub functions: Vec<FunctionPlace>,
-    /// The function `run`.
-    pub entry: FunctionPlace,
-    /// At most [`limits::MEMORIES`]; the user's is the first, the library's the second.
-    pub memories: Vec<MemoryDeclaration>,
-    /// At most [`limits::TABLES`].
-    pub tables: Vec<TableDeclaration>,
-    /// The image's globals, and behind them the lengths of its segments where code needs them.
-    pub globals: Vec<u64>,
-    /// Passive segments: bytes as they are, entries as big-endian slots; each from a leaf on.
-    pub segments: Vec<u8>,
-    /// Most instructions of one function: so many steps can pass without a charge.
-    pub longest_function: u32,
+    code: Vec<Instruction>,
+    functions: Vec<FunctionPlace>,
+    entry: FunctionPlace,
+    pub(super) memories: Vec<MemoryDeclaration>,
+    pub(super) tables: Vec<TableDeclaration>,
+    pub(super) globals: Vec<u64>,
+    pub(super) segments: Vec<u8>,
+    longest_function: u32,
 }
 
 impl Program {
@@ -202,7 +195,7 @@ impl Program {
             .find(|export| export.name == RUN_EXPORT)
             .map(|export| layout.place(export.index))
             .ok_or(LoadError::NoEntry { name: RUN_EXPORT })?;
-        Ok(Self {
+        let program = Self {
             code,
             functions,
             entry,
@@ -211,6 +204,66 @@ impl Program {
             globals,
             segments,
             longest_function,
+        };
+        match program.first_offence() {
+            None => Ok(program),
+            Some(pc) => Err(LoadError::Translation {
+                instruction: program.instruction(pc).to_string(),
+                pc,
+            }),
+        }
+    }
+
+    /// All instructions. The first is a trap, so that no function starts at 0.
+    #[must_use]
+    #[inline(always)]
+    pub fn code(&self) -> &[Instruction] {
+        &self.code
+    }
+
+    /// The image's functions in order, without the host operations.
+    #[must_use]
+    pub fn functions(&self) -> &[FunctionPlace] {
+        &self.functions
+    }
+
+    /// The function `run`.
+    #[must_use]
+    pub fn entry(&self) -> FunctionPlace {
+        self.entry
+    }
+
+    /// Memories as declared: the user's is the first, the library's the second.
+    #[must_use]
+    pub fn memories(&self) -> &[MemoryDeclaration] {
+        &self.memories
+    }
+
+    /// Most instructions of one function: so many steps can pass without a charge.
+    #[must_use]
+    pub fn longest_function(&self) -> u32 {
+        self.longest_function
+    }
+
+    /// The first instruction that names what does not exist: a slot outside its frame, a target
+    /// outside its function, a memory, table or global that the image lacks.
+    fn first_offence(&self) -> Option<u32> {
+        self.functions.iter().enumerate().find_map(|(index, place)| {
+            let end = self
+                .functions
+                .get(index + 1)
+                .map_or(self.code.len(), |next| next.entry as usize);
+            let check = Check {
+                program: self,
+                range: place.entry..end as u32,
+                frame_size: place.frame_size,
+            };
+            let last = self.code[..end].last().map_or(0, |last| last.op);
+            let ends = matches!(last, op::UNREACHABLE | op::JUMP | op::RETURN);
+            if !ends {
+                return Some(end as u32 - 1);
+            }
+            check.range.clone().find(|pc| !check.is_sound(*pc))
         })
     }
 
@@ -232,6 +285,108 @@ impl Program {
     pub fn instruction(&self, pc: u32) -> Instruction {
         const { assert!(op::UNREACHABLE == 0) };
         self.code.get(pc as usize).copied().unwrap_or_default()
+    }
+}
+
+/// A function whose instructions are checked.
+struct Check<'p> {
+    program: &'p Program,
+    range: std::ops::Range<u32>,
+    frame_size: u16,
+}
+
+impl Check<'_> {
+    fn slots(&self, first: u16, count: u16) -> bool {
+        u32::from(first) + u32::from(count) <= self.frame_size.into()
+    }
+
+    fn neighbours(&self, i: &Instruction) -> bool {
+        let leaf = LEAF_SLOTS as u16;
+        i.b == i.a + 1 && i.c == i.a + 2 && i.a / leaf == i.c / leaf && self.slots(i.a, 3)
+    }
+
+    fn memory(&self, index: u64) -> bool {
+        index < self.program.memories.len() as u64
+    }
+
+    fn table(&self, index: u64) -> bool {
+        index < self.program.tables.len() as u64
+    }
+
+    fn global(&self, index: u64) -> bool {
+        index < self.program.globals.len() as u64
+    }
+
+    fn is_sound(&self, pc: u32) -> bool {
+        let i = self.program.instruction(pc);
+        let slot = |slot: u16| self.slots(slot, 1);
+        let target = |target: u32| self.range.contains(&target);
+        if !isa::is_known(i.op) {
+            return false;
+        }
+        match i.op & 0xff {
+            op::UNREACHABLE | op::CHARGE | op::ENTER => true,
+            op::CHARGE_SIZE | op::EXIT => slot(i.a),
+            op::JUMP => target(i.low()),
+            op::BRANCH_IF | op::BRANCH_IF_ZERO => slot(i.a) && target(i.low()),
+            op::BRANCH_TABLE => {
+                slot(i.a) && u64::from(pc) + 1 + i.imm < u64::from(self.range.end)
+            }
+            op::CALL => {
+                self.slots(i.a, i.c)
+                    && i.c <= i.b
+                    && u32::from(self.frame_size) > i.high()
+                    && self
+                        .program
+                        .functions
+                        .binary_search_by_key(&i.low(), |place| place.entry)
+                        .is_ok_and(|at| self.program.functions[at].frame_size == i.b)
+            }
+            op::CALL_REF => {
+                self.slots(i.a, i.c) && slot(i.b) && u32::from(self.frame_size) > i.high()
+            }
+            op::RETURN => self.slots(i.a, i.c),
+            op::RESULT | op::CONST | op::GLOBAL_GET if !slot(i.c) => false,
+            op::RESULT | op::CONST => true,
+            op::GLOBAL_GET => self.global(i.imm),
+            op::RESOLVE => slot(i.a) && slot(i.c) && self.table(i.b.into()),
+            op::COPY => slot(i.a) && slot(i.c),
+            op::SELECT => slot(i.a) && slot(i.b) && slot(i.c) && slot(i.imm as u16),
+            op::GLOBAL_SET => slot(i.a) && self.global(i.imm),
+            op::LOAD8_U..=op::LOAD64 => {
+                let memory = if i.op & isa::IMM == 0 { 0 } else { i.b };
+                slot(i.a) && slot(i.c) && self.memory(memory.into()) && i.high() == 0
+            }
+            op::STORE8..=op::STORE64 => {
+                let memory = if i.op & isa::IMM == 0 { 0 } else { i.c };
+                slot(i.a) && slot(i.b) && self.memory(memory.into()) && i.high() == 0
+            }
+            op::MEMORY_SIZE => slot(i.c) && self.memory(i.imm),
+            op::MEMORY_GROW => slot(i.a) && slot(i.c) && self.memory(i.imm),
+            op::MEMORY_COPY => {
+                self.neighbours(&i) && self.memory(i.imm & 0xff) && self.memory(i.imm >> 8)
+            }
+            op::MEMORY_FILL => self.neighbours(&i) && self.memory(i.imm),
+            op::MEMORY_INIT => self.neighbours(&i) && self.memory(i.imm >> 56),
+            op::TABLE_COPY => {
+                self.neighbours(&i) && self.table(i.imm & 0xff) && self.table(i.imm >> 8)
+            }
+            op::TABLE_FILL => self.neighbours(&i) && self.table(i.imm),
+            op::TABLE_INIT => self.neighbours(&i) && self.table(i.imm >> 56),
+            op::SEGMENT_CHECK => slot(i.a) && slot(i.b) && self.global(i.imm),
+            op::TABLE_GET | op::TABLE_GROW => slot(i.a) && slot(i.c) && self.table(i.imm),
+            op::TABLE_SET => slot(i.a) && slot(i.b) && self.table(i.imm),
+            op::TABLE_SIZE => slot(i.c) && self.table(i.imm),
+            op::READ_INPUT => self.slots(i.a, 4) && slot(i.c) && self.memory(1),
+            op::APPEND_OUTPUT => self.slots(i.a, 2) && self.memory(1),
+            operation => {
+                let constant = i.op & isa::IMM != 0 && !isa::compares_floats(operation);
+                let branches = i.op & isa::BRANCH != 0;
+                slot(i.a)
+                    && (constant || slot(i.b))
+                    && if branches { target(i.low()) } else { slot(i.c) }
+            }
+        }
     }
 }
 

@@ -29,13 +29,11 @@ const SINGLE_STEPS: u64 = 4096;
 /// How a stretch of interpretation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
-    /// The next charge would exceed the budget.
-    Paused,
-    /// Halted; the end is in the machine.
+    /// Halted; out of cycles if the next charge would exceed the budget.
     Halted(End),
     /// The archive could not be read.
     Fault,
-    /// Only without optimisation: go on in the loop.
+    /// None: the loop goes on where the machine says.
     Continue,
 }
 
@@ -94,11 +92,15 @@ impl<A: Archive> Machine<A> {
         let Some(left) = stop.checked_sub(self.registers.cycles) else {
             return Ok(());
         };
-        // From steps to the base, and back at the end.
-        self.steps = self.steps.wrapping_sub(self.registers.pc.into());
-        self.stop = stop;
-        let exit = Fast::<A, TRACK>::enter(self, left).go();
-        self.steps = self.steps.wrapping_add(self.registers.pc.into());
+        let mut run = Run {
+            code: self.program.program().code().as_ptr(),
+            base: self.steps.wrapping_sub(self.registers.pc.into()),
+            stop,
+            machine: self,
+        };
+        let exit = run.go::<TRACK>(left);
+        let base = run.base;
+        self.steps = base.wrapping_add(self.registers.pc.into());
         match exit {
             Exit::Halted(End::OutOfCycles) if stop < self.limits.cycles => {}
             Exit::Halted(end) => {
@@ -112,10 +114,22 @@ impl<A: Archive> Machine<A> {
                 // Whoever reads next gets the error itself.
                 self.step()?;
             }
-            Exit::Paused | Exit::Continue => {}
+            Exit::Continue => {}
         }
         Ok(())
     }
+}
+
+/// What handlers need now and then.
+struct Run<A> {
+    /// Borrowed exclusively by `interpret`.
+    machine: *mut Machine<A>,
+    /// The program's code.
+    code: *const Instruction,
+    /// Steps made, less the pc.
+    base: u64,
+    /// Cycles at which the machine has to stop.
+    stop: u64,
 }
 
 /// What handlers pass on, in registers of the processor.
@@ -129,17 +143,11 @@ struct Fast<A, const TRACK: bool> {
     memory_bytes: u64,
     /// Cycles until the machine has to stop.
     left: u64,
-    machine: *mut Machine<A>,
+    run: *mut Run<A>,
 }
 
-type Handler<A> = unsafe fn(
-    *const Instruction,
-    *mut u64,
-    *mut u8,
-    u64,
-    u64,
-    *mut Machine<A>,
-) -> Exit;
+type Handler<A> =
+    unsafe fn(*const Instruction, *mut u64, *mut u8, u64, u64, *mut Run<A>) -> Exit;
 
 /// The handlers of one policy.
 struct Table<A, const TRACK: bool>(std::marker::PhantomData<A>);
@@ -164,7 +172,7 @@ unsafe fn handle<A: Archive, const TRACK: bool, const OP: u16>(
     memory: *mut u8,
     memory_bytes: u64,
     left: u64,
-    machine: *mut Machine<A>,
+    run: *mut Run<A>,
 ) -> Exit {
     let mut fast = Fast::<A, TRACK> {
         ip,
@@ -172,7 +180,7 @@ unsafe fn handle<A: Archive, const TRACK: bool, const OP: u16>(
         memory,
         memory_bytes,
         left,
-        machine,
+        run,
     };
     if const { !isa::is_known(OP) || !is_fast(OP) } {
         return fast.on_machine::<OP>();
@@ -183,60 +191,135 @@ unsafe fn handle<A: Archive, const TRACK: bool, const OP: u16>(
         Ok(Next::Follow) => {
             // SAFETY: code never falls through its end: a function's last instruction transfers.
             fast.ip = unsafe { fast.ip.add(1) };
-            fast.dispatch()
+            fast.next()
         }
         Ok(Next::Stay) => {
-            fast.machine().steps = fast.machine().steps.wrapping_add(1);
-            fast.dispatch()
+            let run = fast.run();
+            run.base = run.base.wrapping_add(1);
+            fast.next()
         }
         Ok(Next::Jump(target) | Next::Entered(target) | Next::Left(target)) => {
             fast.jump(target);
-            fast.dispatch()
+            fast.next()
         }
-        Err(Stop::Halt(end)) => fast.leave_with(Exit::Halted(end)),
+        // SAFETY: these are the fast state's fields.
+        Err(Stop::Halt(end)) => unsafe { halt(end, fast.ip, fast.frame, fast.left, fast.run) },
         Err(Stop::Fault(never)) => match never {},
     }
 }
 
-impl<A: Archive, const TRACK: bool> Fast<A, TRACK> {
-    fn enter(machine: &mut Machine<A>, left: u64) -> Self {
-        let mut fast = Self {
-            ip: ptr::null(),
-            frame: ptr::null_mut(),
-            memory: ptr::null_mut(),
-            memory_bytes: 0,
-            left,
-            machine,
-        };
-        fast.reload();
-        fast
+/// The end of a run: writes the registers back.
+///
+/// # Safety
+/// The arguments are fields of a [`Fast`].
+#[cold]
+#[inline(never)]
+unsafe fn halt<A: Archive>(
+    end: End,
+    ip: *const Instruction,
+    frame: *mut u64,
+    left: u64,
+    run: *mut Run<A>,
+) -> Exit {
+    // SAFETY: see `Fast::run`.
+    let run = unsafe { &mut *run };
+    run.save(ip, frame, left);
+    Exit::Halted(end)
+}
+
+impl<A: Archive> Run<A> {
+    #[inline(always)]
+    fn machine<'r>(&self) -> &'r mut Machine<A> {
+        // SAFETY: `interpret` borrows the machine exclusively while it runs, and no reference made
+        // here is used after the next one is made.
+        unsafe { &mut *self.machine }
     }
 
     /// Runs handlers until one exits.
-    fn go(mut self) -> Exit {
+    fn go<const TRACK: bool>(&mut self, mut left: u64) -> Exit {
         loop {
-            match self.dispatch() {
-                Exit::Continue => {
-                    let machine = self.machine();
-                    self.left = machine.stop - machine.registers.cycles;
-                    self.reload();
-                }
+            let machine = self.machine();
+            let code = machine.program.program().code();
+            let ip = &raw const code[machine.registers.pc as usize];
+            let frame = &raw mut machine.stack[machine.frame];
+            let (memory, memory_bytes) = match machine.memories.first_mut() {
+                Some(memory) => (memory.bytes.as_mut_ptr(), memory.bytes.len() as u64),
+                None => (ptr::null_mut(), 0),
+            };
+            let fast = Fast::<A, TRACK> {
+                ip,
+                frame,
+                memory,
+                memory_bytes,
+                left,
+                run: self,
+            };
+            match fast.dispatch() {
+                Exit::Continue => left = self.stop - self.machine().registers.cycles,
                 exit => return exit,
             }
         }
     }
 
+    /// Writes registers of the processor back to the machine.
     #[inline(always)]
-    #[allow(clippy::mut_from_ref)]
-    fn machine(&self) -> &mut Machine<A> {
-        // SAFETY: the pointer came from the exclusive borrow that `interpret` holds, and no other
-        // reference made here lives across a call of this method.
-        unsafe { &mut *self.machine }
+    fn save(&mut self, ip: *const Instruction, frame: *mut u64, left: u64) {
+        let machine = self.machine();
+        machine.registers.pc =
+            ((ip as usize - self.code as usize) / size_of::<Instruction>()) as u32;
+        machine.registers.cycles = self.stop - left;
+        machine.frame = (frame as usize - machine.stack.as_ptr() as usize) / size_of::<u64>();
     }
 
-    /// The next handler, as the last act of this one.
+    /// One step of the machine whose instruction has this `OP`, counted as the interpreter does.
+    #[inline(never)]
+    fn rare<const OP: u16>(&mut self) -> Exit {
+        let machine = self.machine();
+        let pc = machine.registers.pc;
+        let instruction = machine.program.program().instruction(pc);
+        match transition::<Machine<A>, OP>(machine, &instruction) {
+            Ok(next) => {
+                machine.follow(next);
+                self.base = self
+                    .base
+                    .wrapping_add(u64::from(pc) + 1)
+                    .wrapping_sub(machine.registers.pc.into());
+                Exit::Continue
+            }
+            Err(Stop::Halt(end)) => Exit::Halted(end),
+            Err(Stop::Fault(_)) => Exit::Fault,
+        }
+    }
+}
+
+impl<A: Archive, const TRACK: bool> Fast<A, TRACK> {
     #[inline(always)]
-    fn dispatch(&self) -> Exit {
+    fn run<'r>(&self) -> &'r mut Run<A> {
+        // SAFETY: the pointer came from the exclusive borrow that `Run::go` holds, and no reference
+        // made here is used after the next one is made.
+        unsafe { &mut *self.run }
+    }
+
+    #[inline(always)]
+    fn machine<'r>(&self) -> &'r mut Machine<A> {
+        self.run().machine()
+    }
+
+    /// The last act of a handler.
+    #[inline(always)]
+    fn next(self) -> Exit {
+        if cfg!(debug_assertions) {
+            // Calls would pile up.
+            self.run().save(self.ip, self.frame, self.left);
+            Exit::Continue
+        } else {
+            self.dispatch()
+        }
+    }
+
+    /// Calls the next instruction's handler.
+    #[inline(always)]
+    fn dispatch(self) -> Exit {
         // SAFETY: `ip` is inside the code (type's invariant).
         let op = unsafe { (*self.ip).op };
         let handler = Table::<A, TRACK>::HANDLERS[usize::from(op) % isa::OPS];
@@ -248,76 +331,28 @@ impl<A: Archive, const TRACK: bool> Fast<A, TRACK> {
                 self.memory,
                 self.memory_bytes,
                 self.left,
-                self.machine,
+                self.run,
             )
         }
     }
 
     #[inline(always)]
     fn jump(&mut self, target: u32) {
-        let machine = self.machine();
-        let code = machine.program.program().code().as_ptr();
+        let run = self.run();
         // SAFETY: targets lie inside the code: `Program` checks all of them, and references.
-        let next = unsafe { code.add(target as usize) };
-        // The distance is a whole number of instructions.
-        let behind = (self.ip as usize).wrapping_sub(next as usize) as isize / 16 + 1;
-        machine.steps = machine.steps.wrapping_add(behind as u64);
+        let next = unsafe { run.code.add(target as usize) };
+        // The distance is a whole number of instructions of 16 bytes.
+        let behind = ((self.ip as isize).wrapping_sub(next as isize) >> 4) + 1;
+        run.base = run.base.wrapping_add(behind as u64);
         self.ip = next;
     }
 
-    /// Writes the registers back to the machine.
+    /// Executes an instruction on the machine itself, and comes back to the loop.
     #[inline(always)]
-    fn save(&mut self) {
-        let machine = self.machine();
-        let code = machine.program.program().code().as_ptr();
-        machine.registers.pc = ((self.ip as usize - code as usize) / size_of::<Instruction>()) as u32;
-        machine.registers.cycles = machine.stop - self.left;
-        machine.frame =
-            (self.frame as usize - machine.stack.as_ptr() as usize) / size_of::<u64>();
-    }
-
-    /// Reads the registers from the machine, but for the cycles.
-    #[inline(always)]
-    fn reload(&mut self) {
-        let machine = self.machine();
-        let code = machine.program.program().code();
-        self.ip = &raw const code[machine.registers.pc as usize];
-        self.frame = &raw mut machine.stack[machine.frame];
-        if let Some(memory) = machine.memories.first_mut() {
-            self.memory = memory.bytes.as_mut_ptr();
-            self.memory_bytes = memory.bytes.len() as u64;
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn leave_with(mut self, exit: Exit) -> Exit {
-        self.save();
-        exit
-    }
-
-    /// Executes an instruction on the machine itself.
-    #[inline(always)]
-    fn on_machine<const OP: u16>(mut self) -> Exit {
-        self.save();
-        let machine = self.machine();
-        // SAFETY: `ip` is inside the code (type's invariant), which nobody changes.
-        let instruction = unsafe { &*self.ip };
-        match transition::<Machine<A>, OP>(machine, instruction) {
-            Ok(next) => {
-                let before = machine.registers.pc;
-                machine.follow(next);
-                let after = machine.registers.pc;
-                machine.steps = machine
-                    .steps
-                    .wrapping_add(u64::from(before) + 1)
-                    .wrapping_sub(after.into());
-                self.reload();
-                self.dispatch()
-            }
-            Err(Stop::Halt(end)) => Exit::Halted(end),
-            Err(Stop::Fault(_)) => Exit::Fault,
-        }
+    fn on_machine<const OP: u16>(self) -> Exit {
+        let run = self.run();
+        run.save(self.ip, self.frame, self.left);
+        run.rare::<OP>()
     }
 }
 
@@ -360,8 +395,8 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
 
     #[inline(always)]
     fn pc(&self) -> u32 {
-        let code = self.machine().program.program().code().as_ptr();
-        ((self.ip as usize - code as usize) / size_of::<Instruction>()) as u32
+        let distance = self.ip as usize - self.run().code as usize;
+        (distance / size_of::<Instruction>()) as u32
     }
 
     #[inline(always)]

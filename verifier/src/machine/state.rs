@@ -126,7 +126,7 @@ pub struct Machine<A> {
     /// The archive's tree, once somebody asked for it.
     pub(super) archive_tree: Option<Arc<Tree>>,
     pub(super) registers: Registers,
-    /// The register of straddling and restartable instructions is in `registers`; this one counts.
+    /// Steps made.
     pub(super) steps: u64,
     pub(super) stack: Vec<u64>,
     /// Where the current frame starts.
@@ -209,7 +209,7 @@ impl<A: Archive> Machine<A> {
         let globals = declared.globals.clone();
         let mut globals_dirty = Dirty::default();
         globals_dirty.resize(globals.len().div_ceil(tree::SLOTS));
-        let entry = declared.entry;
+        let entry = declared.entry();
         let mut machine = Self {
             header,
             limits,

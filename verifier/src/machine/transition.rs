@@ -308,7 +308,7 @@ pub fn transition<S: State, const OP: u16>(state: &mut S, i: &Instruction) -> St
         }
         op::BRANCH_TABLE => {
             let index = state.slot(i.a)?.min(i.imm) as u32;
-            Ok(Next::Jump(state.pc() + 1 + index))
+            Ok(Next::Jump(state.pc().wrapping_add(1).wrapping_add(index)))
         }
         op::ENTER => {
             let (used, limit) = state.slots();

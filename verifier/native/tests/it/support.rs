@@ -100,7 +100,8 @@ pub(crate) fn run_with(
     fast
 }
 
-/// Runs a program step by step.
+/// Runs a program on the machine: by the interpreter, by the interpreter with stops, and step by
+/// step. All must agree on the number of steps as well.
 pub(crate) fn run_on_machine(
     compiled: &CompiledImage,
     limits: RunLimits,
@@ -108,13 +109,40 @@ pub(crate) fn run_on_machine(
 ) -> (Halted, Vec<u8>) {
     let program = Program::flatten(compiled.image()).unwrap();
     let program = Arc::new(CommittedProgram::new(Arc::new(program)));
-    let mut machine =
-        Machine::start(program, header(limits, input), limits, input.to_vec()).unwrap();
-    while machine.halted().is_none() {
-        machine.step().unwrap();
-    }
+    let start = || {
+        Machine::start(
+            Arc::clone(&program),
+            header(limits, input),
+            limits,
+            input.to_vec(),
+        )
+        .unwrap()
+    };
+    let mut machine = start();
+    machine.run().unwrap();
     let halted = *machine.halted().unwrap();
-    (halted, machine.output().to_vec())
+    let result = (halted, machine.output().to_vec());
+
+    let mut stopping = start();
+    while stopping.halted().is_none() {
+        let cycles = stopping.cycles();
+        stopping.run_to_cycles(cycles + halted.cycles / 7).unwrap();
+        // Past the charge at which it stopped.
+        stopping.step().unwrap();
+    }
+    assert_eq!(stopping.steps(), machine.steps());
+    assert_eq!((*stopping.halted().unwrap(), stopping.output().to_vec()), result);
+
+    const SINGLE_STEPS: u64 = 1_000_000;
+    if machine.steps() <= SINGLE_STEPS {
+        let mut stepping = start();
+        while stepping.halted().is_none() {
+            stepping.step().unwrap();
+        }
+        assert_eq!(stepping.steps(), machine.steps());
+        assert_eq!((*stepping.halted().unwrap(), stepping.output().to_vec()), result);
+    }
+    result
 }
 
 /// The same with the input archive of all tests.
