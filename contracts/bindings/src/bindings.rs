@@ -14,6 +14,16 @@ alloy::sol!(
 );
 alloy::sol!(
     #[sol(rpc, all_derives)]
+    StepVerifier,
+    "../artifacts/StepVerifier.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
+    InitialState,
+    "../artifacts/InitialState.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
     Stake,
     "../artifacts/Stake.json"
 );

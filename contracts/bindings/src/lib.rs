@@ -7,9 +7,11 @@
 //! This crate never holds a key, watches a chain or decides anything: callers bring an alloy
 //! provider that signs.
 //!
-//! - [`bindings`]: the contracts (`Market`, `Stake`, `Token`, `TestToken`) as alloy generates them.
+//! - [`bindings`]: the contracts (`Market`, `Stake`, `Token`, `TestToken`,
+//!   `StepVerifier`, `InitialState`) as alloy generates them.
 //! - [`deploy()`]: puts a market with its stake and token on a chain.
 //! - [`endpoint`]: clients of JSON-RPC endpoints, with TLS and failover.
+//! - [`machine`]: the contracts that end a dispute, as bytecode and as words.
 //! - [`refusal`]: names of the errors that the contracts revert with or log.
 
 #![forbid(unsafe_code)]
@@ -17,8 +19,9 @@
 pub mod bindings;
 mod convert;
 mod deploy;
+pub mod machine;
 pub mod endpoint;
 pub mod refusal;
 
-pub use bindings::{Market, Stake, TestToken, Token};
+pub use bindings::{InitialState, Market, Stake, StepVerifier, TestToken, Token};
 pub use deploy::{DeployError, DeployParameters, Deployment, TestTokenParameters, deploy};

@@ -4,13 +4,15 @@
 use alloy::primitives::{Bytes, FixedBytes};
 use alloy::sol_types::SolInterface;
 
-use crate::bindings::{Market, Stake};
+use crate::bindings::{InitialState, Market, Stake, StepVerifier};
 
-/// The name of the market's or stake's error with this selector: `DealNotOpen`, say.
+/// The name of the contracts' error with this selector: `DealNotOpen`, say.
 #[must_use]
 pub fn name(selector: FixedBytes<4>) -> Option<&'static str> {
     Market::MarketErrors::name_by_selector(selector.0)
         .or_else(|| Stake::StakeErrors::name_by_selector(selector.0))
+        .or_else(|| StepVerifier::StepVerifierErrors::name_by_selector(selector.0))
+        .or_else(|| InitialState::InitialStateErrors::name_by_selector(selector.0))
 }
 
 /// The name of the error that a call's return data carries.
