@@ -19,8 +19,8 @@
 pub mod bindings;
 mod convert;
 mod deploy;
-pub mod machine;
 pub mod endpoint;
+pub mod machine;
 pub mod refusal;
 
 pub use bindings::{InitialState, Market, Stake, StepVerifier, TestToken, Token};
