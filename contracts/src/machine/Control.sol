@@ -158,7 +158,7 @@ library Control {
                 rest.counters = (rest.counters & ~(States.U16 << 144)) | step.frameSize << 144;
             }
             Caller memory record = step.openCaller();
-            step.slots -= step.low();
+            step.slots = (step.slots - step.low()) & States.U32;
             step.pc = record.registers >> 224;
             step.frameSize = (record.registers >> 208) & States.U16;
             state.frame = record.frame;

@@ -161,7 +161,7 @@ contract ArithmeticTest is StepTest {
 
     // Operands and results in other leaves, and charges.
 
-    function test_operands_are_opened_in_order_and_the_result_last() public {
+    function test_operands_are_opened_in_order_and_the_result_last() public view {
         World memory w = _with(0x68, 20, 3, 35, 0);
         (uint64 x, uint64 y) = (uint64(w.frame.slot(20)), uint64(w.frame.slot(3)));
         Proof memory p = _prove(w);
@@ -174,7 +174,7 @@ contract ArithmeticTest is StepTest {
         _advances(p, w);
     }
 
-    function test_an_immediate_leaves_b_closed() public {
+    function test_an_immediate_leaves_b_closed() public view {
         World memory w = _with(0x68 | IMM, 20, 3, 17, 5);
         Proof memory p = _prove(w);
         _openFrame(p, w, 1);
@@ -182,7 +182,7 @@ contract ArithmeticTest is StepTest {
         _advances(p, w);
     }
 
-    function test_an_operation_with_one_operand_leaves_b_closed() public {
+    function test_an_operation_with_one_operand_leaves_b_closed() public view {
         World memory w = _with(0x7b, 20, 3, 17, 5);
         w.frame.setSlot(20, 0x80000000);
         Proof memory p = _prove(w);
@@ -191,7 +191,7 @@ contract ArithmeticTest is StepTest {
         _advances(p, w);
     }
 
-    function test_division_by_zero_opens_no_result() public {
+    function test_division_by_zero_opens_no_result() public view {
         uint8[6] memory divisions = [0x4a, 0x4b, 0x57, 0x58, 0x6f, 0x70];
         for (uint256 i = 0; i < divisions.length; ++i) {
             World memory w = _with(divisions[i], 20, 3, 35, 0);
@@ -203,7 +203,7 @@ contract ArithmeticTest is StepTest {
         }
     }
 
-    function test_a_compare_and_branch_runs_out_of_cycles_on_either_side() public {
+    function test_a_compare_and_branch_runs_out_of_cycles_on_either_side() public view {
         for (uint256 taken = 0; taken < 2; ++taken) {
             World memory w = _with(0x41 | BRANCH, 20, 3, 1001, halves(5, 1001));
             w.frame.setSlot(3, taken == 1 ? w.frame.slot(20) : 0);
