@@ -5,6 +5,7 @@ import {Control} from "./Control.sol";
 import {Floats} from "./Floats.sol";
 import {Integers} from "./Integers.sol";
 import {Op} from "./Opcodes.sol";
+import {States} from "./State.sol";
 import {Step} from "./Step.sol";
 
 /// @title Operands of arithmetic instructions, and what becomes of their results
@@ -16,10 +17,10 @@ library Arithmetic {
         bool immediate = step.flags & Op.IMM != 0;
         bool branches = step.flags & Op.BRANCH != 0;
         bool integer = operation < Op.F32_EQ;
-        if (
-            !operation.isIn(Op.ARITHMETIC) || branches && !operation.isIn(Op.COMPARISONS)
-                || immediate && !operation.isIn(branches ? Op.FLOAT_COMPARISONS | Op.INTEGER_BINARY : Op.INTEGER_BINARY)
-        ) step.trap();
+        if (!operation.isIn(branches ? Op.COMPARISONS : Op.ARITHMETIC)) step.trap();
+        // A float comparison's IMM turns its branch around.
+        bool reversed = immediate && branches && !integer;
+        if (immediate && !reversed && !operation.isIn(Op.INTEGER_BINARY)) step.trap();
 
         uint256 x = step.slot(step.a);
         uint256 y;
@@ -27,7 +28,8 @@ library Arithmetic {
         if (immediate && integer) {
             y = step.imm;
             if (branches) {
-                y = _high(operation, charge);
+                // Sign-extended; comparisons of 32 bits look at the low half.
+                y = uint256(int256(int32(uint32(charge)))) & States.U64;
                 charge = step.b;
             }
         } else if (operation.isIn(Op.BINARY)) {
@@ -36,14 +38,7 @@ library Arithmetic {
 
         uint256 z = integer ? Integers.compute(operation, x, y) : Floats.compute(operation, x, y);
         if (z == Integers.TRAP) step.trap();
-        // A float comparison's IMM turns its branch around.
-        if (branches) Control.branch(step, (z != 0) != (immediate && !integer), charge);
+        if (branches) Control.branch(step, (z != 0) != reversed, charge);
         else step.result(z);
-    }
-
-    /// @dev The immediate operand of a comparison that branches.
-    function _high(uint256 operation, uint256 value) private pure returns (uint256) {
-        if (operation >= Op.I32_LT_S && operation <= Op.I32_GE_S) return value;
-        return uint256(int256(int32(uint32(value)))) & type(uint64).max;
     }
 }

@@ -186,8 +186,7 @@ library Bulk {
             Part memory part = _next(step, 0, to, from, length, false);
             if (part.count != 0) {
                 Leaf source = origin.open(step, part.from >> 7);
-                Leaf changed =
-                    step.open(rest.output, Trees.levelsOfBytes(context.outputLimit()), part.to >> 7);
+                Leaf changed = step.open(rest.output, Trees.levelsOfBytes(context.outputLimit()), part.to >> 7);
                 _transfer(part, source, changed);
                 rest.output = changed.root();
             }

@@ -111,8 +111,7 @@ library Control {
             record.domain = States.CALLER_DOMAIN;
             record.callers = state.callers;
             record.frame = state.frame;
-            record.registers =
-                (step.pc + 1) << 224 | step.frameSize << 208 | ((step.imm >> 32) & States.U16) << 192;
+            record.registers = (step.pc + 1) << 224 | step.frameSize << 208 | ((step.imm >> 32) & States.U16) << 192;
             state.callers = record.hash();
             state.frame = frame;
             step.frameSize = frameSize;

@@ -81,8 +81,7 @@ contract InitialState is IInitialState {
     /// @dev The machine's word of limits and depths.
     function _shape(uint256 image, uint256 memories, JobSpec calldata job) private pure returns (uint256) {
         return uint256(job.cycleLimit) << 192 | uint256(job.slotLimit) << 160 | _byte(image, 200) << 152
-            | _byte(image, 192) << 144 | _levels(memories) << 136 | _byte(image, 176) << 128
-            | _byte(image, 168) << 120;
+            | _byte(image, 192) << 144 | _levels(memories) << 136 | _byte(image, 176) << 128 | _byte(image, 168) << 120;
     }
 
     /// @dev The root over the descriptors, after each memory's tree got room for as many pages as it

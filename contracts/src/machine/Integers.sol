@@ -75,37 +75,38 @@ library Integers {
             uint256 mask = (1 << bits) - 1;
             x &= mask;
             y &= mask;
+            if (operation != DIV_S && operation != REM_S) return _long(operation, x, y, bits) & mask;
+            if (y == 0) return TRAP;
+            if (operation == REM_S) return uint256(_extend(x, bits) % _extend(y, bits)) & mask;
+            int256 quotient = _extend(x, bits) / _extend(y, bits);
+            // Only the least number divided by -1 leaves the range.
+            return quotient == int256(1 << (bits - 1)) ? TRAP : uint256(quotient) & mask;
+        }
+    }
+
+    /// @dev With more bits than the result has.
+    function _long(uint256 operation, uint256 x, uint256 y, uint256 bits) private pure returns (uint256 z) {
+        unchecked {
+            if (operation == ADD) return x + y;
+            if (operation == SUB) return x - y;
+            if (operation == MUL) return x * y;
+            if (operation == LT_S) return _bit(_extend(x, bits) < _extend(y, bits));
+            if (operation == GT_S) return _bit(_extend(x, bits) > _extend(y, bits));
+            if (operation == LE_S) return _bit(_extend(x, bits) <= _extend(y, bits));
+            if (operation == GE_S) return _bit(_extend(x, bits) >= _extend(y, bits));
             uint256 by = y & (bits - 1);
-            int256 signedX = _extend(x, bits);
-            int256 signedY = _extend(y, bits);
-            uint256 z;
-            if (operation == ADD) z = x + y;
-            else if (operation == SUB) z = x - y;
-            else if (operation == LT_S) z = _bit(signedX < signedY);
-            else if (operation == GT_S) z = _bit(signedX > signedY);
-            else if (operation == LE_S) z = _bit(signedX <= signedY);
-            else if (operation == GE_S) z = _bit(signedX >= signedY);
-            else if (operation == MUL) z = x * y;
-            else if (operation == DIV_S) {
-                if (y == 0) return TRAP;
-                int256 quotient = signedX / signedY;
-                // Only the least number divided by -1 leaves the range.
-                if (quotient == int256(1 << (bits - 1))) return TRAP;
-                z = uint256(quotient);
-            } else if (operation == REM_S) {
-                if (y == 0) return TRAP;
-                z = uint256(signedX % signedY);
-            } else if (operation == SHL) z = x << by;
-            else if (operation == SHR_S) z = uint256(signedX >> by);
-            else if (operation == SHR_U) z = x >> by;
-            else if (operation == ROTL) z = x << by | x >> (bits - by);
-            else if (operation == ROTR) z = x >> by | x << (bits - by);
-            else if (operation == CLZ) z = _leadingZeros(x) - (256 - bits);
+            if (operation == SHL) return x << by;
+            if (operation == SHR_S) return uint256(_extend(x, bits) >> by);
+            if (operation == SHR_U) return x >> by;
+            if (operation == ROTL) return x << by | x >> (bits - by);
+            if (operation == ROTR) return x >> by | x << (bits - by);
+            if (operation == CLZ) return _leadingZeros(x) - (256 - bits);
             // A bit behind the last ends the zeros.
-            else if (operation == CTZ) z = 255 - _leadingZeros(_lowest(x | 1 << bits));
-            else if (operation == POPCNT) for (; x != 0; x ^= _lowest(x)) ++z;
-            else z = uint256(_extend(x, 8 << (operation - EXTEND_8)));
-            return z & mask;
+            if (operation == CTZ) return 255 - _leadingZeros(_lowest(x | 1 << bits));
+            if (operation != POPCNT) return uint256(_extend(x, 8 << (operation - EXTEND_8)));
+            for (; x != 0; x ^= _lowest(x)) {
+                ++z;
+            }
         }
     }
 

@@ -4,7 +4,7 @@ pragma solidity ^0.8.31;
 /// @title The machine's operations
 /// @dev `verifier/MACHINE.md`, section 3.
 library Op {
-    uint256 internal constant UNREACHABLE = 0x00;
+    // 00, Unreachable, traps as what is not listed does.
     uint256 internal constant CHARGE = 0x01;
     uint256 internal constant CHARGE_SIZE = 0x02;
     uint256 internal constant JUMP = 0x03;
@@ -48,7 +48,6 @@ library Op {
     uint256 internal constant EQZ = 0x40;
     uint256 internal constant I32_ADD = 0x50;
     uint256 internal constant I32_LT_S = 0x52;
-    uint256 internal constant I32_GE_S = 0x55;
     uint256 internal constant I64_ADD = 0x68;
     uint256 internal constant F32_EQ = 0x80;
     uint256 internal constant F64_EQ = 0x94;

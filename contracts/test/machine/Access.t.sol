@@ -16,8 +16,15 @@ contract AccessTest is StepTest {
 
     function _loads() private pure returns (Form[9] memory) {
         return [
-            Form(0x20, 1, 0), Form(0x21, 1, 32), Form(0x22, 1, 64), Form(0x23, 2, 0), Form(0x24, 2, 32), Form(0x25, 2, 64),
-            Form(0x26, 4, 0), Form(0x27, 4, 64), Form(0x28, 8, 0)
+            Form(0x20, 1, 0),
+            Form(0x21, 1, 32),
+            Form(0x22, 1, 64),
+            Form(0x23, 2, 0),
+            Form(0x24, 2, 32),
+            Form(0x25, 2, 64),
+            Form(0x26, 4, 0),
+            Form(0x27, 4, 64),
+            Form(0x28, 8, 0)
         ];
     }
 
@@ -44,7 +51,9 @@ contract AccessTest is StepTest {
 
     /// @dev Negative at odd places, so that signs are extended in both ways.
     function _value(uint256 place) private pure returns (uint256) {
-        return uint256(keccak256(abi.encode("value", place))) & 0x7f7f7f7f7f7f7f7f | (place % 2 == 0 ? 0 : 0x8080808080808080);
+        return
+            uint256(keccak256(abi.encode("value", place))) & 0x7f7f7f7f7f7f7f7f
+                | (place % 2 == 0 ? 0 : 0x8080808080808080);
     }
 
     function _load(Form memory form, uint256 flags, uint256 b, uint256 base, uint256 offset)

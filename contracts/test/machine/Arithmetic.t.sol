@@ -17,7 +17,6 @@ contract ArithmeticTest is StepTest {
     uint256 private constant CYCLE_LIMIT = 1 << 40;
     uint256 private constant TRAPPED = type(uint256).max;
 
-
     function test_vectors_of_arithmetic() public view {
         string memory prefix = VmMachine(address(vm)).envOr("ARITHMETIC", string(""));
         if (bytes(prefix).length == 0) {
@@ -149,14 +148,24 @@ contract ArithmeticTest is StepTest {
         );
     }
 
-    function _hash(uint256 word, uint256 frame, bytes32 rest, uint256 cycles, uint256 pc) private pure returns (bytes32) {
+    function _hash(uint256 word, uint256 frame, bytes32 rest, uint256 cycles, uint256 pc)
+        private
+        pure
+        returns (bytes32)
+    {
         return keccak256(abi.encodePacked(STATE, _words(word, frame, rest, cycles, pc)));
     }
 
-    function _state(uint256 word, uint256 frame, bytes32 rest) private pure returns (bytes32 before, bytes memory proof) {
+    function _state(uint256 word, uint256 frame, bytes32 rest)
+        private
+        pure
+        returns (bytes32 before, bytes memory proof)
+    {
         proof = _words(word, frame, rest, 10, 0);
         before = keccak256(abi.encodePacked(STATE, proof));
-        proof = abi.encodePacked(proof, word << 128, uint256(0), uint256(0), uint256(0), frame, uint256(0), uint256(0), uint256(0));
+        proof = abi.encodePacked(
+            proof, word << 128, uint256(0), uint256(0), uint256(0), frame, uint256(0), uint256(0), uint256(0)
+        );
     }
 
     // Operands and results in other leaves, and charges.

@@ -259,10 +259,15 @@ contract BulkTest is StepTest {
         assertEq(w.tables[target].tree.root(), expected.root(), "table in the end");
     }
 
-    function _moveEntries(Proof memory p, World memory w, uint256 target, uint256 source, uint256 to, uint256 from, uint256 count)
-        private
-        pure
-    {
+    function _moveEntries(
+        Proof memory p,
+        World memory w,
+        uint256 target,
+        uint256 source,
+        uint256 to,
+        uint256 from,
+        uint256 count
+    ) private pure {
         if (count == 0) return;
         _openLeaf(p, w.tables[source].tree, from / 16);
         if (source != target || from / 16 != to / 16) _openLeaf(p, w.tables[target].tree, to / 16);
@@ -468,8 +473,7 @@ contract BulkTest is StepTest {
 
     function _header(World memory w) private pure returns (Tree memory tree) {
         tree.write(
-            0,
-            abi.encode(w.machineVersion, w.jobHash, w.task, w.taskCount, w.archiveLength, w.outputLimit, w.pageLimit)
+            0, abi.encode(w.machineVersion, w.jobHash, w.task, w.taskCount, w.archiveLength, w.outputLimit, w.pageLimit)
         );
     }
 

@@ -15,8 +15,25 @@ contract ControlTest is StepTest {
 
     function test_what_is_not_listed_traps() public view {
         uint256[19] memory unlisted = [
-            uint256(0x0d), 0x0f, 0x15, 0x1f, 0x2f, 0x3b, 0x3f, 0x4c, 0x4f, 0x64, 0x67, 0x7c, 0x7f, 0xb2, 0xb3, 0xc4,
-            0xff, 0x400, 0x8050
+            uint256(0x0d),
+            0x0f,
+            0x15,
+            0x1f,
+            0x2f,
+            0x3b,
+            0x3f,
+            0x4c,
+            0x4f,
+            0x64,
+            0x67,
+            0x7c,
+            0x7f,
+            0xb2,
+            0xb3,
+            0xc4,
+            0xff,
+            0x400,
+            0x8050
         ];
         for (uint256 i = 0; i < unlisted.length; ++i) {
             World memory w = _with(unlisted[i], 1, 2, 3, 4);
@@ -26,9 +43,26 @@ contract ControlTest is StepTest {
 
     function test_flags_where_none_are_allowed_trap() public view {
         uint256[20] memory unlisted = [
-            IMM | 0x01, BRANCH | 0x03, IMM | 0x10, BRANCH | 0x10, BRANCH | 0x20, BRANCH | IMM | 0x2c, IMM | 0x2d,
-            IMM | 0x2e, IMM | 0x30, BRANCH | 0x3e, BRANCH | 0x47, BRANCH | 0x50, BRANCH | IMM | 0x5d, IMM | 0x5e,
-            IMM | 0x40, IMM | BRANCH | 0x40, IMM | 0x76, IMM | 0x80, BRANCH | 0x86, IMM | 0xa8
+            IMM | 0x01,
+            BRANCH | 0x03,
+            IMM | 0x10,
+            BRANCH | 0x10,
+            BRANCH | 0x20,
+            BRANCH | IMM | 0x2c,
+            IMM | 0x2d,
+            IMM | 0x2e,
+            IMM | 0x30,
+            BRANCH | 0x3e,
+            BRANCH | 0x47,
+            BRANCH | 0x50,
+            BRANCH | IMM | 0x5d,
+            IMM | 0x5e,
+            IMM | 0x40,
+            IMM | BRANCH | 0x40,
+            IMM | 0x76,
+            IMM | 0x80,
+            BRANCH | 0x86,
+            IMM | 0xa8
         ];
         for (uint256 i = 0; i < unlisted.length; ++i) {
             World memory w = _with(unlisted[i], 1, 2, 3, 4);
@@ -249,8 +283,7 @@ contract ControlTest is StepTest {
         w.callers = Worlds.hash(record);
         Proof memory p = _prove(w);
         _openRecord(p, record);
-        (w.slots, w.pc, w.frameSize, w.frame, w.callers) =
-            (type(uint32).max, 1234, 70, caller.frame, record.callers);
+        (w.slots, w.pc, w.frameSize, w.frame, w.callers) = (type(uint32).max, 1234, 70, caller.frame, record.callers);
         _leadsTo(p, w);
     }
 

@@ -54,8 +54,8 @@ contract InitialStateTest is StepTest {
         for (uint256 i = 0; i < memories.length; ++i) {
             descriptors = abi.encodePacked(descriptors, memories[i].root, memories[i].shape);
         }
-        image.shape = w.pc << 224 | w.frameSize << 208 | w.code.depth << 200 | w.globals.depth << 192 | memories.length << 184
-            | Worlds.descriptors(w.tables).depth << 176 | w.segments.depth << 168;
+        image.shape = w.pc << 224 | w.frameSize << 208 | w.code.depth << 200 | w.globals.depth << 192 | memories.length
+            << 184 | Worlds.descriptors(w.tables).depth << 176 | w.segments.depth << 168;
         (image.code, image.globals) = (w.code.root(), w.globals.root());
         (image.tables, image.segments) = (Worlds.descriptors(w.tables).root(), w.segments.root());
         image.memories = keccak256(descriptors);
@@ -65,13 +65,15 @@ contract InitialStateTest is StepTest {
         job.machineVersion = uint32(w.machineVersion);
         job.imageRoot = keccak256(abi.encode(Worlds.domain("image"), _image(w)));
         job.inputsRoot = keccak256("inputs");
-        (job.cycleLimit, job.pageLimit, job.slotLimit) = (uint64(w.cycleLimit), uint32(w.pageLimit), uint64(w.slotLimit));
+        (job.cycleLimit, job.pageLimit, job.slotLimit) =
+        (uint64(w.cycleLimit), uint32(w.pageLimit), uint64(w.slotLimit));
         (job.outputLimit, job.taskCount) = (uint64(w.outputLimit), uint32(w.taskCount));
         w.jobHash = keccak256(abi.encode(job));
     }
 
     function _start(World memory w, JobSpec memory job) private view returns (bytes32) {
-        return start.initialState(_image(w), _memories(w), job, uint32(w.task), uint64(w.archiveLength), w.archive.root());
+        return
+            start.initialState(_image(w), _memories(w), job, uint32(w.task), uint64(w.archiveLength), w.archive.root());
     }
 
     function _deepen(World memory w) private pure {
@@ -115,9 +117,7 @@ contract InitialStateTest is StepTest {
         World memory w = _fresh();
         w.pageLimit = 9;
         JobSpec memory job = _job(w);
-        assertEq(
-            _start(w, job), keccak256(abi.encodePacked(Worlds.domain("halted"), w.halted(1, 0))), "halted at once"
-        );
+        assertEq(_start(w, job), keccak256(abi.encodePacked(Worlds.domain("halted"), w.halted(1, 0))), "halted at once");
     }
 
     function test_another_image_or_memory_is_refused() public {

@@ -107,7 +107,8 @@ contract ProofsTest is StepTest {
             Proof memory p = proofs[i];
             for (uint256 missing = 1; missing <= 32; missing += 31) {
                 uint256 length = p.words.length - missing;
-                bytes memory call_ = abi.encodePacked(IStepVerifier.transition.selector, p.before, uint256(64), length, p.words);
+                bytes memory call_ =
+                    abi.encodePacked(IStepVerifier.transition.selector, p.before, uint256(64), length, p.words);
                 (bool done,) = address(verifier).staticcall(call_);
                 assertTrue(!done, "refused");
             }

@@ -340,6 +340,7 @@ contract StepGasTest is StepTest {
     }
 
     function _figure(string memory what, uint256 gas_) private {
-        figures = string.concat(figures, bytes(figures).length == 0 ? "" : ",", "\n  \"", what, "\": ", vm.toString(gas_));
+        figures =
+            string.concat(figures, bytes(figures).length == 0 ? "" : ",", "\n  \"", what, "\": ", vm.toString(gas_));
     }
 }

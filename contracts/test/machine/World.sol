@@ -167,7 +167,8 @@ library Worlds {
     }
 
     function state(World memory w) internal pure returns (bytes memory) {
-        uint256 registers = w.cycles << 192 | w.pc << 160 | w.slots << 128 | w.frameSize << 112 | w.phase << 96 | w.progress;
+        uint256 registers =
+            w.cycles << 192 | w.pc << 160 | w.slots << 128 | w.frameSize << 112 | w.phase << 96 | w.progress;
         uint256 shape = w.cycleLimit << 192 | w.slotLimit << 160 | w.code.depth << 152 | w.globals.depth << 144
             | descriptors(w.memories).depth << 136 | descriptors(w.tables).depth << 128 | w.segments.depth << 120;
         return bytes.concat(
