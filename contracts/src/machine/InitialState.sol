@@ -89,7 +89,7 @@ contract InitialState is IInitialState {
     function _memories(Memory[] calldata memories, uint256 pageLimit) private pure returns (bytes32) {
         uint256 count = memories.length;
         // A leaf holds two; the second of the last leaf may be missing.
-        bytes32[] memory hashes = new bytes32[](count < 2 ? 1 : (count + 1) / 2);
+        bytes32[] memory hashes = new bytes32[](count == 0 ? 1 : (count + 1) / 2);
         for (uint256 i = 0; i < hashes.length; ++i) {
             (bytes32 firstRoot, uint256 firstShape) = _memory(memories, 2 * i, pageLimit);
             (bytes32 secondRoot, uint256 secondShape) = _memory(memories, 2 * i + 1, pageLimit);

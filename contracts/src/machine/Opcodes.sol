@@ -29,12 +29,9 @@ library Op {
     uint256 internal constant MEMORY_SIZE = 0x2d;
     uint256 internal constant MEMORY_GROW = 0x2e;
 
+    // Copy, fill and init of memories, and of tables.
     uint256 internal constant MEMORY_COPY = 0x30;
-    uint256 internal constant MEMORY_FILL = 0x31;
-    uint256 internal constant MEMORY_INIT = 0x32;
     uint256 internal constant SEGMENT_CHECK = 0x33;
-    uint256 internal constant TABLE_COPY = 0x34;
-    uint256 internal constant TABLE_FILL = 0x35;
     uint256 internal constant TABLE_INIT = 0x36;
     uint256 internal constant TABLE_GET = 0x37;
     uint256 internal constant TABLE_SET = 0x38;
