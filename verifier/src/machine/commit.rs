@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use alloy_primitives::{B256, U256, keccak256};
-use outcry_protocol::merkle::zero_subtrees;
 
 use super::isa::Instruction;
 use super::program::Program;
@@ -572,6 +571,17 @@ impl CommittedProgram {
     }
 }
 
+/// A commitment taken apart: what a proof opens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commitment {
+    /// S1 to S8.
+    pub state: StateWords,
+    /// R1 to R5.
+    pub rest: Rest,
+    /// C1 to C4.
+    pub context: Context,
+}
+
 /// Depth of a memory's tree in a task.
 #[must_use]
 pub fn memory_depth(pages: u32, maximum: u32, page_limit: u32) -> u8 {
@@ -595,12 +605,6 @@ pub(super) fn code_leaf(instructions: &[Instruction]) -> [u8; tree::BYTES] {
         chunk.copy_from_slice(&instruction.to_bytes());
     }
     bytes
-}
-
-/// Root of a frame of zeros.
-#[must_use]
-pub(super) fn zero_frame(frame_size: u16) -> B256 {
-    zero_subtrees()[usize::from(frame_depth(frame_size))]
 }
 
 #[cfg(test)]

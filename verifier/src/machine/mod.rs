@@ -17,12 +17,14 @@
 //! | [`tree`] | Merkle trees whose new root costs what changed |
 //! | [`commit`] | the words that states, images and tasks are hashed from |
 //! | [`state`] | the running machine |
+//! | [`proof`] | recording a step's proof, and replaying it |
 //! | `run` | the interpreter: many steps at once |
 pub mod commit;
 mod flatten;
 pub mod float;
 pub mod isa;
 pub mod program;
+pub mod proof;
 mod run;
 pub mod state;
 pub mod transition;
@@ -30,4 +32,5 @@ pub mod tree;
 
 pub use commit::CommittedProgram;
 pub use program::Program;
+pub use proof::{StepProof, replay};
 pub use state::{Archive, Machine, MachineFault};

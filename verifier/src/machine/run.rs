@@ -10,7 +10,6 @@
 //! transfer of control corrects the base.
 #![allow(unsafe_code)]
 
-use std::convert::Infallible;
 use std::ptr;
 
 use super::isa::{self, Instruction, op};
@@ -120,6 +119,9 @@ impl<A: Archive> Machine<A> {
     }
 }
 
+/// The interpreter leaves this step to the machine itself; it has changed nothing.
+struct Elsewhere;
+
 /// What handlers need now and then.
 struct Run<A> {
     /// Borrowed exclusively by `interpret`.
@@ -183,7 +185,8 @@ unsafe fn handle<A: Archive, const TRACK: bool, const OP: u16>(
         run,
     };
     if const { !isa::is_known(OP) || !is_fast(OP) } {
-        return fast.on_machine::<OP>();
+        // SAFETY: these are the fast state's fields.
+        return unsafe { elsewhere::<A, OP>(ip, frame, left, run) };
     }
     // SAFETY: `ip` is inside the code (type's invariant), which nobody changes.
     let instruction = unsafe { &*ip };
@@ -204,8 +207,29 @@ unsafe fn handle<A: Archive, const TRACK: bool, const OP: u16>(
         }
         // SAFETY: these are the fast state's fields.
         Err(Stop::Halt(end)) => unsafe { halt(end, fast.ip, fast.frame, fast.left, fast.run) },
-        Err(Stop::Fault(never)) => match never {},
+        // SAFETY: as above.
+        Err(Stop::Fault(Elsewhere)) => unsafe {
+            elsewhere::<A, OP>(fast.ip, fast.frame, fast.left, fast.run)
+        },
     }
+}
+
+/// Executes an instruction on the machine itself, and comes back to the loop.
+///
+/// # Safety
+/// The arguments are fields of a [`Fast`] whose instruction has this `OP`.
+#[cold]
+#[inline(never)]
+unsafe fn elsewhere<A: Archive, const OP: u16>(
+    ip: *const Instruction,
+    frame: *mut u64,
+    left: u64,
+    run: *mut Run<A>,
+) -> Exit {
+    // SAFETY: see `Fast::run`.
+    let run = unsafe { &mut *run };
+    run.save(ip, frame, left);
+    run.rare::<OP>()
 }
 
 /// The end of a run: writes the registers back.
@@ -272,7 +296,7 @@ impl<A: Archive> Run<A> {
     }
 
     /// One step of the machine whose instruction has this `OP`, counted as the interpreter does.
-    #[inline(never)]
+    #[inline(always)]
     fn rare<const OP: u16>(&mut self) -> Exit {
         let machine = self.machine();
         let pc = machine.registers.pc;
@@ -322,9 +346,10 @@ impl<A: Archive, const TRACK: bool> Fast<A, TRACK> {
     fn dispatch(self) -> Exit {
         // SAFETY: `ip` is inside the code (type's invariant).
         let op = unsafe { (*self.ip).op };
-        let handler = Table::<A, TRACK>::HANDLERS[usize::from(op) % isa::OPS];
-        // SAFETY: these are a `Fast`'s fields, and the handler is that of `op`.
+        // SAFETY: `Program` checks that all `op` are known, and those are below `OPS`. The arguments
+        // are a `Fast`'s fields, and the handler is that of `op`.
         unsafe {
+            let handler = Table::<A, TRACK>::HANDLERS.get_unchecked(usize::from(op));
             handler(
                 self.ip,
                 self.frame,
@@ -346,27 +371,19 @@ impl<A: Archive, const TRACK: bool> Fast<A, TRACK> {
         run.base = run.base.wrapping_add(behind as u64);
         self.ip = next;
     }
-
-    /// Executes an instruction on the machine itself, and comes back to the loop.
-    #[inline(always)]
-    fn on_machine<const OP: u16>(self) -> Exit {
-        let run = self.run();
-        run.save(self.ip, self.frame, self.left);
-        run.rare::<OP>()
-    }
 }
 
 impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
-    type Fault = Infallible;
+    type Fault = Elsewhere;
 
     #[inline(always)]
-    fn slot(&mut self, slot: u16) -> Result<u64, Infallible> {
+    fn slot(&mut self, slot: u16) -> Result<u64, Elsewhere> {
         // SAFETY: slots that instructions name lie in the frame: `Program` checks all of them.
         Ok(unsafe { *self.frame.add(usize::from(slot)) })
     }
 
     #[inline(always)]
-    fn set_slot(&mut self, slot: u16, value: u64) -> Result<(), Infallible> {
+    fn set_slot(&mut self, slot: u16, value: u64) -> Result<(), Elsewhere> {
         // SAFETY: as in `slot`.
         unsafe { *self.frame.add(usize::from(slot)) = value };
         Ok(())
@@ -416,7 +433,7 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
         first: u16,
         count: u16,
         result: u16,
-    ) -> Result<(), Infallible> {
+    ) -> Result<(), Elsewhere> {
         let return_pc = self.pc() + 1;
         let machine = self.machine();
         let caller_size = machine.registers.frame_size;
@@ -448,7 +465,7 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
     }
 
     #[inline(always)]
-    fn leave(&mut self, result: Option<u64>, keep: bool) -> Result<u32, Infallible> {
+    fn leave(&mut self, result: Option<u64>, keep: bool) -> Result<u32, Elsewhere> {
         let machine = self.machine();
         // The transition asked `has_caller` first.
         let Some(caller) = machine.callers.pop() else {
@@ -470,12 +487,12 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
     }
 
     #[inline(always)]
-    fn global(&mut self, global: u32) -> Result<u64, Infallible> {
+    fn global(&mut self, global: u32) -> Result<u64, Elsewhere> {
         Ok(self.machine().globals[global as usize])
     }
 
     #[inline(always)]
-    fn set_global(&mut self, global: u32, value: u64) -> Result<(), Infallible> {
+    fn set_global(&mut self, global: u32, value: u64) -> Result<(), Elsewhere> {
         let machine = self.machine();
         machine.globals[global as usize] = value;
         if TRACK {
@@ -485,7 +502,7 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
     }
 
     #[inline(always)]
-    fn memory_bytes(&mut self, memory: u8) -> Result<u64, Infallible> {
+    fn memory_bytes(&mut self, memory: u8) -> Result<u64, Elsewhere> {
         Ok(if memory == 0 {
             self.memory_bytes
         } else {
@@ -494,7 +511,7 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
     }
 
     #[inline(always)]
-    fn load(&mut self, memory: u8, address: u64, bytes: u32) -> Result<u64, Infallible> {
+    fn load(&mut self, memory: u8, address: u64, bytes: u32) -> Result<u64, Elsewhere> {
         let start = if memory == 0 {
             self.memory
         } else {
@@ -521,7 +538,7 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
         address: u64,
         bytes: u32,
         value: u64,
-    ) -> Result<(), Infallible> {
+    ) -> Result<(), Elsewhere> {
         let start = if memory == 0 {
             self.memory
         } else {
@@ -550,46 +567,39 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
         Ok(())
     }
 
-    // What follows belongs to operations that `is_fast` sends to the machine.
+    #[inline(always)]
+    fn straddle(&mut self) -> Result<(), Elsewhere> {
+        Err(Elsewhere)
+    }
 
-    fn result(&mut self, _: u16) -> Result<u64, Infallible> {
-        unreachable!("runs on the machine")
+    // Operations that need the following run on the machine.
+
+    fn result(&mut self, _: u16) -> Result<u64, Elsewhere> {
+        Err(Elsewhere)
     }
-    fn drop_results(&mut self) {
-        unreachable!("runs on the machine")
+    fn drop_results(&mut self) {}
+    fn counters(&mut self) -> Result<Counters, Elsewhere> {
+        Err(Elsewhere)
     }
-    fn counters(&mut self) -> Result<Counters, Infallible> {
-        unreachable!("runs on the machine")
+    fn set_output_length(&mut self, _: u64) {}
+    fn context(&mut self) -> Result<ContextFacts, Elsewhere> {
+        Err(Elsewhere)
     }
-    fn set_output_length(&mut self, _: u64) {
-        unreachable!("runs on the machine")
+    fn memory(&mut self, _: u8) -> Result<Extent, Elsewhere> {
+        Err(Elsewhere)
     }
-    fn context(&mut self) -> Result<ContextFacts, Infallible> {
-        unreachable!("runs on the machine")
+    fn grow_memory(&mut self, _: u8, _: u32) {}
+    fn table(&mut self, _: u8) -> Result<Extent, Elsewhere> {
+        Err(Elsewhere)
     }
-    fn memory(&mut self, memory: u8) -> Result<Extent, Infallible> {
-        let memory = &self.machine().memories[usize::from(memory)];
-        Ok(Extent {
-            size: memory.pages(),
-            maximum: memory.maximum,
-        })
+    fn grow_table(&mut self, _: u8, _: u32) {}
+    fn entry(&mut self, _: u8, _: u32) -> Result<u64, Elsewhere> {
+        Err(Elsewhere)
     }
-    fn grow_memory(&mut self, _: u8, _: u32) {
-        unreachable!("runs on the machine")
+    fn set_entry(&mut self, _: u8, _: u32, _: u64) -> Result<(), Elsewhere> {
+        Err(Elsewhere)
     }
-    fn table(&mut self, _: u8) -> Result<Extent, Infallible> {
-        unreachable!("runs on the machine")
-    }
-    fn grow_table(&mut self, _: u8, _: u32) {
-        unreachable!("runs on the machine")
-    }
-    fn entry(&mut self, _: u8, _: u32) -> Result<u64, Infallible> {
-        unreachable!("runs on the machine")
-    }
-    fn set_entry(&mut self, _: u8, _: u32, _: u64) -> Result<(), Infallible> {
-        unreachable!("runs on the machine")
-    }
-    fn move_part(&mut self, _: Source, _: Target, _: u64) -> Result<(), Infallible> {
-        unreachable!("runs on the machine")
+    fn move_part(&mut self, _: Source, _: Target, _: u64) -> Result<(), Elsewhere> {
+        Err(Elsewhere)
     }
 }

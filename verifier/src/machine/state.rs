@@ -7,7 +7,7 @@ use alloy_primitives::B256;
 use outcry_protocol::status::{Outcome, Status};
 
 use super::commit::{
-    CallerWords, CommittedProgram, Context, Descriptor, PAGE_LEAVES, Registers, Rest, Shape,
+    CallerWords, Commitment, CommittedProgram, Context, Descriptor, PAGE_LEAVES, Registers, Rest, Shape,
     StateWords, descriptor_tree, frame_depth, memory_depth, output_depth,
 };
 use super::transition::{
@@ -103,17 +103,6 @@ pub(super) struct Trees {
     pub(super) tables: Vec<Tree>,
     pub(super) globals: Tree,
     pub(super) output: Tree,
-}
-
-/// A commitment taken apart: what a proof opens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Commitment {
-    /// S1 to S8.
-    pub state: StateWords,
-    /// R1 to R5.
-    pub rest: Rest,
-    /// C1 to C4.
-    pub context: Context,
 }
 
 /// A task in the machine, at some step.

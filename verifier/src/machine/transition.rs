@@ -167,6 +167,11 @@ pub trait State {
     fn memory(&mut self, memory: u8) -> Result<Extent, Self::Fault>;
     /// Adds zero pages to a memory, which has room for them.
     fn grow_memory(&mut self, memory: u8, pages: u32);
+    /// Called before an access that straddles two leaves: a state that leaves those to another one
+    /// refuses.
+    fn straddle(&mut self) -> Result<(), Self::Fault> {
+        Ok(())
+    }
     /// Little-endian number of `bytes` bytes within one leaf.
     fn load(&mut self, memory: u8, address: u64, bytes: u32) -> Result<u64, Self::Fault>;
     /// Writes the low `bytes` bytes within one leaf.
@@ -572,6 +577,7 @@ fn load<S: State, const OP: u16, const BYTES: u32>(
         let value = state.load(memory, at, BYTES)?;
         return write(state, i, extend(value));
     }
+    state.straddle()?;
     let (second, low) = state.progress();
     if !second {
         let low = state.load(memory, at, room)?;
@@ -593,6 +599,7 @@ fn store<S: State, const OP: u16, const BYTES: u32>(state: &mut S, i: &Instructi
         state.store(memory, at, BYTES, value)?;
         return Ok(Next::Follow);
     }
+    state.straddle()?;
     if !state.progress().0 {
         state.store(memory, at, room, value)?;
         state.set_progress(true, 0);

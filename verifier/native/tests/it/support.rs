@@ -3,7 +3,7 @@
 use outcry_native::{CompiledImage, Engine, Halted, Task};
 use std::sync::Arc;
 
-use outcry_verifier::machine::{CommittedProgram, Machine, Program};
+use outcry_verifier::machine::{CommittedProgram, Machine, Program, replay};
 use outcry_verifier::task::{RunLimits, TaskHeader};
 use outcry_verifier::{Image, LoadError, link_with_library};
 
@@ -100,6 +100,9 @@ pub(crate) fn run_with(
     fast
 }
 
+/// So many steps at the start and at the end of a run are proven and replayed.
+const PROVEN_STEPS: u64 = 300;
+
 /// Runs a program on the machine: by the interpreter, by the interpreter with stops, and step by
 /// step. All must agree on the number of steps as well.
 pub(crate) fn run_on_machine(
@@ -136,9 +139,20 @@ pub(crate) fn run_on_machine(
     const SINGLE_STEPS: u64 = 1_000_000;
     if machine.steps() <= SINGLE_STEPS {
         let mut stepping = start();
+        let mut expected = None;
         while stepping.halted().is_none() {
-            stepping.step().unwrap();
+            let at = stepping.steps();
+            if at >= PROVEN_STEPS && at + PROVEN_STEPS < machine.steps() {
+                stepping.step().unwrap();
+                expected = None;
+                continue;
+            }
+            let (before, proof) = stepping.prove().unwrap();
+            assert!(expected.is_none_or(|expected| expected == before), "step {at}");
+            expected = Some(replay(before, &proof.to_bytes()).unwrap());
         }
+        let end = stepping.commit().unwrap();
+        assert!(expected.is_none_or(|expected| expected == end));
         assert_eq!(stepping.steps(), machine.steps());
         assert_eq!((*stepping.halted().unwrap(), stepping.output().to_vec()), result);
     }
