@@ -75,18 +75,7 @@ async fn run(config: Config) -> Result<(), HostError> {
 }
 
 fn refused(error: StartError) -> HostError {
-    let code = error.code();
-    let text = error.to_string();
-    let message = text
-        .strip_prefix(&format!("[{}] ", code.id))
-        .unwrap_or(&text)
-        .to_owned();
-    HostError {
-        code: code.id.to_owned(),
-        message,
-        help: code.help.to_owned(),
-        exit: code.exit as u8,
-    }
+    HostError::of(&error)
 }
 
 fn failed(message: String) -> HostError {

@@ -80,8 +80,11 @@ pub enum Fact {
         salt: U256,
         /// Cancelled by its bit.
         cancelled: bool,
-        /// Taken whole by one deal, or used by another bid of the account (bids only).
+        /// Taken whole by one deal (bids only).
         taken: bool,
+        /// Taken in parts, by the tasks that [`Fact::Taken`] counts: where it counts none, by another
+        /// bid of the account with this salt (bids only).
+        partly: bool,
     },
     /// `tasksTaken(bidHash)`: tasks handed out in order so far.
     Taken {
@@ -144,10 +147,17 @@ pub enum FactKey {
 enum Value {
     Amount(u128),
     Counter(u64),
-    Salt { cancelled: bool, taken: bool },
+    Salt {
+        cancelled: bool,
+        taken: bool,
+        partly: bool,
+    },
     Count(u32),
     Flag(bool),
-    Range { first: u32, count: u32 },
+    Range {
+        first: u32,
+        count: u32,
+    },
 }
 
 impl Fact {
@@ -174,8 +184,15 @@ impl Fact {
             Self::Balance { free, .. } => Value::Amount(free),
             Self::Counter { counter, .. } => Value::Counter(counter),
             Self::Salt {
-                cancelled, taken, ..
-            } => Value::Salt { cancelled, taken },
+                cancelled,
+                taken,
+                partly,
+                ..
+            } => Value::Salt {
+                cancelled,
+                taken,
+                partly,
+            },
             Self::Taken { tasks, .. } => Value::Count(tasks),
             Self::Slots { open, .. } => Value::Count(open),
             Self::Barred { barred, .. } => Value::Flag(barred),
@@ -617,10 +634,18 @@ impl Book {
         self.facts.range(of_bid).next().is_some()
     }
 
-    fn salt(&self, account: Address, salt: U256) -> (bool, bool) {
+    /// Whether an order with this salt is cancelled, taken whole, taken in parts.
+    fn salt(&self, account: Address, salt: U256) -> (bool, bool, bool) {
         match self.facts.get(&FactKey::Salt(account, salt)) {
-            Some((_, Value::Salt { cancelled, taken })) => (*cancelled, *taken),
-            _ => (false, false),
+            Some((
+                _,
+                Value::Salt {
+                    cancelled,
+                    taken,
+                    partly,
+                },
+            )) => (*cancelled, *taken, *partly),
+            _ => (false, false, false),
         }
     }
 
@@ -635,7 +660,7 @@ impl Book {
     /// tasks that no deal has had. Empty if it is cancelled, expired or served.
     #[must_use]
     pub fn open_ranges(&self, hash: B256, bid: &Bid) -> Vec<OpenRange> {
-        let (cancelled, taken_whole) = self.salt(bid.buyer, bid.salt);
+        let (cancelled, taken_whole, partly) = self.salt(bid.buyer, bid.salt);
         if cancelled || self.counter(bid.buyer) != bid.counter || bid.expiry < self.now {
             return Vec::new();
         }
@@ -659,6 +684,8 @@ impl Book {
         ranges.sort_unstable_by_key(|range| (range.first, range.failed_deal));
         let taken = match self.facts.get(&FactKey::Taken(hash)) {
             _ if taken_whole => bid.tasks,
+            // By another bid of the account with this salt.
+            Some((_, Value::Count(0))) if partly => bid.tasks,
             Some((_, Value::Count(tasks))) => *tasks,
             _ => 0,
         };
@@ -675,7 +702,7 @@ impl Book {
     /// Whether an offer is neither cancelled nor expired. Its slots may all be taken.
     #[must_use]
     pub fn is_offer_live(&self, offer: &Offer) -> bool {
-        let (cancelled, _) = self.salt(offer.provider, offer.salt);
+        let (cancelled, ..) = self.salt(offer.provider, offer.salt);
         !cancelled && self.counter(offer.provider) == offer.counter && offer.expiry >= self.now
     }
 

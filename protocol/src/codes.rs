@@ -316,6 +316,8 @@ registry! {
         "/readyz says what it waits for.";
     NET_ROLE "N-009" Usage "the node does not have this role"
         "Ask a node with the role that the message names.";
+    NET_UNAUTHORISED "N-010" Usage "the call needs the node's API token"
+        "Send the token in the header `Authorization: Bearer ...`, or set OUTCRY_API_TOKEN.";
     INTERNAL "Z-001" Failed "this should not have happened"
         "Please report it with the log.";
 }

@@ -137,6 +137,38 @@ fn an_invalid_order_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_bid_whose_salt_another_bid_has_used_in_part_is_dead_and_that_other_lives() {
+    let mut book = funded_book();
+    let (opened, reused) = (bid(5), bid(3));
+    let opened_hash = domain().bid_hash(&opened);
+    let reused_hash = domain().bid_hash(&reused);
+    book.apply(signed_bid(opened));
+    book.apply(signed_bid(reused));
+    let facts = [
+        Fact::Salt {
+            account: account(1),
+            salt: U256::from(1),
+            cancelled: false,
+            taken: false,
+            partly: true,
+        },
+        Fact::Taken {
+            bid: opened_hash,
+            tasks: 2,
+        },
+        Fact::Taken {
+            bid: reused_hash,
+            tasks: 0,
+        },
+    ];
+    for fact in facts {
+        book.apply(Event::Fact { block: 5, fact });
+    }
+    let live: Vec<_> = book.live_bids().map(|(hash, ..)| *hash).collect();
+    assert_eq!(live, [opened_hash]);
+}
+
+#[test]
 fn orders_die_by_bit_and_by_counter() {
     let mut book = funded_book();
     book.apply(signed_bid(bid(1)));
@@ -154,6 +186,7 @@ fn orders_die_by_bit_and_by_counter() {
         salt: U256::from(2),
         cancelled: true,
         taken: false,
+        partly: false,
     };
     book.apply(Event::Fact {
         block: 5,

@@ -90,7 +90,7 @@ fn arrows_between_crates_point_inwards_only() {
         ("outcry-verifier", &["outcry-protocol"]),
         ("outcry-native", &["outcry-protocol", "outcry-verifier"]),
         ("outcry-contracts", &["outcry-protocol"]),
-        ("outcry-store", &[]),
+        ("outcry-store", &["outcry-protocol"]),
         ("outcry-net", &["outcry-protocol"]),
         (
             "outcry-chain",

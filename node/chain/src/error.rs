@@ -85,7 +85,7 @@ impl Coded for ChainError {
             Self::Rpc(_) => &codes::CHAIN_UNREACHABLE,
             Self::Journal(_) => &codes::STORE_DAMAGED,
             Self::QueueFull(_) => &codes::NET_BUSY,
-            Self::Store(error) => codes::by_id(error.code()).unwrap_or(&codes::INTERNAL),
+            Self::Store(error) => error.code(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use alloy::primitives::B256;
 use outcry_net::{DealRequest, DealResponse, PeerKey};
 use outcry_protocol::claim::{ClaimError, encode_tasks};
+use outcry_protocol::codes::{self, Code, Coded};
 use outcry_protocol::merkle;
 use outcry_protocol::status::{Outcome, Status};
 use outcry_protocol::types::JobSpec;
@@ -52,13 +53,13 @@ pub enum ActivityProblem {
     #[error(transparent)]
     Peer(#[from] outcry_net::NetError),
     /// The claim.
-    #[error("[D-004] {0}")]
+    #[error("{0}")]
     Claim(#[from] ClaimError),
     /// What the other party sent is not what the chain says.
-    #[error("[D-007] {0}")]
+    #[error("{0}")]
     Mismatch(String),
     /// The other party said no.
-    #[error("[N-002] the peer refused: [{code}] {message}")]
+    #[error("the peer refused: [{code}] {message}")]
     RefusedByPeer {
         /// Its code.
         code: String,
@@ -68,6 +69,22 @@ pub enum ActivityProblem {
     /// The state moved on while this was starting.
     #[error("no longer wanted")]
     Stale,
+}
+
+impl Coded for ActivityProblem {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Chain(problem) => problem.code(),
+            Self::Order(problem) => problem.code(),
+            Self::Run(problem) => problem.code(),
+            Self::Store(error) => error.code(),
+            Self::Peer(error) => error.code(),
+            Self::Claim(_) => &codes::DEAL_CLAIM,
+            Self::Mismatch(_) => &codes::DEAL_RESULT,
+            Self::RefusedByPeer { .. } => &codes::NET_PEER,
+            Self::Stale => &codes::DEAL_STATE,
+        }
+    }
 }
 
 /// Starts what is wanted, whenever the state changes, until the node stops.
@@ -93,7 +110,7 @@ pub async fn carry_out(node: Arc<Node>) {
                     }
                     Err(problem) => {
                         node.metrics.failures.inc();
-                        tracing::warn!(?activity, %problem, "trying again later");
+                        tracing::warn!(?activity, code = problem.code().id, %problem, "trying again later");
                     }
                 }
                 lock(&node.schedule).ended(activity, result.is_ok(), block);

@@ -14,6 +14,7 @@ use outcry_chain::{
 };
 use outcry_contracts::Market::{self, MarketEvents, MarketInstance};
 use outcry_protocol::book::{Fact, FactKey};
+use outcry_protocol::codes::{self, Code, Coded};
 use outcry_protocol::hash::Domain;
 use outcry_protocol::signature::{self, Verdict};
 use outcry_protocol::types::{Deal, Offer};
@@ -38,20 +39,31 @@ const ERC1271_MAGIC: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
 #[derive(Debug, thiserror::Error)]
 pub enum ChainProblem {
     /// The endpoint does not answer, or not with what was asked.
-    #[error("[X-003] {0}")]
+    #[error("{0}")]
     Call(String),
     /// The sender or the reader refused.
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// The contract said no. Asking again changes nothing until the state does.
-    #[error("[X-004] the contract refused: {0}")]
+    #[error("the contract refused: {0}")]
     Refused(String),
     /// The node has no account to send from.
-    #[error("[C-002] this node has no account: set `account_key_file`")]
+    #[error("this node has no account: set `account_key_file`")]
     NoAccount,
     /// The sender has ended.
-    #[error("[X-003] the sender has stopped")]
+    #[error("the sender has stopped")]
     Stopped,
+}
+
+impl Coded for ChainProblem {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Call(_) | Self::Stopped => &codes::CHAIN_UNREACHABLE,
+            Self::Chain(error) => error.code(),
+            Self::Refused(_) => &codes::CHAIN_REVERTED,
+            Self::NoAccount => &codes::CONFIG_VALUE,
+        }
+    }
 }
 
 /// The market on its chain.
@@ -147,6 +159,7 @@ impl Chain {
                     salt,
                     cancelled: bits.cancelled,
                     taken: bits.taken,
+                    partly: bits.partly,
                 }
             }
             FactKey::Taken(bid) => {

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
+use outcry_protocol::codes::{self, Code, Coded};
+use outcry_protocol::limits::BID_LIFE_S_MAX;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -19,7 +21,7 @@ pub const EXAMPLE: &str = include_str!("../outcry.example.toml");
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A key that the node does not know.
-    #[error("[C-001] {origin}: {message}")]
+    #[error("{origin}: {message}")]
     UnknownKey {
         /// The file, variable or flag.
         origin: String,
@@ -27,7 +29,7 @@ pub enum ConfigError {
         message: String,
     },
     /// A value of the wrong kind or out of range.
-    #[error("[C-002] {origin}: {message}")]
+    #[error("{origin}: {message}")]
     BadValue {
         /// The file, variable or flag.
         origin: String,
@@ -35,7 +37,7 @@ pub enum ConfigError {
         message: String,
     },
     /// A value that the chosen roles need is missing.
-    #[error("[C-002] `{key}` is missing: {help}")]
+    #[error("`{key}` is missing: {help}")]
     Missing {
         /// The key's path.
         key: &'static str,
@@ -43,7 +45,7 @@ pub enum ConfigError {
         help: &'static str,
     },
     /// A file that can't be read.
-    #[error("[C-004] can't read {path}: {source}")]
+    #[error("can't read {path}: {source}")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -51,7 +53,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// A secret that others can read.
-    #[error("[C-003] {path} holds a secret but has mode {mode:03o}: run `chmod 600` on it")]
+    #[error("{path} holds a secret but has mode {mode:03o}: run `chmod 600` on it")]
     ExposedSecret {
         /// The file.
         path: PathBuf,
@@ -59,7 +61,7 @@ pub enum ConfigError {
         mode: u32,
     },
     /// A secret that is not what it should be. The content is never quoted.
-    #[error("[C-005] {origin} does not hold {expected}")]
+    #[error("{origin} does not hold {expected}")]
     BadSecret {
         /// The file or variable.
         origin: String,
@@ -68,17 +70,14 @@ pub enum ConfigError {
     },
 }
 
-impl ConfigError {
-    /// The stable code.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
+impl Coded for ConfigError {
+    fn code(&self) -> &'static Code {
         match self {
-            Self::UnknownKey { .. } => "C-001",
-            Self::BadValue { .. } => "C-002",
-            Self::Missing { .. } => "C-002",
-            Self::Unreadable { .. } => "C-004",
-            Self::ExposedSecret { .. } => "C-003",
-            Self::BadSecret { .. } => "C-005",
+            Self::UnknownKey { .. } => &codes::CONFIG_KEY,
+            Self::BadValue { .. } | Self::Missing { .. } => &codes::CONFIG_VALUE,
+            Self::Unreadable { .. } => &codes::CONFIG_FILE,
+            Self::ExposedSecret { .. } => &codes::CONFIG_SECRET,
+            Self::BadSecret { .. } => &codes::CONFIG_KEYSTORE,
         }
     }
 }
@@ -163,6 +162,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// What a verifier checks.
     pub verifier: Verifier,
+    /// How long the node remembers.
+    pub retention: Retention,
     /// Log lines.
     pub log: Log,
 }
@@ -201,6 +202,7 @@ impl Default for Config {
             provider: Provider::default(),
             gateway: Gateway::default(),
             verifier: Verifier::default(),
+            retention: Retention::default(),
             log: Log::default(),
         }
     }
@@ -410,6 +412,22 @@ impl Default for Verifier {
     }
 }
 
+/// How long the node remembers what is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Seconds after the end of a deal, or the expiry of a job's bid.
+    pub finished_s: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            finished_s: 30 * 86_400,
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -501,6 +519,12 @@ impl Config {
         }
         if !(20..=60_000).contains(&self.chain.poll_ms) {
             return bad("chain.poll_ms", "must lie between 20 and 60000");
+        }
+        if self.retention.finished_s < BID_LIFE_S_MAX {
+            return bad(
+                "retention.finished_s",
+                "must be at least 604800, the longest life of a bid",
+            );
         }
         if self.roles.contains(&Role::Provider) {
             if self.provider.slots == 0 {
@@ -646,7 +670,7 @@ mod tests {
             &[],
         )
         .unwrap_err();
-        assert_eq!(error.code(), "C-001");
+        assert_eq!(error.code().id, "C-001");
         let text = error.to_string();
         assert!(
             text.contains("listen_on") && text.contains("line 3"),
@@ -657,7 +681,10 @@ mod tests {
     #[test]
     fn an_unknown_section_is_refused() {
         assert_eq!(
-            load("[provder]\nslots = 2\n", &[], &[]).unwrap_err().code(),
+            load("[provder]\nslots = 2\n", &[], &[])
+                .unwrap_err()
+                .code()
+                .id,
             "C-001"
         );
     }
@@ -684,7 +711,7 @@ mod tests {
     #[test]
     fn a_bad_value_names_where_it_came_from() {
         let error = load("", &[("OUTCRY_PROVIDER_SLOTS", "many")], &[]).unwrap_err();
-        assert_eq!(error.code(), "C-002");
+        assert_eq!(error.code().id, "C-002");
         assert!(
             error.to_string().contains("OUTCRY_PROVIDER_SLOTS"),
             "{error}"
@@ -692,14 +719,16 @@ mod tests {
         assert_eq!(
             load("", &[], &[("provider.slotz", "1")])
                 .unwrap_err()
-                .code(),
+                .code()
+                .id,
             "C-001"
         );
-        assert_eq!(load("roles = []", &[], &[]).unwrap_err().code(), "C-002");
+        assert_eq!(load("roles = []", &[], &[]).unwrap_err().code().id, "C-002");
         assert_eq!(
             load("[provider]\nstart_fee = \"1.5\"", &[], &[])
                 .unwrap_err()
-                .code(),
+                .code()
+                .id,
             "C-002"
         );
     }

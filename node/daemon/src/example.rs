@@ -21,10 +21,10 @@ use crate::ingest::SharedBook;
 use crate::inputs::Fetcher;
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::progress;
 use crate::run::Engine;
 use crate::state::chain::Block;
 use crate::state::{Fact, Setup, State, Windows, example as orders};
+use crate::{node, progress};
 
 /// A gateway that has seen one block of a chain that does not answer.
 pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
@@ -133,6 +133,7 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
         sender_health: None,
         schedule: std::sync::Mutex::default(),
         notices: progress::limit(),
+        orders: node::order_limit(),
         gas: GasUses::default(),
         unheard: std::sync::Mutex::default(),
         verifying: tokio::sync::Semaphore::new(1),

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use alloy::primitives::B256;
 use bytes::Bytes;
 use outcry_net::{BookSource, IncomingOrder, NetworkEvent, PeerKey, Verdict};
-use outcry_protocol::order::OrderError;
+use outcry_protocol::order::{Checked, OrderError};
 use outcry_protocol::wire::Message;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -63,7 +63,7 @@ async fn judge(node: &Node, order: IncomingOrder) {
             tracing::debug!(%error, from = %order.from, "undecodable order");
             Verdict::Reject
         }
-        Ok(message) => match take_in(node, message).await {
+        Ok(message) => match take_in(node, message, Node::count).await {
             Ok(()) => Verdict::Accept,
             Err(problem) => {
                 tracing::debug!(%problem, from = %order.from, "order not passed on");
@@ -92,9 +92,15 @@ fn blame(problem: &OrderProblem) -> Verdict {
     }
 }
 
-/// Puts a peer's order into the book; an error says why it should not travel on.
-async fn take_in(node: &Node, message: Message) -> Result<(), OrderProblem> {
+/// Puts a peer's order into the book; an error says why it should not travel on. `count` is what
+/// limits the rate: a snapshot holds many orders of an account at once, and the book bounds them.
+async fn take_in(
+    node: &Node,
+    message: Message,
+    count: impl FnOnce(&Node, &Checked) -> Result<(), OrderProblem>,
+) -> Result<(), OrderProblem> {
     let checked = node.check(&message).await?;
+    count(node, &checked)?;
     node.admit(Fact::Order(message.clone())).await?;
     let is_backed = node.read(|state| match &message {
         Message::Bid(signed) => {
@@ -136,7 +142,7 @@ async fn fetch_book(node: &Arc<Node>, peer: PeerKey) {
             tracing::debug!(%peer, "a snapshot held an undecodable order");
             break;
         };
-        if let Err(problem) = take_in(node, message).await {
+        if let Err(problem) = take_in(node, message, |_, _| Ok(())).await {
             tracing::debug!(%problem, %peer, "an order of a snapshot was not taken in");
         }
     }

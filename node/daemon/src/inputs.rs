@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use alloy::primitives::B256;
 use outcry_net::{BlobReader, BlobStore, NetError, NetworkHandle, PeerKey};
+use outcry_protocol::codes::{self, Code, Coded};
 use outcry_protocol::hash::InputHasher;
 use outcry_protocol::types::JobSpec;
 use outcry_sdk::Manifest;
@@ -24,7 +25,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum InputProblem {
     /// Nobody serves a blob, or not in time. Another try may succeed.
-    #[error("[D-001] {what} can't be fetched: {source}")]
+    #[error("{what} can't be fetched: {source}")]
     Unavailable {
         /// Which blob.
         what: String,
@@ -32,11 +33,11 @@ pub enum InputProblem {
         source: NetError,
     },
     /// The bytes are not what the buyer signed. Every node would say so.
-    #[error("[D-002] {0}")]
+    #[error("{0}")]
     Mismatch(String),
     /// An input archive is the one that the buyer signed, and no program can read it. Every node
     /// would say so.
-    #[error("[P-011] the input of task {task}: {reason}")]
+    #[error("the input of task {task}: {reason}")]
     Malformed {
         /// The task in the job.
         task: u32,
@@ -44,8 +45,19 @@ pub enum InputProblem {
         reason: String,
     },
     /// This node's disk failed.
-    #[error("[D-003] {0}")]
+    #[error("{0}")]
     Disk(#[from] io::Error),
+}
+
+impl Coded for InputProblem {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Unavailable { .. } => &codes::BLOB_MISSING,
+            Self::Mismatch(_) => &codes::BLOB_ROOT,
+            Self::Malformed { .. } => &codes::PROGRAM_ARCHIVE,
+            Self::Disk(_) => &codes::STORE_IO,
+        }
+    }
 }
 
 /// A blob on disk. It stays readable while this value lives.

@@ -35,6 +35,7 @@ mod log;
 pub mod metrics;
 pub mod node;
 pub mod progress;
+mod prune;
 pub mod rate;
 pub mod run;
 pub mod schedule;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use alloy::primitives::{Address, B256};
 use alloy::signers::SignerSync;
@@ -33,6 +34,19 @@ use crate::state::{Changes, Fact, State};
 /// The one shard that exists below 200 orders a second.
 pub const SHARD: u16 = 0;
 
+/// New orders of one account that a node takes at once, and the pause for one more. An array of many
+/// tasks is one order; a provider renews its offer every few minutes.
+const ORDERS_BURST: u32 = 128;
+const ORDER_PAUSE: Duration = Duration::from_millis(100);
+/// Accounts whose orders are counted.
+const ACCOUNTS_MAX: usize = 65_536;
+
+/// A node's limit on orders, by account.
+#[must_use]
+pub(crate) fn order_limit() -> RateLimit<Address> {
+    RateLimit::new(ORDERS_BURST, ORDER_PAUSE, ACCOUNTS_MAX)
+}
+
 /// Everything that runs in a node hangs on one of these.
 pub struct Node {
     /// As it was started.
@@ -63,6 +77,8 @@ pub struct Node {
     pub sender_health: Option<watch::Receiver<outcry_chain::SenderHealth>>,
     /// Activities in progress.
     pub(crate) schedule: std::sync::Mutex<Schedule>,
+    /// How often an account's new orders are taken, by account.
+    pub(crate) orders: RateLimit<Address>,
     /// How often providers may say how far they are, by deal.
     pub(crate) notices: RateLimit<B256>,
     /// Own orders that were published while nobody listened, by the hash of their message.
@@ -111,16 +127,14 @@ pub enum OrderProblem {
     Store(#[from] StoreError),
 }
 
-impl OrderProblem {
-    /// Its row in the registry.
-    #[must_use]
-    pub fn code(&self) -> &'static Code {
+impl Coded for OrderProblem {
+    fn code(&self) -> &'static Code {
         match self {
             Self::Invalid(error) => error.code(),
             Self::Signature { .. } => &codes::ORDER_SIGNATURE,
             Self::Refused { code, .. } => code,
-            Self::Chain(_) => &codes::CHAIN_UNREACHABLE,
-            Self::Store(_) => &codes::STORE_IO,
+            Self::Chain(problem) => problem.code(),
+            Self::Store(error) => error.code(),
         }
     }
 }
@@ -186,6 +200,23 @@ impl Node {
         }
     }
 
+    /// Counts a checked order that is new here against its account.
+    ///
+    /// # Errors
+    /// [`OrderProblem::Refused`] when the account sends too many.
+    pub(crate) fn count(&self, checked: &order::Checked) -> Result<(), OrderProblem> {
+        let is_known = self.read(|state| {
+            state.book.bid(&checked.hash).is_some() || state.book.offer(&checked.hash).is_some()
+        });
+        if is_known || self.orders.take(checked.signer, Instant::now()) {
+            return Ok(());
+        }
+        Err(OrderProblem::Refused {
+            code: &codes::NET_BUSY,
+            message: format!("{} sends too many orders", checked.signer),
+        })
+    }
+
     /// Puts a checked order into the book and reads what the book asks for.
     ///
     /// # Errors
@@ -225,6 +256,7 @@ impl Node {
         if self.read(|state| state.jobs.contains_key(&checked.hash)) {
             return Ok(checked.hash);
         }
+        self.count(&checked)?;
         self.check_funds(checked.hash, &signed.bid).await?;
         self.admit(Fact::Submitted(signed.clone())).await?;
         self.gossip(Message::Bid(signed)).await;
@@ -237,6 +269,7 @@ impl Node {
         let block = self.read(|state| state.head.number);
         let needs = Book::commitment(bid);
         let refused = |code, message| Err(OrderProblem::Refused { code, message });
+        let mut used_partly = false;
         for fact in self
             .chain
             .facts(facts_of_bid(hash, bid).into(), block)
@@ -270,6 +303,13 @@ impl Node {
                 }
                 Fact::Salt { taken: true, .. } => {
                     return refused(&codes::ORDER_TAKEN, "every task of the bid is taken".into());
+                }
+                Fact::Salt { partly, .. } => used_partly = partly,
+                Fact::Taken { tasks: 0, .. } if used_partly => {
+                    return refused(
+                        &codes::ORDER_TAKEN,
+                        "another bid of the account has used this salt".into(),
+                    );
                 }
                 Fact::Taken { tasks, .. } if tasks >= bid.tasks => {
                     return refused(&codes::ORDER_TAKEN, "every task of the bid is taken".into());
@@ -378,5 +418,29 @@ impl Node {
             claimHash: claim,
         });
         self.chain.is_signed_by(digest, buyer, signature).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::example;
+    use outcry_protocol::signature::Verdict;
+
+    #[tokio::test]
+    async fn an_account_that_floods_is_refused_and_others_are_not() {
+        let (node, _folder) = example::gateway().await;
+        let order = |number: u32, account: u8| order::Checked {
+            hash: B256::from(alloy::primitives::U256::from(number)),
+            signer: Address::repeat_byte(account),
+            verdict: Verdict::Valid,
+        };
+        let refused = (0..2 * ORDERS_BURST)
+            .filter_map(|number| node.count(&order(number, 1)).err())
+            .last()
+            .unwrap();
+        assert_eq!(refused.code(), &codes::NET_BUSY);
+        node.count(&order(0, 2)).unwrap();
     }
 }

@@ -8,6 +8,7 @@ use alloy::primitives::B256;
 use outcry_executor::{
     CacheLimits, Confinement, EngineFailure, Executor, Halted, Prepare, Task, Worker,
 };
+use outcry_protocol::codes::{self, Code, Coded};
 use outcry_protocol::hash::job_hash;
 use outcry_protocol::types::JobSpec;
 
@@ -30,13 +31,23 @@ pub enum RunProblem {
     #[error(transparent)]
     Engine(#[from] EngineFailure),
     /// The linked program is not the one that the buyer signed.
-    #[error("[D-004] the program links to the image {found}, the job says {signed}")]
+    #[error("the program links to the image {found}, the job says {signed}")]
     ImageMismatch {
         /// Computed here.
         found: B256,
         /// In the job's header.
         signed: B256,
     },
+}
+
+impl Coded for RunProblem {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Inputs(problem) => problem.code(),
+            Self::Engine(failure) => failure.code(),
+            Self::ImageMismatch { .. } => &codes::PROGRAM_ROOT,
+        }
+    }
 }
 
 impl RunProblem {

@@ -131,6 +131,7 @@ pub fn identity(path: &Path) -> Result<[u8; 32], ConfigError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use outcry_protocol::codes::Coded as _;
 
     fn file(content: &str, mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn a_secret_that_others_can_read_is_refused() {
         let (_folder, path) = file(&"11".repeat(32), 0o640);
-        assert_eq!(account(None, Some(&path)).unwrap_err().code(), "C-003");
+        assert_eq!(account(None, Some(&path)).unwrap_err().code().id, "C-003");
     }
 
     #[test]
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn the_error_about_a_bad_key_does_not_quote_it() {
         let error = account(Some("hunter2".into()), None).unwrap_err();
-        assert_eq!(error.code(), "C-005");
+        assert_eq!(error.code().id, "C-005");
         assert!(!error.to_string().contains("hunter2"));
     }
 

@@ -13,7 +13,7 @@ use outcry_net::{
     Reachability,
 };
 use outcry_protocol::book::Book;
-use outcry_protocol::codes::{self, Code, Coded as _};
+use outcry_protocol::codes::{self, Code, Coded};
 use outcry_protocol::limits::MACHINE_VERSION_MAX;
 use outcry_protocol::types::Resources;
 use outcry_protocol::wire::Message;
@@ -39,7 +39,7 @@ use crate::node::Node;
 use crate::run::Engine;
 use crate::state::capacity::Capacity;
 use crate::state::{Fact, Setup, State, Windows, journal};
-use crate::{activities, arrivals, follow, progress, secret};
+use crate::{activities, arrivals, follow, node, progress, prune, secret};
 
 const MIB: u64 = 1 << 20;
 /// Outcomes of transactions that wait for a slow listener.
@@ -54,7 +54,7 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The network's file.
-    #[error("{}", .0.coded_message())]
+    #[error("{0}")]
     Network(#[source] outcry_sdk::Error),
     /// The data folder.
     #[error(transparent)]
@@ -66,13 +66,13 @@ pub enum StartError {
     #[error(transparent)]
     Market(#[from] ChainProblem),
     /// The peers.
-    #[error("[N-001] {0}")]
+    #[error("{0}")]
     Peers(#[from] NetError),
     /// Blobs on disk.
-    #[error("[B-006] {0}")]
+    #[error("{0}")]
     Blobs(#[from] outcry_net::BlobError),
     /// The API's address.
-    #[error("[C-002] can't listen on {address}: {source}; choose another `api.listen`")]
+    #[error("can't listen on {address}: {source}; choose another `api.listen`")]
     Listen {
         /// As configured.
         address: SocketAddr,
@@ -80,27 +80,20 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The system refused something.
-    #[error("[C-004] {0}")]
+    #[error("{0}")]
     System(#[from] std::io::Error),
 }
 
-impl StartError {
-    /// Its row in the registry of codes.
-    #[must_use]
-    pub fn code(&self) -> &'static Code {
-        let row = |id| codes::by_id(id).unwrap_or(&codes::INTERNAL);
+impl Coded for StartError {
+    fn code(&self) -> &'static Code {
         match self {
-            Self::Config(error) => row(error.code()),
+            Self::Config(error) => error.code(),
             Self::Network(error) => error.code(),
-            Self::Store(error) => row(error.code()),
-            Self::Chain(error) | Self::Market(ChainProblem::Chain(error)) => error.code(),
-            Self::Market(ChainProblem::Refused(_)) => &codes::CHAIN_REVERTED,
-            Self::Market(ChainProblem::NoAccount) => &codes::CONFIG_VALUE,
-            Self::Market(ChainProblem::Call(_) | ChainProblem::Stopped) => {
-                &codes::CHAIN_UNREACHABLE
-            }
-            Self::Peers(_) => &codes::NET_UNREACHABLE,
-            Self::Blobs(_) => &codes::BLOB_SPACE,
+            Self::Store(error) => error.code(),
+            Self::Chain(error) => error.code(),
+            Self::Market(problem) => problem.code(),
+            Self::Peers(error) => error.code(),
+            Self::Blobs(error) => error.code(),
             Self::Listen { .. } => &codes::CONFIG_VALUE,
             Self::System(_) => &codes::CONFIG_FILE,
         }
@@ -304,6 +297,7 @@ pub async fn start(
         sender_health,
         schedule: std::sync::Mutex::default(),
         notices: progress::limit(),
+        orders: node::order_limit(),
         unheard: std::sync::Mutex::default(),
         gas: GasUses::default(),
         verifying: tokio::sync::Semaphore::new(1),
@@ -320,6 +314,7 @@ pub async fn start(
     tasks.push(tokio::spawn(ingest(Arc::clone(&node), events)));
     tasks.push(tokio::spawn(activities::carry_out(Arc::clone(&node))));
     tasks.push(tokio::spawn(arrivals::match_them(Arc::clone(&node))));
+    tasks.push(tokio::spawn(prune::run(Arc::clone(&node))));
     let router = api::router(Arc::clone(&node), access);
     let stopping = stop.clone();
     let serving = axum::serve(listener, router)

@@ -25,6 +25,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use alloy_primitives::B256;
+use outcry_protocol::codes::{self, Code, Coded};
 use outcry_protocol::status::Outcome;
 use serde::{Deserialize, Serialize};
 
@@ -101,10 +102,10 @@ pub struct Progress {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineFailure {
     /// The worker could not be started; look at limits on processes and files.
-    #[error("[E-001] can't start a worker: {0}")]
+    #[error("can't start a worker: {0}")]
     Start(#[source] io::Error),
     /// The worker ended; out of memory (raise `executor.overhead_mib`) or a defect of the engine.
-    #[error("[E-002] the worker died ({status}): {last_words}")]
+    #[error("the worker died ({status}): {last_words}")]
     Died {
         /// Its exit status or signal.
         status: String,
@@ -112,15 +113,28 @@ pub enum EngineFailure {
         last_words: String,
     },
     /// The time that the node gives was not enough; the worker was killed.
-    #[error("[E-003] not done after {} s; the worker was stopped", .0.as_secs())]
+    #[error("not done after {} s; the worker was stopped", .0.as_secs())]
     WallTime(Duration),
     /// The engine gave up, for example because the disk is full.
-    #[error("[E-004] {0}")]
+    #[error("{0}")]
     Engine(String),
     /// The program is not one that the machine accepts. Every node says so.
-    #[error("[E-005] the program is refused: {0}")]
+    #[error("the program is refused: {0}")]
     Refused(String),
     /// The worker ended earlier; start another.
-    #[error("[E-006] the worker is gone; start another")]
+    #[error("the worker is gone; start another")]
     Gone,
+}
+
+impl Coded for EngineFailure {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Refused(_) => &codes::PROGRAM_MALFORMED,
+            Self::Start(_)
+            | Self::Died { .. }
+            | Self::WallTime(_)
+            | Self::Engine(_)
+            | Self::Gone => &codes::PROGRAM_ENGINE,
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong between peers, and what to do about it.
 
+use outcry_protocol::codes::{self, Code, Coded};
+
 use crate::BlobError;
 
 /// Error of the network.
@@ -76,4 +78,33 @@ pub enum NetError {
     /// The local blob store failed.
     #[error(transparent)]
     Blob(#[from] BlobError),
+}
+
+impl Coded for NetError {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Config(_) | Self::Listen { .. } | Self::PeerKey | Self::UnknownShard(_) => {
+                &codes::CONFIG_VALUE
+            }
+            Self::Stopped => &codes::NET_NOT_READY,
+            Self::TooLong { .. } | Self::Protocol(_) => &codes::NET_MESSAGE,
+            Self::NoPeers | Self::Unreachable { .. } => &codes::NET_PEER,
+            Self::Overloaded | Self::Busy => &codes::NET_BUSY,
+            Self::Timeout => &codes::NET_TIMEOUT,
+            Self::Stream(_) => &codes::NET_UNREACHABLE,
+            Self::BlobNotFound(_) => &codes::BLOB_MISSING,
+            Self::BlobTooLong { .. } => &codes::BLOB_SIZE,
+            Self::Blob(error) => error.code(),
+        }
+    }
+}
+
+impl Coded for BlobError {
+    fn code(&self) -> &'static Code {
+        match self {
+            Self::Io(_) => &codes::STORE_IO,
+            Self::TooLong { .. } | Self::TooManyPins => &codes::BLOB_SIZE,
+            Self::Full { .. } => &codes::BLOB_SPACE,
+        }
+    }
 }

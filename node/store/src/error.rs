@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use outcry_protocol::codes::{self, Code, Coded};
+
 use crate::keys::Key;
 
 /// Why the store refused, and what to do about it.
@@ -46,16 +48,15 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
-    /// The stable code of `outcry_protocol::codes`.
-    pub fn code(&self) -> &'static str {
+impl Coded for StoreError {
+    fn code(&self) -> &'static Code {
         match self {
-            Self::Locked(_) => "S-001",
-            Self::Newer { .. } => "S-002",
-            Self::Damaged(_) => "S-003",
-            Self::Io(_) => "S-004",
+            Self::Locked(_) => &codes::STORE_LOCKED,
+            Self::Newer { .. } => &codes::STORE_NEWER,
+            Self::Damaged(_) => &codes::STORE_DAMAGED,
+            Self::Io(_) => &codes::STORE_IO,
             // Bugs of the caller, never the user's.
-            Self::Conflict(_) | Self::TooLarge { .. } => "Z-001",
+            Self::Conflict(_) | Self::TooLarge { .. } => &codes::INTERNAL,
         }
     }
 }

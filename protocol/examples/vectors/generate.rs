@@ -1077,6 +1077,7 @@ fn matching_file() -> Value {
             salt: U256::from(7),
             cancelled: true,
             taken: false,
+            partly: false,
         },
     ];
     for n in [1, 2, 3, 4, 6, 7] {
@@ -1136,8 +1137,10 @@ fn matching_file() -> Value {
             salt,
             cancelled,
             taken,
+            partly,
         } => json!({
             "fact": "salt", "account": account, "salt": salt.to_string(), "cancelled": cancelled, "taken": taken,
+            "partly": partly,
         }),
         Fact::Taken { bid, tasks } => json!({"fact": "taken", "bid": bid, "tasks": tasks}),
         Fact::Slots {

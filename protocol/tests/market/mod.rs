@@ -219,8 +219,8 @@ pub fn any_fact(bids: Vec<B256>) -> impl Strategy<Value = Fact> {
             account: account(n), token: if native { Address::ZERO } else { TOKEN }, free,
         }),
         1 => (1u8..7, 0u64..2).prop_map(|(n, counter)| Fact::Counter { account: account(n), counter }),
-        1 => (1u8..7, 0u64..6, any::<bool>(), any::<bool>()).prop_map(|(n, salt, cancelled, taken)| Fact::Salt {
-            account: account(n), salt: U256::from(salt), cancelled, taken,
+        1 => (1u8..7, 0u64..6, any::<[bool; 3]>()).prop_map(|(n, salt, [cancelled, taken, partly])| Fact::Salt {
+            account: account(n), salt: U256::from(salt), cancelled, taken, partly,
         }),
         1 => (bid.clone(), 0u32..10).prop_map(|(bid, tasks)| Fact::Taken { bid, tasks }),
         1 => (3u8..7, 1u8..3, 0u32..4).prop_map(|(n, id, open)| Fact::Slots {

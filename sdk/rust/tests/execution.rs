@@ -109,6 +109,25 @@ fn a_job_put_together_from_its_blobs_is_the_same_and_a_wrong_blob_is_refused() {
 }
 
 #[test]
+fn an_output_limit_that_no_output_fits_is_refused_before_anybody_pays() {
+    use outcry_protocol::codes::Coded as _;
+    let program =
+        wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "_start")))"#);
+    let program = program.unwrap();
+    let with = |output_bytes| {
+        let limits = outcry_sdk::Limits {
+            output_bytes,
+            ..Default::default()
+        };
+        JobBuilder::wasm("x", program.clone())
+            .limits(limits)
+            .build(B256::ZERO)
+    };
+    assert!(with(2_048).is_ok());
+    assert_eq!(with(2_047).unwrap_err().code().id, "O-003");
+}
+
+#[test]
 fn bytes_that_are_no_program_are_refused_by_a_code() {
     use outcry_protocol::codes::Coded as _;
     let error = JobBuilder::wasm("x", &b"not wasm"[..])

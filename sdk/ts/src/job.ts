@@ -77,6 +77,9 @@ interface ManifestTask {
   length: number;
 }
 
+/** Bytes of an output archive without files: the headers of stdout and stderr, and two zero blocks. */
+const OUTPUT_BYTES_MIN = 2048n;
+
 /** The manifest's bytes: compact JSON with its fields in this order, so that there is one form. */
 export function manifestBytes(program: { blake3: string; length: number }, tasks: readonly ManifestTask[]): Uint8Array {
   const manifest = {
@@ -97,6 +100,10 @@ export function buildJob(request: JobRequest, source: Hex): Job {
   }
   if (inputs.length !== 1 && inputs.length !== taskCount) {
     throw new OutcryError("O-004", `${inputs.length} inputs for ${taskCount} tasks`, "Give one input, or one for each.");
+  }
+  const outputLimit = request.limits?.outputBytes ?? 64n << 20n;
+  if (outputLimit < OUTPUT_BYTES_MIN) {
+    throw new OutcryError("O-003", `an output limit of ${outputLimit} bytes does not hold an empty output`, `Allow at least ${OUTPUT_BYTES_MIN} bytes.`);
   }
   const invocation = {
     args: request.args,
@@ -121,7 +128,7 @@ export function buildJob(request: JobRequest, source: Hex): Job {
     cycleLimit: limits.cycles ?? 1_000_000_000_000n,
     pageLimit: Math.min((limits.memoryMib ?? 1024) * 16, 65_536),
     slotLimit: limits.slots ?? 1n << 20n,
-    outputLimit: limits.outputBytes ?? 64n << 20n,
+    outputLimit,
     taskCount,
   };
   const blobs = new Map<string, Blob>();

@@ -190,7 +190,16 @@ impl StateWords {
     /// From words in order. Unused bits of the first two must be zero for the hash to be the same.
     #[must_use]
     pub fn of(words: &[B256; Self::COUNT]) -> Self {
-        let [registers, shape, code, frame, callers, memories, globals, rest] = *words;
+        let [
+            registers,
+            shape,
+            code,
+            frame,
+            callers,
+            memories,
+            globals,
+            rest,
+        ] = *words;
         Self {
             registers: Registers::of(&registers),
             shape: Shape::of(&shape),
@@ -241,7 +250,13 @@ impl Rest {
             (self.pages.into(), 32),
             (self.results_size.into(), 16),
         ]);
-        [self.context, self.tables, self.results, self.output, counters]
+        [
+            self.context,
+            self.tables,
+            self.results,
+            self.output,
+            counters,
+        ]
     }
 
     /// From words in order.
@@ -598,10 +613,7 @@ pub fn output_depth(output_limit: u64) -> u8 {
 #[must_use]
 pub(super) fn code_leaf(instructions: &[Instruction]) -> [u8; tree::BYTES] {
     let mut bytes = [0; tree::BYTES];
-    for (chunk, instruction) in bytes
-        .chunks_exact_mut(Instruction::BYTES)
-        .zip(instructions)
-    {
+    for (chunk, instruction) in bytes.chunks_exact_mut(Instruction::BYTES).zip(instructions) {
         chunk.copy_from_slice(&instruction.to_bytes());
     }
     bytes

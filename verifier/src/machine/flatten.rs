@@ -478,11 +478,21 @@ impl<'a> Translator<'_, 'a> {
 
     /// Emits a conditional branch that charges `taken` or `fallen`, and says whether it does so when
     /// taken. What does not fit when not taken is charged behind it.
-    fn branch_on(&mut self, condition: Condition, when: bool, taken: u64, fallen: u64) -> (u32, bool) {
+    fn branch_on(
+        &mut self,
+        condition: Condition,
+        when: bool,
+        taken: u64,
+        fallen: u64,
+    ) -> (u32, bool) {
         let c = u16::try_from(fallen);
         let mut instruction = match condition {
             Condition::Slot(a) => Instruction {
-                op: if when { op::BRANCH_IF } else { op::BRANCH_IF_ZERO },
+                op: if when {
+                    op::BRANCH_IF
+                } else {
+                    op::BRANCH_IF_ZERO
+                },
                 a,
                 ..Instruction::default()
             },
@@ -527,8 +537,7 @@ impl<'a> Translator<'_, 'a> {
     fn is_in_place(&self, block: usize) -> bool {
         let Block { height, arity, .. } = self.blocks[block];
         let first = self.operands.len() - arity;
-        arity == 0
-            || first == height && self.operands[first..].iter().all(|o| *o == Operand::Slot)
+        arity == 0 || first == height && self.operands[first..].iter().all(|o| *o == Operand::Slot)
     }
 
     /// Writes the operands that a branch takes along to where the label expects them.
@@ -730,8 +739,8 @@ impl<'a> Translator<'_, 'a> {
             }
             return;
         }
-        let is_target = !self.blocks[last].label.branches.is_empty()
-            || self.blocks[last].otherwise.is_some();
+        let is_target =
+            !self.blocks[last].label.branches.is_empty() || self.blocks[last].otherwise.is_some();
         if live && is_target && !self.blocks[last].is_loop {
             self.move_to_label(last);
         }
@@ -1109,7 +1118,12 @@ impl<'a> Translator<'_, 'a> {
             }
             O::TableInit { elem_index, table } => {
                 let place = self.places.elements[elem_index as usize];
-                self.init(op::TABLE_INIT, Hidden::ElementsLength(elem_index), place, table);
+                self.init(
+                    op::TABLE_INIT,
+                    Hidden::ElementsLength(elem_index),
+                    place,
+                    table,
+                );
                 return;
             }
             O::DataDrop { data_index } => {
@@ -1319,7 +1333,11 @@ fn as_branch(comparison: Instruction, when: bool) -> Instruction {
     let Instruction { op, a, b, imm, .. } = comparison;
     if op & 0xff == op::EQZ {
         return Instruction {
-            op: if when { op::BRANCH_IF_ZERO } else { op::BRANCH_IF },
+            op: if when {
+                op::BRANCH_IF_ZERO
+            } else {
+                op::BRANCH_IF
+            },
             a,
             ..Instruction::default()
         };
@@ -1370,7 +1388,14 @@ fn opposite(comparison: u16) -> u16 {
 fn commutes(operation: u16) -> bool {
     matches!(
         operation,
-        op::EQ | op::NE | op::AND | op::OR | op::XOR | op::I32_ADD | op::I32_MUL | op::I64_ADD
+        op::EQ
+            | op::NE
+            | op::AND
+            | op::OR
+            | op::XOR
+            | op::I32_ADD
+            | op::I32_MUL
+            | op::I64_ADD
             | op::I64_MUL
     )
 }

@@ -30,7 +30,11 @@ impl Width for f32 {
     }
     #[inline(always)]
     fn canonical(self) -> u64 {
-        if self.is_nan() { NAN_32.into() } else { self.bits() }
+        if self.is_nan() {
+            NAN_32.into()
+        } else {
+            self.bits()
+        }
     }
 }
 

@@ -34,7 +34,10 @@ impl Instruction {
     #[must_use]
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
-        for (chunk, field) in bytes.chunks_exact_mut(2).zip([self.op, self.a, self.b, self.c]) {
+        for (chunk, field) in bytes
+            .chunks_exact_mut(2)
+            .zip([self.op, self.a, self.b, self.c])
+        {
             chunk.copy_from_slice(&field.to_be_bytes());
         }
         bytes[8..].copy_from_slice(&self.imm.to_be_bytes());

@@ -78,7 +78,12 @@ impl Program {
                 instruction.imm =
                     Instruction::halves(instruction.high(), instruction.low() + entry);
             }
-            pending.extend(function.pending.into_iter().map(|(at, what)| (at + entry, what)));
+            pending.extend(
+                function
+                    .pending
+                    .into_iter()
+                    .map(|(at, what)| (at + entry, what)),
+            );
             longest_function = longest_function.max(function.code.len() as u32);
             code.append(&mut function.code);
             functions.push(FunctionPlace {
@@ -119,9 +124,7 @@ impl Program {
         for table in &module.tables {
             let initial = match &table.init {
                 wasmparser::TableInit::RefNull => 0,
-                wasmparser::TableInit::Expr(expression) => {
-                    layout.constant(expression, &globals)?
-                }
+                wasmparser::TableInit::Expr(expression) => layout.constant(expression, &globals)?,
             };
             tables.push(TableDeclaration {
                 entries: vec![initial; table.ty.initial as usize],
@@ -549,4 +552,3 @@ fn hidden_value(module: &Module<'_>, hidden: Hidden) -> u64 {
         }
     }
 }
-

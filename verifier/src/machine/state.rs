@@ -483,9 +483,7 @@ impl<A: Archive> Machine<A> {
     /// The innermost caller's slots.
     pub(super) fn caller_slots(&self) -> &[u64] {
         match self.callers.last() {
-            Some(caller) => {
-                &self.stack[self.frame - usize::from(caller.frame_size)..self.frame]
-            }
+            Some(caller) => &self.stack[self.frame - usize::from(caller.frame_size)..self.frame],
             None => &[],
         }
     }

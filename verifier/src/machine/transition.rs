@@ -259,12 +259,7 @@ fn charge<S: State>(state: &mut S, cycles: u64) -> Result<(), Stop<S::Fault>> {
 }
 
 #[inline(always)]
-fn branch<S: State>(
-    state: &mut S,
-    taken: bool,
-    i: &Instruction,
-    charge_taken: u64,
-) -> Step<S> {
+fn branch<S: State>(state: &mut S, taken: bool, i: &Instruction, charge_taken: u64) -> Step<S> {
     if taken {
         charge(state, charge_taken)?;
         Ok(Next::Jump(i.low()))
@@ -335,7 +330,11 @@ pub fn transition<S: State, const OP: u16>(state: &mut S, i: &Instruction) -> St
             Ok(Next::Entered(callee.entry))
         }
         op::RETURN => {
-            let result = if i.c == 1 { Some(state.slot(i.a)?) } else { None };
+            let result = if i.c == 1 {
+                Some(state.slot(i.a)?)
+            } else {
+                None
+            };
             if !state.has_caller() {
                 return trap();
             }
@@ -556,7 +555,11 @@ fn address<S: State, const OP: u16>(
     other: u16,
     bytes: u64,
 ) -> Result<(u8, u64), Stop<S::Fault>> {
-    let memory = if const { OP & IMM != 0 } { other as u8 } else { 0 };
+    let memory = if const { OP & IMM != 0 } {
+        other as u8
+    } else {
+        0
+    };
     let address = base + u64::from(i.low());
     if address + bytes > state.memory_bytes(memory)? {
         return trap();
@@ -663,7 +666,11 @@ fn read_input<S: State>(state: &mut S, i: &Instruction) -> Step<S> {
     if dst + len > state.memory_bytes(TO)? || stream > 1 {
         return trap();
     }
-    let length = if stream == 0 { HEADER_BYTES } else { archive_length };
+    let length = if stream == 0 {
+        HEADER_BYTES
+    } else {
+        archive_length
+    };
     let n = len.min(length.saturating_sub(offset));
     // Where nothing is read, offset may be anything, and it is not used.
     let offset = if n == 0 { 0 } else { offset };

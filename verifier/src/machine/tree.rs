@@ -39,7 +39,11 @@ impl Tree {
     pub fn over(depth: u8, leaves: Vec<B256>) -> Self {
         let mut tree = Self::zero(depth);
         for level in 0..usize::from(depth) {
-            let below: &[B256] = if level == 0 { &leaves } else { &tree.nodes[level] };
+            let below: &[B256] = if level == 0 {
+                &leaves
+            } else {
+                &tree.nodes[level]
+            };
             let zero = &zero_subtrees()[level];
             let above = below
                 .chunks(2)
@@ -280,8 +284,10 @@ mod tests {
             let depth = levels(count) + 2;
             let hash = |n: u64| leaf_of_slots(&[n]);
             let mut tree = Tree::over(depth, (0..count).map(hash).collect());
-            let changed: Vec<(u64, B256)> =
-                (0..count + 2).step_by(3).map(|n| (n, hash(n + 100))).collect();
+            let changed: Vec<(u64, B256)> = (0..count + 2)
+                .step_by(3)
+                .map(|n| (n, hash(n + 100)))
+                .collect();
             let mut leaves: Vec<B256> = (0..count).map(hash).collect();
             leaves.resize(count as usize + 2, zero_subtrees()[0]);
             for (at, new) in &changed {

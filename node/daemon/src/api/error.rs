@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use outcry_protocol::codes::{self, Code, Exit};
+use outcry_protocol::codes::{self, Code, Coded, Exit};
 use outcry_sdk::api::ErrorBody;
 
 use crate::node::OrderProblem;
@@ -47,11 +47,10 @@ impl ApiError {
 
     /// A changing call from beyond loopback without the token.
     pub(crate) fn unauthorised() -> Self {
-        Self::new(
+        Self::coded(
             StatusCode::UNAUTHORIZED,
-            codes::NET_REQUEST.id,
+            &codes::NET_UNAUTHORISED,
             "this call changes something and carries no valid bearer token",
-            "Send the node's API token in the header `Authorization: Bearer ...`.",
         )
     }
 
@@ -105,6 +104,7 @@ impl From<OrderProblem> for ApiError {
         let status = match (&problem, code.exit) {
             (OrderProblem::Chain(_), _) => StatusCode::BAD_GATEWAY,
             (OrderProblem::Store(_), _) => StatusCode::INTERNAL_SERVER_ERROR,
+            (_, _) if code == &codes::NET_BUSY => StatusCode::TOO_MANY_REQUESTS,
             (_, Exit::Payment) => StatusCode::PAYMENT_REQUIRED,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };

@@ -117,6 +117,7 @@ pub(super) async fn offer(
         signature: offer.signature.to_vec(),
     });
     let checked = node.check(&message).await?;
+    node.count(&checked)?;
     node.admit(Fact::Order(message.clone())).await?;
     node.gossip(message).await;
     Ok(Json(OfferSubmitted {

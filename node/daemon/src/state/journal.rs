@@ -73,7 +73,7 @@ fn bid_message(bytes: &[u8]) -> Result<SignedBid, StoreError> {
     }
 }
 
-fn offer_message(bytes: &[u8]) -> Result<SignedOffer, StoreError> {
+pub(crate) fn offer_message(bytes: &[u8]) -> Result<SignedOffer, StoreError> {
     match Message::decode(bytes) {
         Ok(Message::Offer(signed)) => Ok(signed),
         _ => Err(StoreError::Damaged(
@@ -84,6 +84,13 @@ fn offer_message(bytes: &[u8]) -> Result<SignedOffer, StoreError> {
 
 pub(super) fn put_deal(batch: &mut Batch, deal: &DealRecord) {
     put(batch, keys::deal(&deal.id.0), deal);
+}
+
+/// Deletes what [`put_deal`], [`put_accept`] and [`put_checked`] wrote.
+pub(super) fn delete_deal(batch: &mut Batch, deal: B256) {
+    batch.delete(keys::deal(&deal.0));
+    batch.delete(keys::settlement(&deal.0));
+    batch.delete(checked_key(&deal));
 }
 
 pub(super) fn put_job(batch: &mut Batch, bid: B256, job: &JobSpec) {

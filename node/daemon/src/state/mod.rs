@@ -46,8 +46,8 @@ use gateway::{Acceptance, JobRecord, Report};
 use provider::{TaskResult, Work};
 use verifier::{Checked, Verifications};
 
-/// Finished deals and jobs that stay in memory; older ones are in the store only.
-const FINISHED_MAX: usize = 20_000;
+/// Deals that stay; beyond, the oldest that are over are forgotten before their time.
+const DEALS_MAX: usize = 40_000;
 
 /// Clocks that the market's deployment fixed, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,8 +240,19 @@ pub enum Fact {
         /// One finding per task.
         findings: Vec<verifier::Finding>,
     },
+    /// What hangs on these is deleted: they are forgotten.
+    Pruned(Prunable),
     /// The operator wants no new deals, or wants them again.
     Drain(bool),
+}
+
+/// What is long over.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prunable {
+    /// Deals.
+    pub deals: Vec<B256>,
+    /// Jobs that were submitted here, none of whose deals is left.
+    pub jobs: Vec<B256>,
 }
 
 /// Something for the shell to do. At most one of each runs at a time.
@@ -502,6 +513,7 @@ impl State {
                 journal::put_checked(&mut changes.local, deal, &checked);
                 self.verifications.findings.insert(deal, checked);
             }
+            Fact::Pruned(due) => self.forget(&due, &mut changes),
             Fact::Drain(draining) => self.is_draining = draining,
         }
         self.announce(&mut changes);
@@ -543,7 +555,12 @@ impl State {
             self.watch_others(&changes.epoch);
         }
         self.promised.clear();
-        self.forget_finished();
+        let deals = &self.deals;
+        self.works.retain(|id, _| {
+            deals
+                .get(id)
+                .is_some_and(|deal| !deal.state().is_terminal())
+        });
     }
 
     /// Bids that came since the last block, and about which the chain was asked, wait for
@@ -1004,27 +1021,60 @@ impl State {
         ready.collect()
     }
 
-    /// Drops what is long over from memory.
-    fn forget_finished(&mut self) {
-        let is_over = |deal: &DealRecord| deal.state().is_terminal();
-        self.works
-            .retain(|id, _| self.deals.get(id).is_some_and(|deal| !is_over(deal)));
-        if self.deals.len() <= 2 * FINISHED_MAX {
-            return;
-        }
+    /// What ended more than `keep_s` seconds ago, or is too much, at most `max` deals and jobs.
+    ///
+    /// A bid lives for seven days: as long as it may still come, what its failed deals left is needed.
+    /// The deals of a job that was submitted here stay as long as the job.
+    #[must_use]
+    pub fn prunable(&self, keep_s: u64, max: usize) -> Prunable {
+        let is_old = |since: u64| since.saturating_add(keep_s) < self.head.at;
+        let is_over = |job: &JobRecord| job.state.is_terminal() && is_old(job.signed.bid.expiry);
         let mut over: Vec<(u64, B256)> = self
             .deals
             .values()
-            .filter(|deal| is_over(deal))
-            .map(|deal| (deal.last_block(), deal.id))
+            .filter(|deal| deal.state().is_terminal())
+            .filter(|deal| match self.jobs.get(&deal.terms.bidHash) {
+                Some(job) => is_over(job),
+                None => self.book.bid(&deal.terms.bidHash).is_none(),
+            })
+            .map(|deal| (deal.last_at(), deal.id))
             .collect();
         over.sort_unstable();
-        over.truncate(over.len().saturating_sub(FINISHED_MAX));
-        for (_, id) in over {
-            if let Some(deal) = self.deals.remove(&id) {
-                self.deals_of_bid.remove(&deal.terms.bidHash);
-                self.posted.remove(&deal.terms.bidHash);
+        let too_many = self.deals.len().saturating_sub(DEALS_MAX);
+        let due = (0..).zip(&over).take_while(|(index, (since, _))| {
+            *index < max && (*index < too_many || is_old(*since))
+        });
+        let deals = due.map(|(_, (_, id))| *id).collect();
+        let jobs = self.jobs.iter().filter(|(bid, job)| {
+            is_over(job) && self.deals_of_bid.get(*bid).is_none_or(Vec::is_empty)
+        });
+        Prunable {
+            deals,
+            jobs: jobs.map(|(bid, _)| *bid).take(max).collect(),
+        }
+    }
+
+    fn forget(&mut self, due: &Prunable, changes: &mut Changes) {
+        for id in &due.deals {
+            journal::delete_deal(&mut changes.local, *id);
+            self.verifications.findings.remove(id);
+            let Some(deal) = self.deals.remove(id) else {
+                continue;
+            };
+            self.peer_keys.remove(&deal.terms.offerHash);
+            let bid = deal.terms.bidHash;
+            if let Some(of_bid) = self.deals_of_bid.get_mut(&bid) {
+                of_bid.retain(|other| other != id);
+                if of_bid.is_empty() {
+                    self.deals_of_bid.remove(&bid);
+                    self.posted.remove(&bid);
+                    changes.local.delete(outcry_store::keys::job(&bid.0));
+                }
             }
+        }
+        for bid in &due.jobs {
+            self.jobs.remove(bid);
+            changes.local.delete(outcry_store::keys::bid(&bid.0));
         }
     }
 

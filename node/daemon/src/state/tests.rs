@@ -16,7 +16,7 @@ use super::deal::{Change, Failure, Place};
 use super::example::{BUYER, PROVIDER, START, TOKEN, bid, job, offer};
 use super::gateway::Report;
 use super::provider::TaskResult;
-use super::{Activity, Changes, Fact, Setup, State, Windows};
+use super::{Activity, Changes, Fact, Prunable, Setup, State, Windows};
 
 const WINDOWS: Windows = Windows {
     admission_s: 20,
@@ -197,6 +197,7 @@ fn answer(key: &FactKey) -> Option<BookFact> {
             salt,
             cancelled: false,
             taken: false,
+            partly: false,
         },
         FactKey::Taken(bid) => BookFact::Taken { bid, tasks: 0 },
         FactKey::Slots(provider, capacity_id) => BookFact::Slots {
@@ -515,6 +516,57 @@ fn an_acceptance_is_settled_and_the_end_of_the_window_finalises() {
         }],
     );
     assert!(node.state.works.is_empty());
+}
+
+#[test]
+fn a_finished_deal_is_forgotten_after_its_time_and_leaves_no_record() {
+    const KEEP_S: u64 = 1_000;
+    let mut node = Bench::provider(1);
+    node.block(0, vec![]);
+    let (deal, event) = opened(&offer(1, 1), 2);
+    let posted = Observed::JobPosted {
+        bid: signed_bid(2).1,
+        job: job(2),
+    };
+    node.block(1, vec![posted, event]);
+    let change = Change::Failed {
+        failure: Failure::Timeout,
+        refunded: 1,
+        to_buyer: 0,
+        burned: 0,
+    };
+    node.block(500, vec![Observed::Changed { deal, change }]);
+    node.block(500 + KEEP_S, vec![]);
+    assert_eq!(node.state.prunable(KEEP_S, 10), Prunable::default());
+    node.block(501 + KEEP_S, vec![]);
+    let due = node.state.prunable(KEEP_S, 10);
+    assert_eq!(due.deals, [deal]);
+    assert_eq!(node.state.prunable(KEEP_S, 0), Prunable::default());
+    node.apply(Fact::Pruned(due));
+    node.restart();
+    assert!(node.state.deals.is_empty() && node.state.posted.is_empty());
+    assert!(node.state.deals_of(signed_bid(2).1).is_empty());
+}
+
+#[test]
+fn a_failed_deal_stays_as_long_as_its_bid_may_be_served_again() {
+    let mut node = Bench::provider(1);
+    node.block(0, vec![]);
+    let (signed, _) = signed_bid(2);
+    node.apply(Fact::Order(Message::Bid(signed)));
+    let (deal, event) = opened(&offer(1, 1), 2);
+    node.block(1, vec![event]);
+    let change = Change::Failed {
+        failure: Failure::Timeout,
+        refunded: 1,
+        to_buyer: 0,
+        burned: 0,
+    };
+    node.block(500, vec![Observed::Changed { deal, change }]);
+    node.block(3_600, vec![]);
+    assert_eq!(node.state.prunable(10, 10), Prunable::default());
+    node.block(3_601, vec![]);
+    assert_eq!(node.state.prunable(10, 10).deals, [deal]);
 }
 
 #[test]
