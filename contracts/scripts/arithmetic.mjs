@@ -177,9 +177,10 @@ function make(count, seed) {
     for (let i = 0; i < count; ++i) {
       const xs = [];
       for (const type of operands) xs.push(operand(type, xs[0]));
-      // What division must not do.
+      // What division must not do, and equals.
       if (i === 0 && xs.length === 2) xs[1] = 0n;
       if (i === 1 && xs.length === 2) xs.splice(0, 2, 1n << (width[operands[0]] - 1n), cut(operands[0], -1n));
+      if (i === 2 && xs.length === 2) xs[1] = xs[0];
       if (op >= 0xbc && i % 4 === 0) xs[0] = tie(result, isWide(operands[0]));
       if (op === 0xb0 && i % 4 === 0) {
         // Doubles half-way between singles, subnormal ones too.
