@@ -124,6 +124,80 @@ enum Condition {
     Slot(u16),
     /// The last instruction, a comparison, which was taken back.
     Comparison(Instruction),
+    /// The opposite of a comparison.
+    Negated(Instruction),
+}
+
+/// Constants that loops of a function need in slots: written once, on entry.
+///
+/// Most constants are part of the instruction that takes them. The others would be written to a slot
+/// again each time around.
+struct Constants {
+    /// The value of each, in the order of their slots.
+    values: Vec<u64>,
+    /// Slot of the first: they follow the locals.
+    first: usize,
+}
+
+impl Constants {
+    /// So many at most, so that functions that leave early do not pay for all of them.
+    const MOST: usize = 8;
+
+    fn of(facts: &Facts<'_>) -> Self {
+        let mut values = Vec::new();
+        let mut loops = 0_usize;
+        let mut blocks = Vec::new();
+        for (at, operator) in facts.operators.iter().enumerate() {
+            match operator {
+                Operator::Loop { .. } => {
+                    blocks.push(true);
+                    loops += 1;
+                }
+                Operator::Block { .. } | Operator::If { .. } => blocks.push(false),
+                Operator::End => loops -= usize::from(blocks.pop().unwrap_or(false)),
+                _ => {}
+            }
+            if loops > 0
+                && !facts.dead[at]
+                && values.len() < Self::MOST
+                && let Some(value) = constant(operator)
+                && facts.operators.get(at + 1).is_some_and(needs_slot)
+                && !values.contains(&value)
+            {
+                values.push(value);
+            }
+        }
+        Self {
+            values,
+            first: facts.locals.len(),
+        }
+    }
+
+    /// The slot of a constant.
+    fn slot(&self, value: u64) -> Option<u16> {
+        let at = self.values.iter().position(|v| *v == value)?;
+        Some((self.first + at) as u16)
+    }
+}
+
+/// The slot value of a constant.
+fn constant(operator: &Operator<'_>) -> Option<u64> {
+    use Operator as O;
+    Some(match operator {
+        O::I32Const { value } => *value as u32 as u64,
+        O::I64Const { value } => *value as u64,
+        O::F32Const { value } => value.bits().into(),
+        O::F64Const { value } => value.bits(),
+        O::RefNull { .. } => 0,
+        _ => return None,
+    })
+}
+
+/// Whether an operator right behind a constant takes it from a slot.
+fn needs_slot(operator: &Operator<'_>) -> bool {
+    store(operator).is_some()
+        || load(operator).is_some()
+        || binary(operator).is_some_and(|operation| !isa::takes_constant(operation))
 }
 
 struct Translator<'m, 'a> {
@@ -134,6 +208,8 @@ struct Translator<'m, 'a> {
     code: Vec<Instruction>,
     pending: Vec<(u32, Pending)>,
     targets: Vec<u32>,
+    constants: Constants,
+    /// Slots before the operands': locals and constants.
     locals: usize,
     operands: Vec<Operand>,
     /// Positions of pending reads of each local, lowest first.
@@ -144,6 +220,8 @@ struct Translator<'m, 'a> {
     frame_size: usize,
     /// The slot that the last instruction writes, if it may still write another.
     written: Option<u16>,
+    /// Instructions before this place must stay: branches lead behind them.
+    barrier: u32,
 }
 
 impl Function {
@@ -156,6 +234,8 @@ impl Function {
     ) -> Result<Self, LoadError> {
         let facts = Facts::of(module, defined)?;
         let ty = module.function_type(module.imported_functions + defined as u32);
+        let constants = Constants::of(&facts);
+        let locals = facts.locals.len() + constants.values.len();
         let mut translator = Translator {
             module,
             facts: &facts,
@@ -164,13 +244,15 @@ impl Function {
             code: Vec::with_capacity(facts.operators.len()),
             pending: Vec::new(),
             targets: Vec::new(),
-            locals: facts.locals.len(),
+            constants,
+            locals,
             operands: Vec::new(),
-            reads: vec![Vec::new(); facts.locals.len()],
+            reads: vec![Vec::new(); locals],
             flushed: 0,
             blocks: Vec::new(),
-            frame_size: facts.locals.len().max(ty.results().len()),
+            frame_size: locals.max(ty.results().len()),
             written: None,
+            barrier: 0,
         };
         translator.function(ty.results().len())?;
         Ok(Self {
@@ -196,6 +278,15 @@ impl<'a> Translator<'_, 'a> {
                 op: op::GLOBAL_GET,
                 c: parameter as u16,
                 imm: global.into(),
+                ..Instruction::default()
+            });
+        }
+        for at in 0..self.constants.values.len() {
+            let c = (self.constants.first + at) as u16;
+            self.emit(Instruction {
+                op: op::CONST,
+                c,
+                imm: self.constants.values[at],
                 ..Instruction::default()
             });
         }
@@ -385,9 +476,12 @@ impl<'a> Translator<'_, 'a> {
         match self.pop() {
             Operand::Local(local) => local,
             Operand::Slot => self.slot_of(position),
-            constant @ Operand::Constant(_) => {
+            Operand::Constant(value) => {
+                if let Some(slot) = self.constants.slot(value) {
+                    return slot;
+                }
                 let slot = self.slot_of(position);
-                self.emit_into(constant, position, slot);
+                self.emit_into(Operand::Constant(value), position, slot);
                 slot
             }
         }
@@ -497,6 +591,7 @@ impl<'a> Translator<'_, 'a> {
                 ..Instruction::default()
             },
             Condition::Comparison(comparison) => as_branch(comparison, when),
+            Condition::Negated(comparison) => as_branch(comparison, !when),
         };
         instruction.c = c.unwrap_or(0);
         let has_constant = instruction.op & IMM != 0 && !isa::compares_floats(instruction.op);
@@ -528,9 +623,30 @@ impl<'a> Translator<'_, 'a> {
             self.pop();
             self.code.pop();
             self.written = None;
-            return Condition::Comparison(last);
+            return self.unnegated(last, own);
         }
         Condition::Slot(self.pop_slot())
+    }
+
+    /// The condition of a comparison that was taken back. If it negates another one, which nothing
+    /// else reads, that one is taken back as well.
+    fn unnegated(&mut self, last: Instruction, own: u16) -> Condition {
+        let mut negated = None;
+        if last.op == op::EQZ
+            && last.a == own
+            && self.pc() > self.barrier
+            && let Some(before) = self.code.last().copied()
+            && isa::compares(before.op)
+            && before.c == own
+            && constant_fits(before)
+        {
+            self.code.pop();
+            negated = Some(before);
+        }
+        match negated {
+            Some(comparison) => Condition::Negated(comparison),
+            None => Condition::Comparison(last),
+        }
     }
 
     /// Whether the operands that a branch takes along lie where the label expects them.
@@ -607,6 +723,7 @@ impl<'a> Translator<'_, 'a> {
             self.set_target(*pc, if *charged { behind } else { start });
         }
         self.written = None;
+        self.barrier = behind;
     }
 
     fn block_type(&self, ty: BlockType) -> (usize, usize) {
@@ -721,6 +838,7 @@ impl<'a> Translator<'_, 'a> {
             self.emit_charge(following);
             block.label.start = Some((start, self.pc()));
             self.written = None;
+            self.barrier = self.pc();
         }
         if let Some(condition) = condition {
             let otherwise = self.charge_at(extent.otherwise + 1);
@@ -911,11 +1029,6 @@ impl<'a> Translator<'_, 'a> {
                 self.set_local(*local_index);
                 self.push(Operand::Local(*local_index as u16));
             }
-            O::I32Const { value } => self.push(Operand::Constant(*value as u32 as u64)),
-            O::I64Const { value } => self.push(Operand::Constant(*value as u64)),
-            O::F32Const { value } => self.push(Operand::Constant(value.bits().into())),
-            O::F64Const { value } => self.push(Operand::Constant(value.bits())),
-            O::RefNull { .. } => self.push(Operand::Constant(0)),
             O::RefFunc { function_index } => {
                 let c = self.push_slot();
                 self.pending
@@ -982,7 +1095,9 @@ impl<'a> Translator<'_, 'a> {
                 });
             }
             operator => {
-                if let Some((operation, memarg)) = load(operator) {
+                if let Some(value) = constant(operator) {
+                    self.push(Operand::Constant(value));
+                } else if let Some((operation, memarg)) = load(operator) {
                     self.load(operation, memarg);
                 } else if let Some((operation, memarg)) = store(operator) {
                     self.store(operation, memarg);

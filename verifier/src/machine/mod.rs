@@ -19,6 +19,7 @@
 //! | [`state`] | the running machine |
 //! | [`proof`] | recording a step's proof, and replaying it |
 //! | `run` | the interpreter: many steps at once |
+//! | `snapshot` | copies that share what did not change |
 pub mod commit;
 mod flatten;
 pub mod float;
@@ -26,6 +27,7 @@ pub mod isa;
 pub mod program;
 pub mod proof;
 mod run;
+mod snapshot;
 pub mod state;
 pub mod transition;
 pub mod tree;
@@ -33,4 +35,5 @@ pub mod tree;
 pub use commit::CommittedProgram;
 pub use program::Program;
 pub use proof::{StepProof, replay};
+pub use snapshot::Snapshot;
 pub use state::{Archive, Machine, MachineFault};

@@ -25,6 +25,9 @@ const STEPS_PER_CYCLE: u64 = 1024;
 /// Below this many steps the machine goes one by one.
 const SINGLE_STEPS: u64 = 4096;
 
+/// Bytes from an instruction to the next.
+const STRIDE: u64 = size_of::<Instruction>() as u64;
+
 /// How a stretch of interpretation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Exit {
@@ -93,13 +96,14 @@ impl<A: Archive> Machine<A> {
         };
         let mut run = Run {
             code: self.program.program().code().as_ptr(),
-            base: self.steps.wrapping_sub(self.registers.pc.into()),
+            base: self.steps.wrapping_sub(self.registers.pc.into()).wrapping_mul(STRIDE),
             stop,
             machine: self,
         };
         let exit = run.go::<TRACK>(left);
-        let base = run.base;
-        self.steps = base.wrapping_add(self.registers.pc.into());
+        // The multiple of a stride, and so exact; negative if code was entered far behind.
+        let base = run.base as i64 / STRIDE as i64;
+        self.steps = base.wrapping_add(self.registers.pc.into()) as u64;
         match exit {
             Exit::Halted(End::OutOfCycles) if stop < self.limits.cycles => {}
             Exit::Halted(end) => {
@@ -128,7 +132,8 @@ struct Run<A> {
     machine: *mut Machine<A>,
     /// The program's code.
     code: *const Instruction,
-    /// Steps made, less the pc.
+    /// Steps made, less the pc, in bytes of instructions: so a transfer corrects it by the distance
+    /// of two pointers.
     base: u64,
     /// Cycles at which the machine has to stop.
     stop: u64,
@@ -198,7 +203,7 @@ unsafe fn handle<A: Archive, const TRACK: bool, const OP: u16>(
         }
         Ok(Next::Stay) => {
             let run = fast.run();
-            run.base = run.base.wrapping_add(1);
+            run.base = run.base.wrapping_add(STRIDE);
             fast.next()
         }
         Ok(Next::Jump(target) | Next::Entered(target) | Next::Left(target)) => {
@@ -304,10 +309,11 @@ impl<A: Archive> Run<A> {
         match transition::<Machine<A>, OP>(machine, &instruction) {
             Ok(next) => {
                 machine.follow(next);
+                let behind = u64::from(pc) + 1;
                 self.base = self
                     .base
-                    .wrapping_add(u64::from(pc) + 1)
-                    .wrapping_sub(machine.registers.pc.into());
+                    .wrapping_add(behind * STRIDE)
+                    .wrapping_sub(u64::from(machine.registers.pc) * STRIDE);
                 Exit::Continue
             }
             Err(Stop::Halt(end)) => Exit::Halted(end),
@@ -366,9 +372,9 @@ impl<A: Archive, const TRACK: bool> Fast<A, TRACK> {
         let run = self.run();
         // SAFETY: targets lie inside the code: `Program` checks all of them, and references.
         let next = unsafe { run.code.add(target as usize) };
-        // The distance is a whole number of instructions of 16 bytes.
-        let behind = ((self.ip as isize).wrapping_sub(next as isize) >> 4) + 1;
-        run.base = run.base.wrapping_add(behind as u64);
+        // SAFETY: code never ends with this instruction, or it ends right behind it.
+        let behind = unsafe { self.ip.add(1) };
+        run.base = run.base.wrapping_add(behind as u64).wrapping_sub(next as u64);
         self.ip = next;
     }
 }
@@ -437,23 +443,39 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
         let return_pc = self.pc() + 1;
         let machine = self.machine();
         let caller_size = machine.registers.frame_size;
-        machine.callers.push(Caller {
-            return_pc,
-            frame_size: caller_size,
-            result_slot: result,
-        });
+        let depth = machine.callers.len();
+        // SAFETY: `Machine::start` made room for as many callers as the slot limit allows, and one
+        // more; every call before this one passed the limit's check.
+        unsafe {
+            machine.callers.as_mut_ptr().add(depth).write(Caller {
+                return_pc,
+                frame_size: caller_size,
+                result_slot: result,
+            });
+            machine.callers.set_len(depth + 1);
+        }
         machine.registers.frame_size = frame_size;
+        // Four slots at a time: what is copied or cleared too much lies above the arguments or the
+        // frame, where nothing is yet.
+        const AT_ONCE: usize = 4;
+        let (count, frame_size) = (usize::from(count), usize::from(frame_size));
         // SAFETY: the stack has room for one frame more than the slot limit allows, whatever its
-        // size (`stack_slots`), and every frame before this one passed the limit's check. Arguments
-        // lie in the caller's frame, and a frame is not smaller than its arguments (`Program`).
+        // size, and some slots behind it (`stack_slots`), and every frame before this one passed the
+        // limit's check. Arguments lie in the caller's frame, and a frame is not smaller than its
+        // arguments (`Program`).
         unsafe {
             let caller = self.frame.add(usize::from(first));
             self.frame = self.frame.add(usize::from(caller_size));
-            for argument in 0..usize::from(count) {
-                *self.frame.add(argument) = *caller.add(argument);
+            let mut slot = 0;
+            while slot < count {
+                let part = caller.add(slot).cast::<[u64; AT_ONCE]>().read();
+                self.frame.add(slot).cast::<[u64; AT_ONCE]>().write(part);
+                slot += AT_ONCE;
             }
-            for slot in usize::from(count)..usize::from(frame_size) {
-                *self.frame.add(slot) = 0;
+            let mut slot = count;
+            while slot < frame_size {
+                self.frame.add(slot).cast::<[u64; AT_ONCE]>().write([0; AT_ONCE]);
+                slot += AT_ONCE;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use super::commit::{
     CallerWords, Commitment, CommittedProgram, Context, Descriptor, PAGE_LEAVES, Registers, Rest, Shape,
     StateWords, descriptor_tree, frame_depth, memory_depth, output_depth,
 };
+use super::snapshot::Base;
 use super::transition::{
     self, ContextFacts, Counters, End, Extent, LEAF_SLOTS, Next, Source, State, Stop, Target,
 };
@@ -74,6 +75,7 @@ pub(super) struct Memory {
     pub(super) maximum: u32,
     pub(super) depth: u8,
     pub(super) dirty: Dirty,
+    pub(super) base: Base,
 }
 
 impl Memory {
@@ -132,6 +134,7 @@ pub struct Machine<A> {
     pub(super) counters: Counters,
     pub(super) output: Vec<u8>,
     pub(super) output_dirty: Dirty,
+    pub(super) output_base: Base,
     pub(super) halted: Option<Halted>,
     pub(super) trees: Option<Trees>,
     /// Something ran without marking what it changed.
@@ -179,6 +182,7 @@ impl<A: Archive> Machine<A> {
                 maximum: memory.maximum,
                 depth: memory_depth(memory.pages, memory.maximum, limits.pages),
                 dirty,
+                base: Base::default(),
             }
         });
         let memories = memories.collect();
@@ -212,7 +216,7 @@ impl<A: Archive> Machine<A> {
             steps: 0,
             stack: vec![0; stack_slots(limits.slots)],
             frame: 0,
-            callers: Vec::new(),
+            callers: Vec::with_capacity(most_callers(limits.slots)),
             chain: Vec::new(),
             results_size: 0,
             memories,
@@ -226,6 +230,7 @@ impl<A: Archive> Machine<A> {
             },
             output: Vec::new(),
             output_dirty: Dirty::default(),
+            output_base: Base::default(),
             halted: None,
             trees: None,
             untracked: false,
@@ -344,6 +349,7 @@ impl<A: Archive> Machine<A> {
     fn output_root(&mut self) -> B256 {
         match &mut self.trees {
             Some(trees) if !self.untracked => {
+                self.output_base.note(&self.output_dirty);
                 update_bytes(&mut trees.output, &self.output, &mut self.output_dirty);
                 trees.output.root()
             }
@@ -449,7 +455,9 @@ impl<A: Archive> Machine<A> {
         let Some(trees) = &mut self.trees else {
             return;
         };
+        self.output_base.note(&self.output_dirty);
         for (tree, memory) in trees.memories.iter_mut().zip(&mut self.memories) {
+            memory.base.note(&memory.dirty);
             update_bytes(tree, &memory.bytes, &mut memory.dirty);
         }
         for (tree, table) in trees.tables.iter_mut().zip(&mut self.tables) {
@@ -585,12 +593,19 @@ impl<A: Archive> Machine<A> {
     }
 }
 
-/// Slots that the stack needs for a limit of cost-model slots: a frame has at most 16 more slots
-/// than the cost model's, and that has more than 8, so that three times the limit suffice; one frame
-/// more is entered before the limit is noticed.
+/// Callers that a slot limit allows, and the one whose call exceeds it: a frame has at least eight
+/// slots in the cost model.
+fn most_callers(limit: u64) -> usize {
+    // At most 2^20.
+    (limit / crate::cost::FRAME_SLOTS_FIXED) as usize + 2
+}
+
+/// Slots that the stack needs for a limit of cost-model slots: a frame has at most 32 more slots
+/// than the cost model's (constants, and neighbours for bulk operations), and that has at least 8, so
+/// that five times the limit suffice; one frame more is entered before the limit is noticed.
 pub(super) fn stack_slots(limit: u64) -> usize {
     // At most 2^20.
-    3 * limit as usize + 2 * (1 << 16)
+    5 * limit as usize + 2 * (1 << 16)
 }
 
 /// Leaves a page has.

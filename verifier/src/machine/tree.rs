@@ -74,6 +74,30 @@ impl Tree {
         Self::over(depth, slots.chunks(SLOTS).map(leaf_of_slots).collect())
     }
 
+    /// Leaves that were given.
+    pub(super) fn leaves(&self) -> usize {
+        self.nodes[0].len()
+    }
+
+    /// All nodes, level by level from the leaves up: what [`Tree::take`] takes.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.nodes.iter().flatten().map(|node| &node.0)
+    }
+
+    /// A tree of a depth over so many leaves from its nodes, which are cut off the front of `bytes`;
+    /// `None` if there are too few.
+    pub(super) fn take(depth: u8, leaves: usize, bytes: &mut &[u8]) -> Option<Self> {
+        let mut tree = Self::zero(depth);
+        let mut count = leaves;
+        for level in &mut tree.nodes {
+            let (nodes, rest) = bytes.split_at_checked(32 * count)?;
+            *bytes = rest;
+            *level = nodes.chunks_exact(32).map(B256::from_slice).collect();
+            count = count.div_ceil(2);
+        }
+        Some(tree)
+    }
+
     /// The tree's depth.
     #[must_use]
     pub fn depth(&self) -> u8 {
@@ -134,6 +158,18 @@ impl Tree {
                 self.put(level + 1, at, hash);
             }
         }
+    }
+
+    /// Forgets leaves from `leaves` on; says whether there were any. The last leaf that stays has to
+    /// be updated afterwards, if there is one.
+    pub(super) fn shorten(&mut self, leaves: usize) -> bool {
+        let had = self.nodes[0].len() > leaves;
+        if had {
+            for (level, nodes) in self.nodes.iter_mut().enumerate() {
+                nodes.truncate(leaves.div_ceil(1 << level));
+            }
+        }
+        had
     }
 
     fn put(&mut self, level: usize, at: usize, hash: B256) {

@@ -136,6 +136,24 @@ pub(crate) fn run_on_machine(
     assert_eq!(stopping.steps(), machine.steps());
     assert_eq!((*stopping.halted().unwrap(), stopping.output().to_vec()), result);
 
+    // Back to the middle from the end, and again: the same states.
+    let middle = machine.steps() / 2;
+    let mut returning = start();
+    let first = returning.snapshot();
+    returning.run_to(middle).unwrap();
+    let (snapshot, state) = (returning.snapshot(), returning.commit().unwrap());
+    returning.run_to(u64::MAX).unwrap();
+    let end = returning.commit().unwrap();
+    for (snapshot, steps) in [(&snapshot, middle), (&first, 0), (&snapshot, middle)] {
+        returning.restore(snapshot);
+        assert_eq!(returning.steps(), steps);
+        returning.run_to(middle).unwrap();
+        assert_eq!(returning.commit().unwrap(), state);
+    }
+    returning.run_to(u64::MAX).unwrap();
+    assert_eq!(returning.commit().unwrap(), end);
+    assert_eq!((*returning.halted().unwrap(), returning.output().to_vec()), result);
+
     const SINGLE_STEPS: u64 = 1_000_000;
     if machine.steps() <= SINGLE_STEPS {
         let mut stepping = start();
