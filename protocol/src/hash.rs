@@ -253,12 +253,6 @@ pub fn claim_hash(deal_id: B256, result_root: B256, cycles: u64, price: u128) ->
     )
 }
 
-/// `JobSpec.imageRoot` of machine version 1 over the linked module's bytes; opaque to the market.
-#[must_use]
-pub fn image_root(linked_module: &[u8]) -> B256 {
-    keccak256((tag("outcry.image.v1"), keccak256(linked_module)).abi_encode())
-}
-
 /// Rank of a bid within an epoch: `keccak256(bidHash ‖ beacon)`; lower goes first.
 #[must_use]
 pub fn bid_rank(bid_hash: B256, beacon: B256) -> B256 {

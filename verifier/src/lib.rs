@@ -6,13 +6,13 @@
 //!
 //! ```text
 //! program --validate--> --link with the guest library--> Image --meter--> module with exact counts
-//!                                                                    `---> module with fast counts
+//!                                                        |      `---> module with fast counts
+//!                                                        `--flatten, commit--> CommittedProgram: the root
 //! ```
 //!
 //! | module | one idea |
 //! | --- | --- |
 //! | [`limits`] | every bound on what a stranger's module may contain |
-//! | [`validate`] | which WebAssembly is accepted; every refusal names the feature and the byte offset |
 //! | [`link`] | user module + WASI library -> one image whose only imports are three host operations |
 //! | [`cost`] | the cost table and the size of a frame: functions of the linked module alone |
 //! | [`meter`] | the two native transforms and the definition of a cycle count |
@@ -38,5 +38,5 @@ mod module;
 pub mod task;
 pub mod validate;
 
-pub use link::{Image, link, link_with_library};
+pub use link::{Image, link, link_and_commit, link_with_library};
 pub use validate::LoadError;

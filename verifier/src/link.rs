@@ -35,6 +35,7 @@ use wasmparser::{
 };
 
 use crate::limits;
+use crate::machine::{CommittedProgram, Program};
 use crate::module::Module;
 use crate::validate::{self, LoadError};
 
@@ -106,24 +107,16 @@ impl Image {
         &self.module
     }
 
-    /// The job's `imageRoot`, see [`outcry_protocol::hash::image_root`].
+    /// The job's `imageRoot`: [`CommittedProgram::image_root`] of the flattened image.
     #[must_use]
     pub fn root(&self) -> B256 {
         self.root
-    }
-
-    fn new(module: Vec<u8>) -> Self {
-        let root = outcry_protocol::hash::image_root(&module);
-        Self {
-            module: module.into(),
-            root,
-        }
     }
 }
 
 /// The accessors to the user's memory that a library may import from [`USER_MODULE`].
 #[derive(Clone, Copy)]
-enum Accessor {
+pub(crate) enum Accessor {
     UserSize,
     Load32,
     Load64,
@@ -134,7 +127,7 @@ enum Accessor {
 }
 
 impl Accessor {
-    const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::UserSize,
         Self::Load32,
         Self::Load64,
@@ -144,7 +137,7 @@ impl Accessor {
         Self::CopyToUser,
     ];
 
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::UserSize => "user_size",
             Self::Load32 => "load32",
@@ -295,6 +288,29 @@ pub fn link(program: &[u8]) -> Result<Image, LoadError> {
 /// [`LoadError`]: the program is malformed, uses what is not accepted, imports what nobody offers,
 /// or has no entry. [`LoadError::Library`] if the library itself is at fault.
 pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadError> {
+    link_and_commit(program, library).map(|(image, _)| image)
+}
+
+/// Links a program with a guest library, and gives what the machine runs as well: the root is made
+/// from it.
+///
+/// # Errors
+/// As [`link_with_library`].
+pub fn link_and_commit(
+    program: &[u8],
+    library: &[u8],
+) -> Result<(Image, CommittedProgram), LoadError> {
+    let module = combine(program, library)?;
+    let committed = CommittedProgram::new(Arc::new(Program::from_module(&module)?));
+    let image = Image {
+        module: module.into(),
+        root: committed.image_root(),
+    };
+    Ok((image, committed))
+}
+
+/// The image's module.
+fn combine(program: &[u8], library: &[u8]) -> Result<Vec<u8>, LoadError> {
     validate::module(program)?;
     validate::module(library).map_err(|error| LoadError::Library(error.to_string()))?;
     let user = Module::parse(program)?;
@@ -507,7 +523,7 @@ pub fn link_with_library(program: &[u8], library: &[u8]) -> Result<Image, LoadEr
             offset: 0,
         });
     }
-    Ok(Image::new(bytes))
+    Ok(bytes)
 }
 
 fn memory_type(ty: wasmparser::MemoryType) -> MemoryType {

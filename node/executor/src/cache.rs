@@ -17,8 +17,12 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::engine::Failure;
+
 /// Number of lock files; keys are spread over them by their hash, so the number of files stays fixed.
 const LOCKS: usize = 16;
+/// Times that a file is made again because it was dropped before it was opened.
+const EVICTION_RETRIES: usize = 3;
 /// A temporary file older than this belongs to a process that died.
 const ABANDONED: Duration = Duration::from_secs(3600);
 const TEMPORARY_PREFIX: &str = ".new-";
@@ -98,6 +102,27 @@ impl Cache {
         self.write(key, &content)?;
         self.prune(key)?;
         Ok(path)
+    }
+
+    /// The file under `key`, opened by `open`; made again if it was dropped in between.
+    pub(crate) fn opened<T>(
+        &self,
+        key: &str,
+        make: impl Fn() -> Result<Vec<u8>, Failure>,
+        open: impl Fn(&Path) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut last = Failure::Host(
+            "the cache is too small for one artifact: raise executor.cache_mib_max".into(),
+        );
+        for _ in 0..EVICTION_RETRIES {
+            let path = self.get_or_make(key, &make)?;
+            match open(&path) {
+                Ok(value) => return Ok(value),
+                Err(failure) if path.exists() => return Err(failure),
+                Err(failure) => last = failure,
+            }
+        }
+        Err(last)
     }
 
     fn lock(&self, key: &str) -> io::Result<File> {

@@ -7,17 +7,13 @@ use std::path::Path;
 use alloy_primitives::B256;
 use outcry_native::{Archive, CompiledImage, InputFile, Output};
 use outcry_verifier::Image;
+use outcry_verifier::guest::MACHINE_VERSION;
 use outcry_verifier::task::{RunLimits, TaskHeader};
 
 use crate::cache::Cache;
+use crate::image;
 use crate::{Halted, Prepare, Prepared, Task};
 
-/// The rules by which programs are linked and counted.
-const MACHINE_VERSION: u32 = 1;
-/// Most bytes of a program file: what the linker accepts.
-const PROGRAM_BYTES_MAX: u64 = outcry_verifier::limits::MODULE_BYTES;
-/// Times that an artifact is made again because the cache dropped it before it was opened.
-const EVICTION_RETRIES: usize = 3;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -102,47 +98,10 @@ impl Engine {
         {
             return Ok(image.clone());
         }
-        let image = self.image(prepare)?;
+        let image = image::linked(&self.cache, prepare)?;
         let compiled = self.code(&image)?;
         self.loaded = Some((prepare.program_hash, compiled.clone()));
         Ok(compiled)
-    }
-
-    /// The linked image. The cached file is the root, then the module.
-    fn image(&self, prepare: &Prepare) -> Result<Image, Failure> {
-        let mut key = blake3::Hasher::new_derive_key("outcry 2026 linked image");
-        key.update(prepare.program_hash.as_slice());
-        key.update(&MACHINE_VERSION.to_be_bytes());
-        key.update(blake3::hash(outcry_verifier::guest::LIBRARY).as_bytes());
-        let key = format!("{}.image", key.finalize().to_hex());
-        self.cached(
-            &key,
-            || {
-                let length = std::fs::metadata(&prepare.program)?.len();
-                if length > PROGRAM_BYTES_MAX {
-                    return Err(Failure::Refused(format!(
-                        "{length} bytes exceed the limit of {PROGRAM_BYTES_MAX}"
-                    )));
-                }
-                let program = std::fs::read(&prepare.program)?;
-                let image = outcry_verifier::link::link(&program)
-                    .map_err(|error| Failure::Refused(error.to_string()))?;
-                Ok([image.root().as_slice(), image.module()].concat())
-            },
-            |path| {
-                let bytes = std::fs::read(path)?;
-                let Some((root, module)) = bytes.split_at_checked(32) else {
-                    return Err(Failure::Host(format!(
-                        "{} is damaged: delete it",
-                        path.display()
-                    )));
-                };
-                Ok(Image::from_trusted_cache(
-                    module.to_vec(),
-                    B256::from_slice(root),
-                ))
-            },
-        )
     }
 
     #[allow(unsafe_code)]
@@ -151,7 +110,7 @@ impl Engine {
             "{}.code",
             blake3::Hash::from_bytes(self.native.artifact_key(image.root())).to_hex()
         );
-        self.cached(
+        self.cache.opened(
             &key,
             || Ok(self.native.compile(image)?.artifact()?),
             // SAFETY: the cache's folder is writable by this user alone (`Cache::open` refuses
@@ -159,27 +118,6 @@ impl Engine {
             // of the cache are replaced or unlinked whole, never changed in place.
             |path| Ok(unsafe { self.native.load(image, path) }?),
         )
-    }
-
-    /// Makes a file if the cache lacks it, and opens it; again, if it was dropped in between.
-    fn cached<T>(
-        &self,
-        key: &str,
-        make: impl Fn() -> Result<Vec<u8>, Failure>,
-        open: impl Fn(&Path) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let mut last = Failure::Host(
-            "the cache is too small for one artifact: raise executor.cache_mib_max".into(),
-        );
-        for _ in 0..EVICTION_RETRIES {
-            let path = self.cache.get_or_make(key, &make)?;
-            match open(&path) {
-                Ok(value) => return Ok(value),
-                Err(failure) if path.exists() => return Err(failure),
-                Err(failure) => last = failure,
-            }
-        }
-        Err(last)
     }
 }
 

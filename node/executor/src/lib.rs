@@ -5,7 +5,7 @@
 //!
 //! - [`Executor::start`] starts a confined process, [`Worker::prepare`] links and compiles a
 //!   program, [`Worker::run`] executes a task.
-//! - [`Cache`] keeps linked images and compiled code on disk.
+//! - [`Cache`] keeps linked images and compiled code on disk; [`Cache::machine`] is what a dispute needs.
 //! - [`worker_main`] is the other side: what `outcry executor-worker` runs.
 //!
 //! A worker has no environment, lowered resource limits, a process group of its own, and dies with
@@ -16,6 +16,7 @@ mod cache;
 mod confine;
 mod engine;
 mod frame;
+mod image;
 mod message;
 mod process;
 mod worker;

@@ -509,7 +509,6 @@ fn hashes_file() -> Value {
         "taskTrees": task_trees,
         "outputs": outputs,
         "halted": halted,
-        "images": [json!({"module": hexed(archive(100)), "imageRoot": hash::image_root(&archive(100))})],
         "ranks": [json!({
             "bidHash": word("bid"), "beacon": word("beacon"),
             "rank": hash::bid_rank(word("bid"), word("beacon")),

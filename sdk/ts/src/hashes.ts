@@ -1,7 +1,6 @@
 /** Merkle trees and the hashes of results. Vectors: `merkle.json`, `hashes.json`. */
-import { AbiCoder, getBytes, id, keccak256 } from "ethers";
+import { AbiCoder, id, keccak256 } from "ethers";
 
-import { concat } from "./bytes.js";
 import type { Hex } from "./bytes.js";
 import { OutcryError } from "./errors.js";
 
@@ -154,7 +153,3 @@ export function claimHash(dealId: Hex, root: Hex, cycles: bigint, price: bigint)
   );
 }
 
-/** `JobSpec.imageRoot` of machine version 1 over a linked module. */
-export function imageRoot(linkedModule: Uint8Array): Hex {
-  return keccak256(concat([getBytes(id("outcry.image.v1")), getBytes(keccak256(linkedModule))]));
-}

@@ -45,7 +45,6 @@ export {
   STATUSES,
   claimHash,
   haltedHash,
-  imageRoot,
   innerHash,
   inputRoot,
   inputsRoot,

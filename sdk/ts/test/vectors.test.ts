@@ -80,7 +80,7 @@ test("jobs and tasks have the hashes of the vectors", () => {
   }
 });
 
-test("inputs, outputs, task trees and images have the roots of the vectors", () => {
+test("inputs, outputs and task trees have the roots of the vectors", () => {
   const hashes = vectors("hashes");
   for (const { bytes, inputRoot } of list(hashes, "inputs").filter((vector) => vector.bytes !== undefined)) {
     assert.equal(sdk.inputRoot(getBytes(bytes)), inputRoot);
@@ -89,7 +89,6 @@ test("inputs, outputs, task trees and images have the roots of the vectors", () 
     assert.equal(sdk.outputRoot(getBytes(bytes), BigInt(outputLimit)), outputRoot);
   }
   for (const { leaves, inputsRoot } of list(hashes, "taskTrees")) assert.equal(sdk.inputsRoot(leaves), inputsRoot);
-  for (const { module, imageRoot } of list(hashes, "images")) assert.equal(sdk.imageRoot(getBytes(module)), imageRoot);
 });
 
 test("Merkle roots are those of the vectors", () => {

@@ -1,12 +1,13 @@
 //! The words that a state, an image and a task are hashed from. `MACHINE.md` §2 and §5.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use alloy_primitives::{B256, U256, keccak256};
 
 use super::isa::Instruction;
 use super::program::Program;
-use super::tree::{self, Tree, levels};
+use super::tree::{self, Tree, leaf_of_bytes, leaf_of_slots, levels};
 use crate::task::{RunLimits, TaskHeader};
 
 /// Leaves of a 64 KiB page.
@@ -460,44 +461,115 @@ pub struct CommittedProgram {
     pub(super) segments: Tree,
 }
 
+/// What a tree of a program is over.
+enum Leaves<'p> {
+    Code(&'p [Instruction]),
+    Bytes(&'p [u8]),
+    Slots(&'p [u64]),
+}
+
+impl Leaves<'_> {
+    fn count(&self) -> usize {
+        match self {
+            Self::Code(instructions) => instructions.len().div_ceil(LEAF_INSTRUCTIONS),
+            Self::Bytes(bytes) => bytes.len().div_ceil(tree::BYTES),
+            Self::Slots(slots) => slots.len().div_ceil(tree::SLOTS),
+        }
+    }
+
+    fn hashes(&self) -> Vec<B256> {
+        match self {
+            Self::Code(instructions) => instructions
+                .chunks(LEAF_INSTRUCTIONS)
+                .map(|chunk| keccak256(code_leaf(chunk)))
+                .collect(),
+            Self::Bytes(bytes) => bytes.chunks(tree::BYTES).map(leaf_of_bytes).collect(),
+            Self::Slots(slots) => slots.chunks(tree::SLOTS).map(leaf_of_slots).collect(),
+        }
+    }
+}
+
 impl CommittedProgram {
     /// Hashes a program.
     #[must_use]
     pub fn new(program: Arc<Program>) -> Self {
-        let code_hashes: Vec<B256> = program
-            .code()
-            .chunks(LEAF_INSTRUCTIONS)
-            .map(|chunk| keccak256(code_leaf(chunk)))
-            .collect();
-        let code = Tree::over(levels(code_hashes.len() as u64), code_hashes);
+        let hashed = |depth, leaves: Leaves<'_>| Ok(Tree::over(depth, leaves.hashes()));
+        match Self::over::<Infallible>(program, hashed) {
+            Ok(committed) => committed,
+            Err(never) => match never {},
+        }
+    }
+
+    /// A program with the trees that [`CommittedProgram::trees`] gave of it, without hashing anything:
+    /// for a cache, to be checked by comparing [`CommittedProgram::image_root`]. `None` if they are not
+    /// as many as this program's. Trees that are damaged inside make proofs that nobody accepts, and no
+    /// other harm.
+    #[must_use]
+    pub fn with_trees(program: Arc<Program>, trees: &[u8]) -> Option<Self> {
+        let mut rest = trees;
+        let taken = Self::over(program, |depth, leaves| {
+            Tree::take(depth, leaves.count(), &mut rest).ok_or(())
+        });
+        taken.ok().filter(|_| rest.is_empty())
+    }
+
+    /// Leaves that were hashed: of code, memories, tables, globals and segments.
+    #[must_use]
+    pub fn leaves(&self) -> usize {
+        self.all_trees().map(Tree::leaves).sum()
+    }
+
+    fn all_trees(&self) -> impl Iterator<Item = &Tree> {
+        [&self.code, &self.globals, &self.segments]
+            .into_iter()
+            .chain(&self.memories)
+            .chain(&self.tables)
+    }
+
+    /// All nodes of the trees over the program: what [`CommittedProgram::with_trees`] takes.
+    #[must_use]
+    pub fn trees(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for node in self.all_trees().flat_map(Tree::nodes) {
+            bytes.extend_from_slice(node);
+        }
+        bytes
+    }
+
+    /// Builds each tree from its depth and what it is over.
+    fn over<E>(
+        program: Arc<Program>,
+        mut tree: impl FnMut(u8, Leaves<'_>) -> Result<Tree, E>,
+    ) -> Result<Self, E> {
+        let mut fitting = |leaves: Leaves<'_>| tree(levels(leaves.count() as u64), leaves);
+        let code = fitting(Leaves::Code(program.code()))?;
+        let globals = fitting(Leaves::Slots(&program.globals))?;
+        let segments = fitting(Leaves::Bytes(&program.segments))?;
         let memories = program
             .memories
             .iter()
             .map(|memory| {
-                Tree::over_bytes(levels(u64::from(memory.pages) * PAGE_LEAVES), &memory.bytes)
+                let depth = levels(u64::from(memory.pages) * PAGE_LEAVES);
+                tree(depth, Leaves::Bytes(&memory.bytes))
             })
-            .collect();
+            .collect::<Result<_, E>>()?;
         let tables = program
             .tables
             .iter()
             .map(|table| {
-                let leaves = u64::from(table.maximum).div_ceil(tree::SLOTS as u64);
-                let initial = (table.entries.len() as u64).div_ceil(tree::SLOTS as u64);
-                Tree::over_slots(levels(leaves.max(initial)), &table.entries)
+                let entries = u64::from(table.maximum).max(table.entries.len() as u64);
+                let depth = levels(entries.div_ceil(tree::SLOTS as u64));
+                tree(depth, Leaves::Slots(&table.entries))
             })
-            .collect();
-        let globals_leaves = program.globals.len().div_ceil(tree::SLOTS) as u64;
-        let globals = Tree::over_slots(levels(globals_leaves), &program.globals);
-        let segments_leaves = program.segments.len().div_ceil(tree::BYTES) as u64;
-        let segments = Tree::over_bytes(levels(segments_leaves), &program.segments);
-        Self {
+            .collect::<Result<_, E>>()?;
+        Ok(Self {
             program,
             code,
             memories,
             tables,
             globals,
             segments,
-        }
+        })
     }
 
     /// What was hashed.

@@ -62,7 +62,8 @@ impl Program {
         Self::from_module(image.module())
     }
 
-    fn from_module(bytes: &[u8]) -> Result<Self, LoadError> {
+    /// Flattens the module of an image.
+    pub(crate) fn from_module(bytes: &[u8]) -> Result<Self, LoadError> {
         let module = Module::parse(bytes)?;
         let (places, mut segments) = places(&module)?;
         let mut hidden = HiddenGlobals::behind(module.globals.len() as u32);
