@@ -13,10 +13,12 @@
 //! | module | one idea |
 //! | --- | --- |
 //! | [`limits`] | every bound on what a stranger's module may contain |
+//! | [`validate`] | which WebAssembly is accepted; every refusal names the feature and the byte offset |
 //! | [`link`] | user module + WASI library -> one image whose only imports are three host operations |
 //! | [`cost`] | the cost table and the size of a frame: functions of the linked module alone |
 //! | [`meter`] | the two native transforms and the definition of a cycle count |
 //! | [`machine`] | the flattened program, its steps, commitments and proofs |
+//! | [`names`] | what functions are called, for people who read traces |
 //! | [`task`] | the task header that a program's library reads, and the limits of a run |
 //! | [`guest`] | the WASI library inside the machine, built from `verifier/guest` |
 //! | [`archive`] | input and output archives in their one canonical form |
@@ -35,6 +37,7 @@ pub mod link;
 pub mod machine;
 pub mod meter;
 mod module;
+pub mod names;
 pub mod task;
 pub mod validate;
 

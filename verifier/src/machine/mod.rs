@@ -19,6 +19,7 @@
 //! | [`state`] | the running machine |
 //! | [`proof`] | recording a step's proof, and replaying it |
 //! | `run` | the interpreter: many steps at once |
+//! | [`trace`] | a step in words |
 //! | `snapshot` | copies that share what did not change |
 pub mod commit;
 mod flatten;
@@ -29,6 +30,7 @@ pub mod proof;
 mod run;
 mod snapshot;
 pub mod state;
+pub mod trace;
 pub mod transition;
 pub mod tree;
 
