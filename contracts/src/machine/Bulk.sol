@@ -122,7 +122,7 @@ library Bulk {
                 }
             } else {
                 if (size + x > table.maximum()) size = States.U32;
-                else if (x != 0) table.grow(step, x);
+                else table.grow(step, x);
                 step.result(size);
             }
         }

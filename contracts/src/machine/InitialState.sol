@@ -105,10 +105,9 @@ contract InitialState is IInitialState {
     {
         if (index >= memories.length) return (0, 0);
         shape = memories[index].shape;
-        uint256 pages = shape >> 224;
-        uint256 maximum = (shape >> 192) & States.U32;
-        uint256 most = pageLimit > pages ? pageLimit : pages;
-        if (most > maximum) most = maximum;
+        uint256 most = (shape >> 192) & States.U32;
+        // The limit is no less than what is there, or the task would have started halted.
+        if (most > pageLimit) most = pageLimit;
         uint256 depth = Trees.levels(most << PAGE_LEVELS);
         root = Trees.extend(memories[index].root, _byte(shape, 184), depth);
         shape = (shape >> 192) << 192 | depth << 184;
