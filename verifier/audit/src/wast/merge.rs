@@ -6,7 +6,7 @@ use std::convert::Infallible;
 
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, DataCountSection, DataSection, ElementSection, Encode, EntityType,
+    BlockType, CodeSection, ConstExpr, DataCountSection, DataSection, ElementSection, Elements, Encode, EntityType,
     ExportKind, ExportSection, Function, FunctionSection, GlobalSection, ImportSection, Instruction,
     MemorySection, TableSection, TypeSection,
 };
@@ -195,6 +195,8 @@ pub(super) struct Merger {
     data: DataSection,
     code: CodeSection,
     values: Vec<Vec<u8>>,
+    /// Functions that some module exports: code may refer to them.
+    exported: Vec<u32>,
 }
 
 impl Merger {
@@ -215,6 +217,7 @@ impl Merger {
             data: DataSection::new(),
             code: CodeSection::new(),
             values: Vec::new(),
+            exported: Vec::new(),
         }
     }
 
@@ -326,6 +329,9 @@ impl Merger {
                             other => return Err(format!("exports of {other:?}")),
                         };
                         let (kind, index) = (export.kind, indices[export.index as usize]);
+                        if kind == ExternalKind::Func {
+                            self.exported.push(index);
+                        }
                         instance.exports.insert(export.name.to_owned(), Export { kind, index });
                     }
                 }
@@ -419,6 +425,7 @@ impl Merger {
         let start = self.function_types.len() as u32;
         self.functions.function(2);
         self.code.function(body);
+        self.elements.declared(Elements::Functions(self.exported.into()));
         let mut imports = ImportSection::new();
         imports.import(WASI, "proc_exit", EntityType::Function(EXIT));
         imports.import(WASI, "case_number", EntityType::Function(CASE));
