@@ -370,7 +370,7 @@ impl Subject {
         let mut is_known = !trial.known.is_empty();
         let mut expected: Option<B256> = None;
         if trial.on_chain != OnChain::None {
-            expected = Some(initial_state(chain, &mut machine, job, trial.archive, &mut agreement.mismatches)?);
+            expected = Some(initial_state(chain, &mut machine, job, 0, trial.archive, &mut agreement.mismatches)?);
         }
         let steps = agreement.steps;
         while let Some(pc) = machine.pc() {
@@ -434,6 +434,7 @@ pub(crate) fn initial_state(
     chain: &mut Chain,
     machine: &mut Machine<&[u8]>,
     job: &JobSpec,
+    task: u32,
     archive: &[u8],
     mismatches: &mut Mismatches,
 ) -> Result<B256, AuditError> {
@@ -441,7 +442,7 @@ pub(crate) fn initial_state(
     let depth = levels(archive.len().div_ceil(LEAF_BYTES) as u64);
     let root = Tree::over_bytes(depth, archive).root();
     let program = Arc::clone(machine.program());
-    match chain.initial_state(&program, job, 0, archive.len() as u64, root) {
+    match chain.initial_state(&program, job, task, archive.len() as u64, root) {
         Ok(computed) => mismatches.expect(computed == state, || {
             format!("the machine starts in {state}, by the chain in {computed}")
         }),

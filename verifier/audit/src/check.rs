@@ -1,11 +1,14 @@
 //! One program at random steps: what an auditor runs to see for himself.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use outcry_native::{Engine, Task};
+use outcry_protocol::types::JobSpec;
 use outcry_verifier::Image;
-use outcry_verifier::task::RunLimits;
+use outcry_verifier::machine::Machine;
+use outcry_verifier::task::{RunLimits, TaskHeader};
 use serde::Serialize;
 
 use crate::agreement::{
@@ -90,13 +93,10 @@ pub struct CheckReport {
     pub machine_ms: u64,
 }
 
-/// Runs a program natively and in the machine, which must agree on status, exit code, output and
-/// cycles, and executes random steps, the first and the last on the chain.
-///
-/// A run of fewer steps than asked for is executed whole.
+/// [`check_task`] for a program that no job names.
 ///
 /// # Errors
-/// [`AuditError`]: the audit could not be made. A disagreement is part of the report.
+/// As [`check_task`].
 pub fn check(
     image: &Image,
     archive: &[u8],
@@ -104,17 +104,59 @@ pub fn check(
     options: CheckOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CheckReport, AuditError> {
-    let mut at = |stage, done, total| progress(Progress { stage, done, total });
-    at(Stage::Native, 0, 0);
+    progress(Progress { stage: Stage::Native, done: 0, total: 0 });
     let subject = Subject::new(&Engine::new()?, image)?;
     let job = job_of(subject.program(), limits);
-    let task = Task::new(header_of(&job, archive.len() as u64), limits);
+    sample(&subject, &job, 0, archive, options, progress)
+}
+
+/// Runs a task natively and in the machine, which must agree on status, exit code, output and
+/// cycles, and executes random steps, the first and the last on the chain.
+///
+/// A run of fewer steps than asked for is executed whole.
+///
+/// # Errors
+/// [`AuditError`]: the audit could not be made. A disagreement is part of the report.
+pub fn check_task(
+    image: &Image,
+    job: &JobSpec,
+    task: u32,
+    archive: &[u8],
+    options: CheckOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<CheckReport, AuditError> {
+    progress(Progress { stage: Stage::Native, done: 0, total: 0 });
+    let subject = Subject::new(&Engine::new()?, image)?;
+    sample(&subject, job, task, archive, options, progress)
+}
+
+fn sample(
+    subject: &Subject,
+    job: &JobSpec,
+    task: u32,
+    archive: &[u8],
+    options: CheckOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<CheckReport, AuditError> {
+    let mut at = |stage, done, total| progress(Progress { stage, done, total });
+    let limits = RunLimits {
+        cycles: job.cycleLimit,
+        pages: job.pageLimit,
+        slots: job.slotLimit,
+        output_bytes: job.outputLimit,
+    };
+    let header = TaskHeader {
+        task,
+        ..header_of(job, archive.len() as u64)
+    };
+    let start = || Machine::start(Arc::clone(subject.program()), header, limits, archive);
     let started = Instant::now();
-    let (native, written) = subject.compiled().run(&task, archive.to_vec(), Vec::new())?;
+    let (native, written) =
+        subject.compiled().run(&Task::new(header, limits), archive.to_vec(), Vec::new())?;
     let native_ms = started.elapsed().as_millis() as u64;
 
     at(Stage::Machine, 0, 0);
-    let mut machine = subject.start(&job, limits, archive)?;
+    let mut machine = start()?;
     let started = Instant::now();
     machine.run()?;
     let machine_ms = started.elapsed().as_millis() as u64;
@@ -143,8 +185,8 @@ pub fn check(
     let samples = choose(steps, options);
     let total = samples.len() as u64;
     let mut chain = Chain::new();
-    let mut machine = subject.start(&job, limits, archive)?;
-    initial_state(&mut chain, &mut machine, &job, archive, &mut agreement.mismatches)?;
+    let mut machine = start()?;
+    initial_state(&mut chain, &mut machine, job, task, archive, &mut agreement.mismatches)?;
     for (done, step) in samples.into_iter().enumerate() {
         at(Stage::Chain, done as u64, total);
         machine.run_to(step)?;
