@@ -1,9 +1,11 @@
 //! `outcry`: the daemon, the command line and the worker in one binary. Only dispatch is here.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use outcry_cli::{Host, HostError, Start};
+use outcry_daemon::secret::PASSWORD_VARIABLE;
 use outcry_daemon::{Config, StartError};
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +59,16 @@ fn load(start: &Start) -> Result<Config, HostError> {
         .map_err(refused)
 }
 
+/// A secret of the environment; the password of an encrypted key, which is looked for only when there
+/// is one, also from whoever sits at the terminal.
+fn secret(name: &str) -> Option<String> {
+    let given = std::env::var(name).ok();
+    if given.is_some() || name != PASSWORD_VARIABLE || !std::io::stdin().is_terminal() {
+        return given;
+    }
+    rpassword::prompt_password("Password of the node's key: ").ok()
+}
+
 async fn run(config: Config) -> Result<(), HostError> {
     let stop = CancellationToken::new();
     outcry_daemon::stop::on_signals(stop.clone())
@@ -65,7 +77,7 @@ async fn run(config: Config) -> Result<(), HostError> {
     let worker = std::env::current_exe()
         .map_err(StartError::from)
         .map_err(refused)?;
-    let running = outcry_daemon::start(config, worker, |name| std::env::var(name).ok(), stop)
+    let running = outcry_daemon::start(config, worker, secret, stop)
         .await
         .map_err(refused)?;
     // The one line on standard output: whoever started the node with port 0 reads it.

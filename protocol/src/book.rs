@@ -733,7 +733,7 @@ impl Book {
     /// the order of their salts; one whose [`Book::commitment`] exceeds what is left is passed over.
     #[must_use]
     pub fn uncovered(&self) -> BTreeSet<B256> {
-        let mut accounts: BTreeMap<(Address, Address), Vec<(U256, B256, u128)>> = BTreeMap::new();
+        let mut accounts: BTreeMap<(Address, Address), Vec<Held>> = BTreeMap::new();
         for (hash, signed, _) in self.live_bids() {
             let bid = &signed.bid;
             accounts.entry((bid.buyer, bid.token)).or_default().push((
@@ -774,8 +774,11 @@ impl Book {
     }
 }
 
-/// Which of one account's bids (salt, id, commitment) its balance does not reach.
-fn beyond(balance: u128, mut bids: Vec<(U256, B256, u128)>) -> Vec<B256> {
+/// Salt, id and commitment of a live bid.
+type Held = (U256, B256, u128);
+
+/// Which of one account's bids its balance does not reach.
+fn beyond(balance: u128, mut bids: Vec<Held>) -> Vec<B256> {
     bids.sort_unstable();
     let mut left = balance;
     bids.retain(|(_, _, commitment)| match left.checked_sub(*commitment) {

@@ -45,6 +45,7 @@ pub fn unpacked_resources(packed: U256) -> Option<(Resources, u8)> {
 ///
 /// # Errors
 /// [`MoneyError`] if an amount needs more than 128 bits.
+#[expect(clippy::too_many_arguments, reason = "a deal is made of exactly these")]
 pub fn terms(
     domain: &Domain,
     bid: &Bid,

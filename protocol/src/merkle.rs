@@ -187,11 +187,12 @@ impl Builder {
         // Fold from the lowest pending subtree upwards, zero subtrees to its right.
         let lowest = self.leaves.trailing_zeros() as usize;
         let mut hash = self.pending[lowest];
-        for level in lowest..self.depth as usize {
+        let levels = zeros.iter().enumerate().take(self.depth as usize);
+        for (level, zero) in levels.skip(lowest) {
             hash = if level > lowest && self.leaves >> level & 1 == 1 {
                 node(&self.pending[level], &hash)
             } else {
-                node(&hash, &zeros[level])
+                node(&hash, zero)
             };
         }
         hash
@@ -240,9 +241,8 @@ pub fn proof(leaves: &[B256], depth: u32, index: u64) -> Result<Vec<B256>, Merkl
     let zeros = zero_subtrees();
     let mut level = leaves.to_vec();
     let mut siblings = Vec::with_capacity(depth as usize);
-    for height in 0..depth as usize {
-        let zero = zeros[height];
-        let at = |i: u64| level.get(i as usize).copied().unwrap_or(zero);
+    for (height, zero) in zeros.iter().enumerate().take(depth as usize) {
+        let at = |i: u64| level.get(i as usize).copied().unwrap_or(*zero);
         siblings.push(at((index >> height) ^ 1));
         level = (0..level.len().div_ceil(2) as u64)
             .map(|i| node(&at(2 * i), &at(2 * i + 1)))

@@ -60,6 +60,9 @@ pub enum ConfigError {
         /// Its permission bits.
         mode: u32,
     },
+    /// The key's file can't be opened.
+    #[error(transparent)]
+    Key(#[from] outcry_sdk::Error),
     /// A secret that is not what it should be. The content is never quoted.
     #[error("{origin} does not hold {expected}")]
     BadSecret {
@@ -77,6 +80,7 @@ impl Coded for ConfigError {
             Self::BadValue { .. } | Self::Missing { .. } => &codes::CONFIG_VALUE,
             Self::Unreadable { .. } => &codes::CONFIG_FILE,
             Self::ExposedSecret { .. } => &codes::CONFIG_SECRET,
+            Self::Key(error) => error.code(),
             Self::BadSecret { .. } => &codes::CONFIG_KEYSTORE,
         }
     }
@@ -146,6 +150,8 @@ pub struct Config {
     pub network: Option<PathBuf>,
     /// File with the chain account's key.
     pub account_key_file: Option<PathBuf>,
+    /// File with the password of that key, if it is encrypted.
+    pub account_password_file: Option<PathBuf>,
     /// The chain.
     pub chain: Chain,
     /// Peers.
@@ -194,6 +200,7 @@ impl Default for Config {
             data_dir: None,
             network: None,
             account_key_file: None,
+            account_password_file: None,
             chain: Chain::default(),
             net: Net::default(),
             api: Api::default(),

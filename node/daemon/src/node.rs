@@ -437,8 +437,7 @@ mod tests {
             verdict: Verdict::Valid,
         };
         let refused = (0..2 * ORDERS_BURST)
-            .filter_map(|number| node.count(&order(number, 1)).err())
-            .last()
+            .find_map(|number| node.count(&order(number, 1)).err())
             .unwrap();
         assert_eq!(refused.code(), &codes::NET_BUSY);
         node.count(&order(0, 2)).unwrap();

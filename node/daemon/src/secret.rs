@@ -13,6 +13,8 @@ use crate::config::ConfigError;
 
 /// Environment variable in place of `account_key_file`.
 pub const ACCOUNT_KEY_VARIABLE: &str = "OUTCRY_ACCOUNT_KEY";
+/// Environment variable in place of `account_password_file`.
+pub const PASSWORD_VARIABLE: &str = "OUTCRY_PASSWORD";
 /// Environment variable in place of `api.token_file`.
 pub const API_TOKEN_VARIABLE: &str = "OUTCRY_API_TOKEN";
 /// Fewest characters of an API token.
@@ -50,22 +52,35 @@ fn find(
         .transpose()
 }
 
-/// The chain account; `None` when neither the variable nor the file is given.
+/// The chain account; `None` when neither the variable nor the file is given. The file holds 64
+/// hexadecimal digits, or is a Web3 keystore of version 3; then `password_file` or what `ask` says
+/// opens it. Opening takes a second or more, by design.
 ///
 /// # Errors
 /// [`ConfigError`] when the file can't be used or does not hold a key.
 pub fn account(
     variable: Option<String>,
     file: Option<&Path>,
+    password_file: Option<&Path>,
+    ask: impl FnOnce() -> Option<String>,
 ) -> Result<Option<PrivateKeySigner>, ConfigError> {
-    let Some((text, origin)) = find(variable, ACCOUNT_KEY_VARIABLE, file)? else {
-        return Ok(None);
+    if let Some(text) = variable {
+        let key = outcry_sdk::parse_key(&text).map_err(|_| ConfigError::BadSecret {
+            origin: ACCOUNT_KEY_VARIABLE.to_owned(),
+            expected: "a private key of 64 hexadecimal digits",
+        })?;
+        return Ok(Some(key));
+    }
+    let Some(file) = file else { return Ok(None) };
+    let password = match (outcry_sdk::needs_password(file)?, password_file) {
+        (false, _) => None,
+        (true, Some(path)) => Some(read(path)?),
+        (true, None) => Some(ask().ok_or(ConfigError::Missing {
+            key: "account_password_file",
+            help: "the account's key is encrypted; name a file of mode 0600 with its password, or set OUTCRY_PASSWORD",
+        })?),
     };
-    let key = text.strip_prefix("0x").unwrap_or(&text);
-    key.parse().map(Some).map_err(|_| ConfigError::BadSecret {
-        origin,
-        expected: "a private key of 64 hexadecimal digits",
-    })
+    Ok(Some(outcry_sdk::load_key_file(file, password.as_deref())?))
 }
 
 /// The API's bearer token.
@@ -129,7 +144,7 @@ pub fn identity(path: &Path) -> Result<[u8; 32], ConfigError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use outcry_protocol::codes::Coded as _;
 
@@ -144,20 +159,47 @@ mod tests {
     #[test]
     fn a_secret_that_others_can_read_is_refused() {
         let (_folder, path) = file(&"11".repeat(32), 0o640);
-        assert_eq!(account(None, Some(&path)).unwrap_err().code().id, "C-003");
+        assert_eq!(
+            account(None, Some(&path), None, || None)
+                .unwrap_err()
+                .code()
+                .id,
+            "C-003"
+        );
     }
 
     #[test]
     fn a_key_is_read_with_and_without_its_prefix() {
         let (_folder, path) = file(&format!("0x{}\n", "11".repeat(32)), 0o600);
-        let from_file = account(None, Some(&path)).unwrap().unwrap();
-        let from_variable = account(Some("11".repeat(32)), None).unwrap().unwrap();
+        let from_file = account(None, Some(&path), None, || None).unwrap().unwrap();
+        let from_variable = account(Some("11".repeat(32)), None, None, || None)
+            .unwrap()
+            .unwrap();
         assert_eq!(from_file.address(), from_variable.address());
     }
 
     #[test]
+    fn an_encrypted_key_opens_with_its_password_from_a_file_or_from_whoever_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = outcry_sdk::Keystore::open(folder.path());
+        let address = keys.create("node", "correct horse").unwrap();
+        let path = keys.list().unwrap()[0].path.clone();
+        let (_folder, password) = file("correct horse\n", 0o600);
+        let never = || -> Option<String> { panic!("nobody needs to be asked") };
+        let opened = account(None, Some(&path), Some(&password), never).unwrap();
+        assert_eq!(opened.unwrap().address(), address);
+        let asked = account(None, Some(&path), None, || Some("correct horse".into()));
+        assert_eq!(asked.unwrap().unwrap().address(), address);
+        let code = |ask: Option<&str>| {
+            let opened = account(None, Some(&path), None, || ask.map(str::to_owned));
+            opened.unwrap_err().code().id
+        };
+        assert_eq!((code(Some("wrong")), code(None)), ("C-005", "C-002"));
+    }
+
+    #[test]
     fn the_error_about_a_bad_key_does_not_quote_it() {
-        let error = account(Some("hunter2".into()), None).unwrap_err();
+        let error = account(Some("hunter2".into()), None, None, || None).unwrap_err();
         assert_eq!(error.code().id, "C-005");
         assert!(!error.to_string().contains("hunter2"));
     }

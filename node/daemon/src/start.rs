@@ -134,6 +134,8 @@ pub async fn start(
     let signer = secret::account(
         environment(secret::ACCOUNT_KEY_VARIABLE),
         config.account_key_file.as_deref(),
+        config.account_password_file.as_deref(),
+        || environment(secret::PASSWORD_VARIABLE),
     )?;
     if signer.is_none() && (config.is(Role::Provider) || config.is(Role::Gateway)) {
         return Err(ConfigError::Missing {

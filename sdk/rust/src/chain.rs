@@ -9,7 +9,7 @@ use alloy::rpc::types::Filter;
 use alloy::signers::SignerSync as _;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol;
-use alloy::sol_types::{SolCall, SolEvent as _};
+use alloy::sol_types::{Eip712Domain, SolCall, SolEvent as _};
 use outcry_contracts::{Market, endpoint, refusal};
 use outcry_protocol::codes::{self, Code};
 use outcry_protocol::hash;
@@ -31,6 +31,17 @@ sol! {
         function name() external view returns (string);
         function nonces(address owner) external view returns (uint256);
         function DOMAIN_SEPARATOR() external view returns (bytes32);
+    }
+
+    /// ERC-3009, as the payee uses it.
+    #[allow(missing_docs)]
+    struct ReceiveWithAuthorization {
+        address from;
+        address to;
+        uint256 value;
+        uint256 validAfter;
+        uint256 validBefore;
+        bytes32 nonce;
     }
 
     /// EIP-2612.
@@ -67,6 +78,25 @@ pub struct Step {
     pub data: Bytes,
     #[serde(skip)]
     verb: &'static str,
+}
+
+/// An owner's word that the market may take an amount of a token from its wallet, once, and credit it
+/// to the owner (ERC-3009). Whoever holds it can send it; nobody can turn it to anything else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DepositAuthorization {
+    /// The token.
+    pub token: TokenInfo,
+    /// Whose wallet pays and whose market balance grows.
+    pub from: Address,
+    /// Base units.
+    pub amount: Amount,
+    /// Unix seconds; valid before.
+    pub valid_before: u64,
+    /// The bid that it funds: the nonce, so that one bid is funded once.
+    pub bid: B256,
+    /// The owner's signature, 65 bytes.
+    pub signature: Bytes,
 }
 
 /// What an account holds of one token.
@@ -338,6 +368,73 @@ impl Chain {
         Ok(steps)
     }
 
+    /// Signs that the market may take `amount` for a bid within `life_s` seconds. Sends nothing: the
+    /// account needs no coin for gas, because anybody can send [`Chain::plan_authorised_deposit`].
+    ///
+    /// # Errors
+    /// [`Error::WalletBalance`], [`Error::NoKey`], [`Error::Signing`], [`Error::Chain`];
+    /// [`Error::UnknownToken`] for a token whose signing domain is not the usual one.
+    pub async fn authorise_deposit(
+        &self,
+        token: &TokenInfo,
+        amount: Amount,
+        bid: B256,
+        life_s: u64,
+    ) -> Result<DepositAuthorization, Error> {
+        let signer = self.signer()?;
+        let from = signer.address();
+        let wallet = self.wallet_balance(from, token.address).await?;
+        if wallet < amount.0 {
+            return Err(Error::WalletBalance {
+                needed: units::show(amount, token),
+                found: units::show(Amount(wallet), token),
+            });
+        }
+        let domain = self
+            .token_domain(token.address)
+            .await
+            .ok_or_else(|| Error::UnknownToken(token.symbol.clone()))?;
+        let valid_before = self.now().await?.saturating_add(life_s);
+        let authorization = ReceiveWithAuthorization {
+            from,
+            to: self.market,
+            value: amount.0,
+            validAfter: U256::ZERO,
+            validBefore: U256::from(valid_before),
+            nonce: bid,
+        };
+        let signature = signer
+            .sign_typed_data_sync(&authorization, &domain)
+            .map_err(|e| Error::Signing(e.to_string()))?;
+        Ok(DepositAuthorization {
+            token: token.clone(),
+            from,
+            amount,
+            valid_before,
+            bid,
+            signature: signature.as_bytes().into(),
+        })
+    }
+
+    /// The transaction that makes an authorised deposit; its sender need not be its owner.
+    pub fn plan_authorised_deposit(&self, authorisation: &DepositAuthorization) -> Step {
+        let call = Market::depositWithAuthorizationCall {
+            token: authorisation.token.address,
+            from: authorisation.from,
+            amount: authorisation.amount.0,
+            validAfter: U256::ZERO,
+            validBefore: U256::from(authorisation.valid_before),
+            bidHash: authorisation.bid,
+            signature: authorisation.signature.clone(),
+        };
+        let what = format!(
+            "deposit {} of {}",
+            units::show(authorisation.amount, &authorisation.token),
+            authorisation.from
+        );
+        self.step("deposit", what, self.market, Amount::ZERO, &call)
+    }
+
     /// The transaction that asks `amount` back from the market.
     ///
     /// # Errors
@@ -474,8 +571,28 @@ impl Chain {
             .map_err(|e| self.failed("a token balance", e))
     }
 
-    /// A deposit with a permit, if the token's domain is the usual one (its name, version "1"):
-    /// otherwise the signature would not be valid, and an approval does the same.
+    /// The domain under which a token's own messages are signed, if it is the usual one: its name and
+    /// version "1", or "2" as of the stablecoins that were upgraded.
+    async fn token_domain(&self, token: Address) -> Option<Eip712Domain> {
+        let erc20 = Erc20::new(token, &self.provider);
+        let name = erc20.name().call().await.ok()?;
+        let separator = erc20.DOMAIN_SEPARATOR().call().await.ok()?;
+        let domain = |version: &'static str| {
+            alloy::sol_types::eip712_domain! {
+                name: name.clone(),
+                version: version,
+                chain_id: self.chain_id,
+                verifying_contract: token,
+            }
+        };
+        ["1", "2"]
+            .into_iter()
+            .map(domain)
+            .find(|domain| domain.separator() == separator)
+    }
+
+    /// A deposit with a permit, if the token has them under a domain that is known here: otherwise
+    /// the signature would not be valid, and an approval does the same.
     async fn permit(
         &self,
         signer: &PrivateKeySigner,
@@ -483,22 +600,12 @@ impl Chain {
         amount: U256,
     ) -> Result<Option<Market::depositWithPermitCall>, Error> {
         let erc20 = Erc20::new(token, &self.provider);
-        let (Ok(name), Ok(separator), Ok(nonce)) = (
-            erc20.name().call().await,
-            erc20.DOMAIN_SEPARATOR().call().await,
-            erc20.nonces(signer.address()).call().await,
-        ) else {
+        let Ok(nonce) = erc20.nonces(signer.address()).call().await else {
             return Ok(None);
         };
-        let domain = alloy::sol_types::eip712_domain! {
-            name: name,
-            version: "1",
-            chain_id: self.chain_id,
-            verifying_contract: token,
-        };
-        if domain.separator() != separator {
+        let Some(domain) = self.token_domain(token).await else {
             return Ok(None);
-        }
+        };
         let deadline = U256::from(self.now().await? + PERMIT_LIFE_S);
         let permit = Permit {
             owner: signer.address(),

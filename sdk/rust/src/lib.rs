@@ -101,7 +101,7 @@ mod sse;
 pub mod units;
 
 pub use bid::{Order, Salts, Terms};
-pub use chain::{Chain, Holdings, Step};
+pub use chain::{Chain, DepositAuthorization, Holdings, Step};
 pub use client::{CheckedDeal, Client, Finished, Patience, Progress, Trust};
 pub use error::Error;
 pub use execute::Engine;

@@ -3,7 +3,7 @@
  * node's answers are checked against. Everything else is sent by nodes.
  */
 import { Contract, Interface, JsonRpcApiProvider, JsonRpcProvider, Signature, TypedDataEncoder, ZeroAddress, isCallException, isError } from "ethers";
-import type { Provider, Signer } from "ethers";
+import type { Provider, Signer, TypedDataDomain } from "ethers";
 
 import type { Hex } from "./bytes.js";
 import { decodeClaimedTasks } from "./claim.js";
@@ -18,6 +18,7 @@ import type { Network } from "./network.js";
 export const MARKET_ABI = [
   "function deposit(address token, uint256 amount)",
   "function depositNative() payable",
+  "function depositWithAuthorization(address token, address from, uint256 amount, uint256 validAfter, uint256 validBefore, bytes32 bidHash, bytes signature)",
   "function depositWithPermit(address token, uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s)",
   "function requestWithdrawal(address token, uint256 amount)",
   "function withdraw(address token)",
@@ -49,11 +50,21 @@ const ERC20_ABI = [
   "function nonces(address owner) view returns (uint256)",
   "function DOMAIN_SEPARATOR() view returns (bytes32)",
 ];
-const PERMIT_TYPE = {
-  Permit: ["address owner", "address spender", "uint256 value", "uint256 nonce", "uint256 deadline"].map((field) => {
+function fields(...list: string[]): { type: string; name: string }[] {
+  return list.map((field) => {
     const [type, name] = field.split(" ");
     return { type: type!, name: name! };
-  }),
+  });
+}
+/** EIP-2612. */
+const PERMIT_TYPE = {
+  Permit: fields("address owner", "address spender", "uint256 value", "uint256 nonce", "uint256 deadline"),
+};
+/** ERC-3009, as the payee uses it. */
+const RECEIVE_TYPE = {
+  ReceiveWithAuthorization: fields(
+    "address from", "address to", "uint256 value", "uint256 validAfter", "uint256 validBefore", "bytes32 nonce",
+  ),
 };
 /** Seconds that a permit stays valid: some blocks, and no more. */
 const PERMIT_LIFE_S = 600;
@@ -71,6 +82,23 @@ export interface Holdings {
   withdrawing: bigint;
   /** Unix seconds from which that can be taken; 0 if nothing was asked. */
   withdrawableAt: number;
+}
+
+/**
+ * An owner's word that the market may take an amount of a token from its wallet, once, and credit it to
+ * the owner. Whoever holds it can send it; nobody can turn it to anything else.
+ */
+export interface DepositAuthorization {
+  token: string;
+  from: string;
+  /** Base units. */
+  amount: bigint;
+  /** Unix seconds. */
+  validBefore: number;
+  /** The bid that it funds, and the nonce: one bid is funded once. */
+  bid: Hex;
+  /** 65 bytes. */
+  signature: Hex;
 }
 
 /** A claim as the market logged it. */
@@ -176,6 +204,31 @@ export class Chain {
     return this.#send("deposit", market, MARKET, "deposit", [token, amount]);
   }
 
+  /**
+   * Signs that the market may take an amount for a bid, once, within `lifeS` seconds (ERC-3009). Sends
+   * nothing: the account needs no coin for gas, because anybody can send {@link depositAuthorised}.
+   */
+  async authoriseDeposit(token: string, amount: bigint, bid: Hex, lifeS = PERMIT_LIFE_S): Promise<DepositAuthorization> {
+    const from = await this.signer.getAddress();
+    const wallet = await this.#wallet(from, token);
+    if (wallet < amount) {
+      throw new OutcryError("F-009", `the wallet holds ${wallet} of ${amount} base units`, "Send the token to the account first.");
+    }
+    const domain = await this.#domain(token);
+    if (!domain) throw new OutcryError("C-007", `the signing domain of the token ${token} is not known`, "Use deposit().");
+    const validBefore = (await this.now()) + lifeS;
+    const message = { from, to: this.#network.market, value: amount, validAfter: 0n, validBefore, nonce: bid };
+    const signature = (await this.signer.signTypedData(domain, RECEIVE_TYPE, message)) as Hex;
+    return { token, from, amount, validBefore, bid, signature };
+  }
+
+  /** Makes an authorised deposit; the sender need not be its owner. */
+  depositAuthorised(authorisation: DepositAuthorization): Promise<void> {
+    const { token, from, amount, validBefore, bid, signature } = authorisation;
+    const args = [token, from, amount, 0n, validBefore, bid, signature];
+    return this.#send("deposit", this.#network.market, MARKET, "depositWithAuthorization", args);
+  }
+
   /** Asks tokens back from the market; after its delay {@link withdraw} takes them. Zero takes the request back. */
   requestWithdrawal(token: string, amount: bigint): Promise<void> {
     return this.#send("ask for a withdrawal", this.#network.market, MARKET, "requestWithdrawal", [token, amount]);
@@ -202,19 +255,31 @@ export class Chain {
   }
 
   /**
-   * Deadline and signature of a permit, if the token's domain is the usual one (its name, version
-   * "1"): otherwise the signature would not be valid, and an approval does the same.
+   * The domain under which a token's own messages are signed, if it is the usual one: its name and
+   * version "1", or "2" as of the stablecoins that were upgraded.
+   */
+  async #domain(token: string): Promise<TypedDataDomain | undefined> {
+    const erc20 = new Contract(token, ERC20_ABI, this.#provider);
+    const asked = await Promise.all(["name", "DOMAIN_SEPARATOR"].map((field) => erc20.getFunction(field).staticCall())).catch(() => undefined);
+    if (!asked) return undefined;
+    const [name, separator] = asked;
+    return ["1", "2"]
+      .map((version) => ({ name, version, chainId: this.#network.chainId, verifyingContract: token }))
+      .find((domain) => TypedDataEncoder.hashDomain(domain) === separator);
+  }
+
+  /**
+   * Deadline and signature of a permit, if the token has them under a domain that is known here:
+   * otherwise the signature would not be valid, and an approval does the same.
    */
   async #permit(account: string, token: string, amount: bigint): Promise<[bigint, number, Hex, Hex] | undefined> {
+    const domain = await this.#domain(token);
+    if (!domain) return undefined;
     const erc20 = new Contract(token, ERC20_ABI, this.#provider);
-    const asked = await Promise.all(["name", "DOMAIN_SEPARATOR"].map((field) => erc20.getFunction(field).staticCall()))
-      .then(async ([name, separator]) => ({ name, separator, nonce: await erc20.getFunction("nonces").staticCall(account) }))
-      .catch(() => undefined);
-    if (!asked) return undefined;
-    const domain = { name: asked.name, version: "1", chainId: this.#network.chainId, verifyingContract: token };
-    if (TypedDataEncoder.hashDomain(domain) !== asked.separator) return undefined;
+    const nonce = await erc20.getFunction("nonces").staticCall(account).catch(() => undefined);
+    if (nonce === undefined) return undefined;
     const deadline = BigInt((await this.now()) + PERMIT_LIFE_S);
-    const permit = { owner: account, spender: this.#network.market, value: amount, nonce: asked.nonce, deadline };
+    const permit = { owner: account, spender: this.#network.market, value: amount, nonce, deadline };
     const { v, r, s } = Signature.from(await this.signer.signTypedData(domain, PERMIT_TYPE, permit));
     return [deadline, v, r, s];
   }

@@ -35,7 +35,7 @@ export type { Hex } from "./bytes.js";
 export { buildBid, validateBid, validateJob } from "./bid.js";
 export type { Place, Terms } from "./bid.js";
 export { Chain, MARKET_ABI } from "./chain.js";
-export type { Holdings, LoggedClaim } from "./chain.js";
+export type { DepositAuthorization, Holdings, LoggedClaim } from "./chain.js";
 export { computeClaim, decodeClaimedTasks, hashClaim } from "./claim.js";
 export type { Claim, ClaimedTask } from "./claim.js";
 export { Client } from "./client.js";

@@ -1,5 +1,5 @@
 //! The reducer as a whole: facts in, wishes out, no IO.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use outcry_protocol::book::{Book, Fact as BookFact, FactKey};

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Wallet, ZeroAddress } from "ethers";
+import { Contract, Wallet, ZeroAddress, keccak256 } from "ethers";
 
 import { connect, linkProgram } from "../../src/folder.js";
 import { Client, buildJob, innerHash, isTerminal, jobHash } from "../../src/index.js";
@@ -131,6 +131,18 @@ test("a bid signed by somebody else is refused", { timeout: 60_000 }, async () =
   for (const blob of job.blobs) await client.node.putBlob(blob.bytes);
   const other = new Client(client.network, Wallet.createRandom());
   await assert.rejects(client.node.submitBid(bid, await other.signBid(bid), job.spec), { code: "O-010" });
+});
+
+test("an account without coin deposits by a signature that somebody else sends", { timeout: 60_000 }, async () => {
+  const sender = client.chain;
+  const owner = new Client(client.network, Wallet.createRandom());
+  const account = await owner.chain.signer.getAddress();
+  const mint = new Contract(token, ["function mint(address, uint256)"], sender.signer).getFunction("mint");
+  await (await mint(account, 9n)).wait();
+  const authorisation = await owner.chain.authoriseDeposit(token, 9n, keccak256("0x01") as Hex);
+  await sender.depositAuthorised(authorisation);
+  assert.deepEqual([(await owner.holdings()).market, (await owner.holdings()).wallet], [9n, 0n]);
+  await assert.rejects(sender.depositAuthorised(authorisation), { code: "X-004" });
 });
 
 test("money goes in and comes back out, and what the market refuses changes nothing", { timeout: 60_000 }, async () => {
