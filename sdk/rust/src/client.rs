@@ -1,6 +1,7 @@
 //! One buyer on one network: plans a bid, submits it, checks what comes back, accepts it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -586,9 +587,9 @@ impl Client {
         let mut fetched = BTreeMap::new();
         let mut inputs = Vec::with_capacity(manifest.tasks.len());
         for entry in &manifest.tasks {
-            if !fetched.contains_key(&entry.blake3) {
+            if let Entry::Vacant(place) = fetched.entry(entry.blake3) {
                 let blob = self.node.blob(entry.blake3, source, entry.length).await?;
-                fetched.insert(entry.blake3, bytes::Bytes::from(blob));
+                place.insert(bytes::Bytes::from(blob));
             }
             inputs.extend(fetched.get(&entry.blake3).cloned());
         }
