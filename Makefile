@@ -86,6 +86,19 @@ bench: build ## Measure; figures go to target/bench/*.json
 	@$(CARGO) run --release --locked -p outcry-executor --example load -- --out target/bench/load.json
 	@$(BIN)/outcry-testnet bench --out target/bench/market.json
 
+.PHONY: fuzz
+fuzz: contracts/node_modules/.stamp ## Compare generated programs, changed proofs and floats in all executions
+	@mkdir -p target/bench
+	@$(CARGO) run --release --locked -p outcry-audit --example fuzz -- --out target/bench/fuzz.json
+
+.PHONY: soak
+soak: contracts/node_modules/.stamp ## The same at length, and the test suite with every step on chain
+	@mkdir -p target/bench
+	@OUTCRY_SOAK=1 $(CARGO) test --release --locked -p outcry-audit --test suite -- --nocapture
+	@$(CARGO) run --release --locked -p outcry-audit --example fuzz -- --first 2000000 --count 100000 \
+		--floats 100000000 --out target/bench/soak.json
+	@$(CARGO) run --release --locked -p outcry-native --example fuzz
+
 .PHONY: generate
 generate: packages ## Regenerate what is generated and checked in
 	@node verifier/guest/build.mjs

@@ -71,12 +71,18 @@ impl Chain {
     /// A chain with the contracts, by the rules of Osaka.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_step_verifier(machine::step_verifier().runtime)
+    }
+
+    /// The same with other bytecode in the step verifier's place.
+    #[must_use]
+    pub fn with_step_verifier(runtime: Bytes) -> Self {
         let mut state = CacheDB::new(EmptyDB::default());
         for (address, contract) in [
-            (STEP_VERIFIER, machine::step_verifier()),
-            (INITIAL_STATE, machine::initial_state()),
+            (STEP_VERIFIER, runtime),
+            (INITIAL_STATE, machine::initial_state().runtime),
         ] {
-            let code = Bytecode::new_raw(contract.runtime);
+            let code = Bytecode::new_raw(contract);
             state.insert_account_info(address, AccountInfo::from_bytecode(code));
         }
         let evm = Context::mainnet()

@@ -24,6 +24,9 @@
 //! | [`agreement`] | one run in all executions, compared |
 //! | [`check`](mod@check) | one program at random steps: what an auditor runs |
 //! | [`wast`](mod@wast) | test scripts of WebAssembly in all executions |
+//! | [`fuzz`] | generated programs in all executions |
+//! | [`tampering`] | changed proofs, which nobody may accept |
+//! | [`floats`] | float operations against arithmetic on integers |
 //!
 //! Never here: a network, a key, a clock that decides anything. What disagrees is reported, and
 //! never corrected.
@@ -32,12 +35,15 @@
 pub mod agreement;
 pub mod chain;
 pub mod check;
+pub mod floats;
+pub mod fuzz;
 mod random;
+pub mod tampering;
 pub mod wast;
 
 pub use agreement::OnChain;
 pub use chain::{Chain, ChainError, ChainStep};
-pub use check::{CheckOptions, CheckReport, Progress, Stage, check};
+pub use check::{CheckOptions, CheckReport, Progress, Stage, check, check_task};
 pub use wast::{Skipped, WastOptions, WastReport, wast};
 
 /// Why an audit could not be made. A disagreement is no error but a result.

@@ -476,9 +476,10 @@ pub fn replay(before: B256, proof: &[u8]) -> Result<B256, ProofError> {
         };
     }
     let mut words = words.iter();
-    let state = take::<{ StateWords::COUNT }>(&mut words)?;
-    let state = StateWords::of(&state);
-    if state.hash() != before {
+    let taken = take::<{ StateWords::COUNT }>(&mut words)?;
+    let state = StateWords::of(&taken);
+    // Here and below: a part that is taken apart must be all of its words, unused bits included.
+    if state.to_words() != taken || state.hash() != before {
         return Err(ProofError::Mismatch);
     }
     let pc = state.registers.pc;
@@ -602,8 +603,9 @@ impl Replay<'_> {
 
     fn rest(&mut self) -> Result<&mut Rest, ProofError> {
         if self.rest.is_none() {
-            let rest = Rest::of(&take(&mut self.words)?);
-            if rest.hash() != self.state.rest {
+            let taken = take(&mut self.words)?;
+            let rest = Rest::of(&taken);
+            if rest.to_words() != taken || rest.hash() != self.state.rest {
                 return Err(ProofError::Mismatch);
             }
             self.rest = Some(rest);
@@ -614,8 +616,9 @@ impl Replay<'_> {
     fn context_words(&mut self) -> Result<&Context, ProofError> {
         if self.context.is_none() {
             let expected = self.rest()?.context;
-            let context = Context::of(&take(&mut self.words)?);
-            if context.hash() != expected {
+            let taken = take(&mut self.words)?;
+            let context = Context::of(&taken);
+            if context.to_words() != taken || context.hash() != expected {
                 return Err(ProofError::Mismatch);
             }
             self.context = Some(context);
@@ -803,8 +806,9 @@ impl State for Replay<'_> {
             rest.results = frame;
             rest.results_size = size;
         }
-        let record = CallerWords::of(take(&mut self.words)?);
-        if record.hash() != self.state.callers {
+        let taken = take(&mut self.words)?;
+        let record = CallerWords::of(taken);
+        if record.to_words() != taken || record.hash() != self.state.callers {
             return Err(ProofError::Mismatch);
         }
         self.caller = Some((record.frame, record.frame_size));

@@ -6,5 +6,4 @@ mod limits;
 mod programs;
 mod reference;
 mod refused;
-mod spec;
 mod support;
