@@ -97,6 +97,19 @@ contract InitialStateTest is StepTest {
         }
     }
 
+    function test_the_output_has_room_for_its_limit() public view {
+        uint16[6] memory limits = [uint16(0), 1, 128, 129, 2048, 2049];
+        for (uint256 i = 0; i < limits.length; ++i) {
+            World memory w = _fresh();
+            w.outputLimit = limits[i];
+            w.output.depth = Worlds.levels((w.outputLimit + 127) / 128);
+            JobSpec memory job = _job(w);
+            bytes32 got = _start(w, job);
+            _deepen(w);
+            assertEq(got, w.hash(), "initial state");
+        }
+    }
+
     function test_images_have_any_number_of_memories() public view {
         for (uint256 count = 0; count < 6; ++count) {
             World memory w = _fresh();
