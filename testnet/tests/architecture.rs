@@ -101,6 +101,15 @@ fn arrows_between_crates_point_inwards_only() {
             &["outcry-protocol", "outcry-verifier", "outcry-native"],
         ),
         (
+            "outcry-audit",
+            &[
+                "outcry-protocol",
+                "outcry-verifier",
+                "outcry-native",
+                "outcry-contracts",
+            ],
+        ),
+        (
             "outcry-sdk",
             &[
                 "outcry-protocol",
@@ -116,6 +125,7 @@ fn arrows_between_crates_point_inwards_only() {
                 "outcry-verifier",
                 "outcry-native",
                 "outcry-contracts",
+                "outcry-audit",
                 "outcry-sdk",
             ],
         ),

@@ -559,7 +559,30 @@ pub(crate) enum Machine {
     /// Prints status, exit_code, cycles, output_root, result_hash and wall_ms. result_hash is the
     /// hash over status, exit code, output root and output length that a claim holds. The exit code
     /// is 0 if the program exited with 0, and 1 if not.
+    ///
+    /// The step-by-step machine, which disputes are about, is slower, gives the same, and says how many
+    /// steps it took.
     Run(MachineRun),
+    /// Show steps of a run, one a line
+    ///
+    /// A line shows the instruction with the values that it reads, and the state's hash before it.
+    /// Functions have the names of the program's name section, if it has one.
+    Steps(MachineSteps),
+    /// Prove one step of a run
+    ///
+    /// Prints the hashes of the states before and after, the proof, and the calldata with which any
+    /// deployed StepVerifier gives the second hash from the first.
+    Prove(MachineProve),
+    /// Check a program's run: natively, in the machine, and by random steps on the contract's bytecode
+    ///
+    /// The contract runs in an EVM inside this process. The exit code is 0 if there is no mismatch, and
+    /// 1 if there is one. The same seed gives the same steps.
+    Check(MachineCheck),
+    /// Run WebAssembly test scripts natively, in the machine and on the contract's bytecode
+    ///
+    /// Prints a report for each script. The exit code is 0 if everything agrees and every assertion
+    /// holds, and 1 if not.
+    Wast(MachineWast),
     /// Link a program, and print what a job commits to
     ///
     /// Dapps pin these values: image_root is signed with every job, blake3 names the program's blob.
@@ -570,32 +593,30 @@ pub(crate) enum Machine {
     },
 }
 
+/// A task that runs here.
 #[derive(Debug, Args)]
-pub(crate) struct MachineRun {
+pub(crate) struct LocalTask {
     /// Program: .wasm or .py
     #[arg(value_name = "PROG")]
     pub(crate) program: PathBuf,
     /// Folder of input files, mounted at /in
     #[arg(long, value_name = "DIR")]
     pub(crate) input: Option<PathBuf>,
-    /// Folder for all that the program wrote; must not exist or be empty
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-    /// How to execute
-    #[arg(long, value_name = "ENGINE", default_value = "native")]
-    pub(crate) engine: Engine,
+    /// Index of the task, which the program sees as OUTCRY_TASK; OUTCRY_TASKS is one more
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..1 << 20))]
+    pub(crate) task: u32,
     /// Most cycles
     #[arg(long, value_name = "N", default_value_t = 1_000_000_000_000)]
     pub(crate) limit_cycles: u64,
     /// Memory
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     pub(crate) memory: u32,
+    /// Most frame slots of 8 bytes in use at once
+    #[arg(long, value_name = "N", default_value_t = outcry_sdk::Limits::default().slots)]
+    pub(crate) slots: u64,
     /// Most bytes of the output archive
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     pub(crate) limit_output: u64,
-    /// Give up after so many seconds; says nothing about the program
-    #[arg(long, value_name = "S", default_value_t = 3600)]
-    pub(crate) timeout: u64,
     /// Variable of the program's environment
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) env: Vec<String>,
@@ -612,11 +633,71 @@ pub(crate) struct MachineRun {
     pub(crate) args: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct MachineRun {
+    #[command(flatten)]
+    pub(crate) task: LocalTask,
+    /// Folder for all that the program wrote; must not exist or be empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// How to execute
+    #[arg(long, value_name = "ENGINE", default_value = "native")]
+    pub(crate) engine: Engine,
+    /// Give up after so many seconds; says nothing about the program
+    #[arg(long, value_name = "S", default_value_t = 3600)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MachineSteps {
+    #[command(flatten)]
+    pub(crate) task: LocalTask,
+    /// The first step to show
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) from: u64,
+    /// How many steps to show
+    #[arg(long, value_name = "K", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) count: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MachineProve {
+    #[command(flatten)]
+    pub(crate) task: LocalTask,
+    /// The step
+    #[arg(long, value_name = "N")]
+    pub(crate) step: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MachineCheck {
+    #[command(flatten)]
+    pub(crate) task: LocalTask,
+    /// Random steps to execute on the contract, beside the first and the last
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
+    pub(crate) samples: u64,
+    /// Which random steps
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MachineWast {
+    /// Test scripts
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Which steps the contract executes: every, sample:N (one in N), or none
+    #[arg(long, value_name = "STEPS", default_value = "every")]
+    pub(crate) chain: outcry_audit::OnChain,
+}
+
 /// How to execute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Engine {
     /// Compiled to machine code
     Native,
+    /// Step by step, as the chain would
+    Machine,
 }
 
 #[derive(Debug, Subcommand)]

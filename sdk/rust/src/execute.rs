@@ -4,12 +4,14 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use alloy::primitives::B256;
+use bytes::Bytes;
 use outcry_native::{CompiledImage, Engine as Native};
 use outcry_verifier::Image;
+use outcry_verifier::machine::{CommittedProgram, Machine, Program};
 use outcry_verifier::task::{RunLimits, TaskHeader};
 
 use crate::error::Error;
@@ -76,30 +78,12 @@ impl Engine {
     /// [`Error::Engine`] if this machine could not run it, which says nothing about the program.
     pub fn run(&self, job: &Job, task: u32) -> Result<TaskOutput, Error> {
         let failed = |reason: String| Error::Engine { task, reason };
-        let spec = job.spec();
-        let input = job
-            .input(task)
-            .ok_or_else(|| failed("the job has no such task".to_owned()))?;
-        let header = TaskHeader {
-            machine_version: spec.machineVersion,
-            job_hash: job.hash(),
-            task,
-            task_count: spec.taskCount,
-            archive_bytes: input.len() as u64,
-            output_limit_bytes: spec.outputLimit,
-            page_limit: spec.pageLimit,
-        };
-        let limits = RunLimits {
-            cycles: spec.cycleLimit,
-            pages: spec.pageLimit,
-            slots: spec.slotLimit,
-            output_bytes: spec.outputLimit,
-        };
+        let (header, input) = given(job, task)?;
         let compiled = self.compiled(job.image()).map_err(failed)?;
         let (halted, archive) = compiled
             .run(
-                &outcry_native::Task::new(header, limits),
-                input.clone(),
+                &outcry_native::Task::new(header, limits_of(job)),
+                input,
                 Vec::new(),
             )
             .map_err(|e| failed(e.to_string()))?;
@@ -110,6 +94,20 @@ impl Engine {
             halted.cycles,
             archive.into(),
         )
+    }
+
+    /// A task in the step-by-step machine, before its first step: what a dispute is about. Flattens
+    /// and hashes the program, which takes a second for CPython.
+    ///
+    /// # Errors
+    /// [`Error::Engine`] if the job has no such task, or limits that the machine does not take.
+    pub fn machine(job: &Job, task: u32) -> Result<Machine<Bytes>, Error> {
+        let failed = |reason: String| Error::Engine { task, reason };
+        let (header, input) = given(job, task)?;
+        let program = Program::flatten(job.image()).map_err(|e| failed(e.to_string()))?;
+        let program = CommittedProgram::new(Arc::new(program));
+        Machine::start(Arc::new(program), header, limits_of(job), input)
+            .map_err(|e| failed(e.to_string()))
     }
 
     fn compiled(&self, image: &Image) -> Result<CompiledImage, String> {
@@ -146,6 +144,35 @@ impl Engine {
             tracing::warn!(path = %path.display(), %reason, "compiled code is not kept");
         }
         Ok(compiled)
+    }
+}
+
+/// What a task is given.
+fn given(job: &Job, task: u32) -> Result<(TaskHeader, Bytes), Error> {
+    let spec = job.spec();
+    let input = job.input(task).ok_or_else(|| Error::Engine {
+        task,
+        reason: "the job has no such task".to_owned(),
+    })?;
+    let header = TaskHeader {
+        machine_version: spec.machineVersion,
+        job_hash: job.hash(),
+        task,
+        task_count: spec.taskCount,
+        archive_bytes: input.len() as u64,
+        output_limit_bytes: spec.outputLimit,
+        page_limit: spec.pageLimit,
+    };
+    Ok((header, input.clone()))
+}
+
+fn limits_of(job: &Job) -> RunLimits {
+    let spec = job.spec();
+    RunLimits {
+        cycles: spec.cycleLimit,
+        pages: spec.pageLimit,
+        slots: spec.slotLimit,
+        output_bytes: spec.outputLimit,
     }
 }
 

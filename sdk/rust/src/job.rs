@@ -319,6 +319,11 @@ impl Job {
         &self.manifest
     }
 
+    /// The program as it was before linking.
+    pub fn program(&self) -> &Bytes {
+        &self.program
+    }
+
     /// The linked program.
     pub fn image(&self) -> &Image {
         &self.image

@@ -1,6 +1,7 @@
 //! What each verb does.
 
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod job;
 pub(crate) mod keys;
