@@ -12,17 +12,63 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use outcry_audit::Chain;
+use outcry_audit::agreement::{Subject, job_of};
 use outcry_audit::check::Spread;
 use outcry_audit::floats::{FloatReport, compare_floats};
-use outcry_audit::fuzz::{FuzzReport, fuzz_seed};
+use outcry_audit::fuzz::{FuzzReport, fuzz_seed, link_generated};
 use outcry_native::Engine;
+use outcry_verifier::machine::replay;
+use outcry_verifier::task::RunLimits;
 use serde_json::json;
 
 /// Vectors that a thread takes at once.
 const BATCH: u64 = 10_000;
 
+/// Microseconds that proving, replaying and executing a step take, of a loop over memory.
+fn microseconds() -> [f64; 3] {
+    const STEPS: u64 = 20_000;
+    let program = r#"(module (memory 16) (func (export "_start") (local $i i32)
+      (loop $next
+        (f64.store (local.get $i) (f64.add (f64.load (i32.add (local.get $i) (i32.const 40))) (f64.const 0.1)))
+        (local.set $i (i32.add (local.get $i) (i32.const 999)))
+        (br_if $next (i32.lt_u (local.get $i) (i32.const 1000000))))
+    ))"#;
+    let image = link_generated(&wat::parse_str(program).unwrap()).unwrap();
+    let subject = Subject::new(&Engine::new().unwrap(), &image).unwrap();
+    let limits = RunLimits {
+        cycles: 1 << 30,
+        pages: 64,
+        slots: 1 << 16,
+        output_bytes: 1 << 17,
+    };
+    let job = job_of(subject.program(), limits);
+    let mut machine = subject.start(&job, limits, b"").unwrap();
+    machine.commit().unwrap();
+    let per_step =
+        |started: Instant, steps: usize| started.elapsed().as_secs_f64() * 1e6 / steps as f64;
+    let started = Instant::now();
+    let mut proofs = Vec::new();
+    while machine.halted().is_none() && machine.steps() < STEPS {
+        let (before, proof) = machine.prove().unwrap();
+        proofs.push((before, proof.to_bytes()));
+    }
+    let proving = per_step(started, proofs.len());
+    let started = Instant::now();
+    for (before, proof) in &proofs {
+        replay(*before, proof).unwrap();
+    }
+    let replaying = per_step(started, proofs.len());
+    let mut chain = Chain::new();
+    let started = Instant::now();
+    for (before, proof) in &proofs {
+        chain.execute_bytes(*before, proof).unwrap();
+    }
+    [proving, replaying, per_step(started, proofs.len())]
+}
+
 fn main() -> std::process::ExitCode {
-    let (mut first, mut count, mut floats, mut out) = (1_000_000_u64, 10_000_u64, 1_000_000_u64, None);
+    let (mut first, mut count, mut floats, mut out) =
+        (1_000_000_u64, 10_000_u64, 1_000_000_u64, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let value = arguments.next().unwrap_or_default();
@@ -32,18 +78,24 @@ fn main() -> std::process::ExitCode {
             ("--count", Ok(value)) => count = value,
             ("--floats", Ok(value)) => floats = value,
             ("--out", _) => out = Some(value),
-            _ => panic!("usage: fuzz [--first SEED] [--count PROGRAMS] [--floats VECTORS] [--out FILE]"),
+            _ => panic!(
+                "usage: fuzz [--first SEED] [--count PROGRAMS] [--floats VECTORS] [--out FILE]"
+            ),
         }
     }
 
     let started = Instant::now();
-    let vectors = in_parallel(floats.div_ceil(BATCH), "batches of floats", |batch, total: &Mutex<FloatReport>, chain| {
-        let found = compare_floats(chain, batch, BATCH.min(floats - batch * BATCH));
-        let mut total = total.lock().unwrap();
-        total.vectors += found.vectors;
-        total.trapped += found.trapped;
-        total.mismatches.merge("", &found.mismatches);
-    });
+    let vectors = in_parallel(
+        floats.div_ceil(BATCH),
+        "batches of floats",
+        |batch, total: &Mutex<FloatReport>, chain| {
+            let found = compare_floats(chain, batch, BATCH.min(floats - batch * BATCH));
+            let mut total = total.lock().unwrap();
+            total.vectors += found.vectors;
+            total.trapped += found.trapped;
+            total.mismatches.merge("", &found.mismatches);
+        },
+    );
     let floats_s = started.elapsed().as_secs_f64();
 
     let started = Instant::now();
@@ -58,12 +110,17 @@ fn main() -> std::process::ExitCode {
     });
     let programs_s = started.elapsed().as_secs_f64();
 
-    let differences: Vec<&String> = [&fuzzed.mismatches, &fuzzed.tampering.mismatches, &vectors.mismatches]
-        .into_iter()
-        .flat_map(|mismatches| mismatches.first())
-        .collect();
+    let differences: Vec<&String> = [
+        &fuzzed.mismatches,
+        &fuzzed.tampering.mismatches,
+        &vectors.mismatches,
+    ]
+    .into_iter()
+    .flat_map(|mismatches| mismatches.first())
+    .collect();
     let disagreements = fuzzed.disagreements() + vectors.mismatches.count();
     let [exited, trapped, out_of_cycles, out_of_slots, output_limit] = fuzzed.ends;
+    let [proving, replaying, executing] = microseconds();
     let report = json!({
         "mismatches": disagreements,
         "differences": differences,
@@ -84,6 +141,9 @@ fn main() -> std::process::ExitCode {
         "float_vectors_that_trap": vectors.trapped,
         "floats_s": floats_s,
         "programs_s": programs_s,
+        "proving_a_step_us": proving,
+        "replaying_a_step_us": replaying,
+        "executing_a_step_on_chain_us": executing,
     });
     let text = serde_json::to_string_pretty(&report).unwrap();
     println!("{text}");

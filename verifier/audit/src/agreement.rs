@@ -16,9 +16,9 @@ use outcry_verifier::machine::tree::{Tree, levels};
 use outcry_verifier::machine::{CommittedProgram, Machine, Program, replay};
 use outcry_verifier::task::{RunLimits, TaskHeader};
 
+use crate::AuditError;
 use crate::chain::Chain;
 use crate::random::mix;
-use crate::AuditError;
 
 /// Which steps of a run the chain executes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,8 +151,13 @@ impl Mismatches {
     pub fn merge(&mut self, whose: &str, other: &Self) {
         self.count += other.count;
         let room = Self::KEPT - self.first.len();
-        self.first
-            .extend(other.first.iter().take(room).map(|what| format!("{whose}: {what}")));
+        self.first.extend(
+            other
+                .first
+                .iter()
+                .take(room)
+                .map(|what| format!("{whose}: {what}")),
+        );
     }
 
     fn expect(&mut self, holds: bool, what: impl FnOnce() -> String) {
@@ -214,6 +219,8 @@ pub struct Agreement {
     pub mismatches: Mismatches,
     /// Place of each step's instruction, if asked for.
     pub way: Vec<u32>,
+    /// Whether the run took another way than [`Trial::known`] in the end.
+    pub left_known_way: bool,
 }
 
 /// A job with one task that runs this image: names its input by nothing but the limits, because no
@@ -289,7 +296,12 @@ impl Subject {
         archive: &'a [u8],
     ) -> Result<Machine<&'a [u8]>, AuditError> {
         let header = header_of(job, archive.len() as u64);
-        Ok(Machine::start(Arc::clone(&self.program), header, limits, archive)?)
+        Ok(Machine::start(
+            Arc::clone(&self.program),
+            header,
+            limits,
+            archive,
+        )?)
     }
 
     /// Runs in all executions and compares them.
@@ -297,7 +309,9 @@ impl Subject {
     /// # Errors
     /// [`AuditError`]: one of them could not be made. That they differ is no error.
     pub fn compare(&self, chain: &mut Chain, trial: &Trial<'_>) -> Result<Agreement, AuditError> {
-        let Trial { limits, archive, .. } = *trial;
+        let Trial {
+            limits, archive, ..
+        } = *trial;
         let job = job_of(&self.program, limits);
         let mut mismatches = Mismatches::default();
 
@@ -351,6 +365,7 @@ impl Subject {
             costs: Costs::default(),
             mismatches,
             way: Vec::new(),
+            left_known_way: false,
         };
         if trial.on_chain != OnChain::None || steps <= SINGLE_STEPS {
             self.step_by_step(chain, trial, &job, &mut agreement)?;
@@ -370,7 +385,14 @@ impl Subject {
         let mut is_known = !trial.known.is_empty();
         let mut expected: Option<B256> = None;
         if trial.on_chain != OnChain::None {
-            expected = Some(initial_state(chain, &mut machine, job, 0, trial.archive, &mut agreement.mismatches)?);
+            expected = Some(initial_state(
+                chain,
+                &mut machine,
+                job,
+                0,
+                trial.archive,
+                &mut agreement.mismatches,
+            )?);
         }
         let steps = agreement.steps;
         while let Some(pc) = machine.pc() {
@@ -402,6 +424,7 @@ impl Subject {
             expected = execute(chain, at, before, &proof.to_bytes(), agreement);
             agreement.steps_on_chain += 1;
         }
+        agreement.left_known_way = !is_known;
         let end = machine.commit()?;
         if let Some(expected) = expected {
             agreement.mismatches.expect(end == expected, || {
@@ -416,14 +439,18 @@ impl Subject {
             ..
         } = agreement;
         mismatches.expect(found == (Some(&*halted), steps, &output[..]), || {
-            format!("step by step the machine ends as {found:?}, not as {halted:?} after {steps} steps")
+            format!(
+                "step by step the machine ends as {found:?}, not as {halted:?} after {steps} steps"
+            )
         });
         if trial.on_chain != OnChain::None && machine.halted().is_some() {
             let (before, proof) = machine.prove()?;
             let after = execute(chain, steps, before, &proof.to_bytes(), agreement);
-            agreement.mismatches.expect(after == Some(end) && before == end, || {
-                format!("the halted state {end} does not repeat but becomes {after:?}")
-            });
+            agreement
+                .mismatches
+                .expect(after == Some(end) && before == end, || {
+                    format!("the halted state {end} does not repeat but becomes {after:?}")
+                });
         }
         Ok(())
     }
@@ -464,13 +491,24 @@ pub(crate) fn execute(
     agreement.costs.proof_bytes.record(proof.len() as u64);
     match &executed {
         Ok(executed) => agreement.costs.gas.record(executed.gas),
-        Err(error) => agreement.mismatches.add(|| format!("step {step} on chain: {error}")),
+        Err(error) => agreement
+            .mismatches
+            .add(|| format!("step {step} on chain: {error}")),
     }
     match (&replayed, &executed) {
-        (Err(error), _) => agreement.mismatches.add(|| format!("step {step} replayed: {error}")),
-        (Ok(replayed), Ok(executed)) => agreement.mismatches.expect(*replayed == executed.after, || {
-            format!("step {step} from {before} leads to {replayed}, on chain to {}", executed.after)
-        }),
+        (Err(error), _) => agreement
+            .mismatches
+            .add(|| format!("step {step} replayed: {error}")),
+        (Ok(replayed), Ok(executed)) => {
+            agreement
+                .mismatches
+                .expect(*replayed == executed.after, || {
+                    format!(
+                        "step {step} from {before} leads to {replayed}, on chain to {}",
+                        executed.after
+                    )
+                })
+        }
         _ => {}
     }
     replayed.ok()

@@ -183,8 +183,9 @@ impl Chain {
             .map_err(|error| ChainError::Evm(error.to_string()))?;
         match answer.result {
             ExecutionResult::Success { gas, output, .. } => {
-                let after = <[u8; 32]>::try_from(&output.data()[..])
-                    .map_err(|_| ChainError::Evm(format!("an answer of {} bytes", output.data().len())))?;
+                let after = <[u8; 32]>::try_from(&output.data()[..]).map_err(|_| {
+                    ChainError::Evm(format!("an answer of {} bytes", output.data().len()))
+                })?;
                 Ok(ChainStep {
                     after: after.into(),
                     gas: gas.tx_gas_used(),

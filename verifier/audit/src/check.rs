@@ -11,12 +11,12 @@ use outcry_verifier::machine::Machine;
 use outcry_verifier::task::{RunLimits, TaskHeader};
 use serde::Serialize;
 
+use crate::AuditError;
 use crate::agreement::{
     Agreement, Costs, Distribution, Mismatches, Subject, execute, header_of, initial_state, job_of,
 };
 use crate::chain::Chain;
 use crate::random::Random;
-use crate::AuditError;
 
 /// Which steps are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,11 @@ pub fn check(
     options: CheckOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CheckReport, AuditError> {
-    progress(Progress { stage: Stage::Native, done: 0, total: 0 });
+    progress(Progress {
+        stage: Stage::Native,
+        done: 0,
+        total: 0,
+    });
     let subject = Subject::new(&Engine::new()?, image)?;
     let job = job_of(subject.program(), limits);
     sample(&subject, &job, 0, archive, options, progress)
@@ -125,7 +129,11 @@ pub fn check_task(
     options: CheckOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CheckReport, AuditError> {
-    progress(Progress { stage: Stage::Native, done: 0, total: 0 });
+    progress(Progress {
+        stage: Stage::Native,
+        done: 0,
+        total: 0,
+    });
     let subject = Subject::new(&Engine::new()?, image)?;
     sample(&subject, job, task, archive, options, progress)
 }
@@ -152,7 +160,9 @@ fn sample(
     let start = || Machine::start(Arc::clone(subject.program()), header, limits, archive);
     let started = Instant::now();
     let (native, written) =
-        subject.compiled().run(&Task::new(header, limits), archive.to_vec(), Vec::new())?;
+        subject
+            .compiled()
+            .run(&Task::new(header, limits), archive.to_vec(), Vec::new())?;
     let native_ms = started.elapsed().as_millis() as u64;
 
     at(Stage::Machine, 0, 0);
@@ -172,6 +182,7 @@ fn sample(
         costs: Costs::default(),
         mismatches: Mismatches::default(),
         way: Vec::new(),
+        left_known_way: false,
     };
     drop(machine);
     if native != halted {
@@ -179,14 +190,23 @@ fn sample(
         agreement.mismatches.add(|| what);
     }
     if written != agreement.output {
-        agreement.mismatches.add(|| "native and the machine write different outputs".to_owned());
+        agreement
+            .mismatches
+            .add(|| "native and the machine write different outputs".to_owned());
     }
 
     let samples = choose(steps, options);
     let total = samples.len() as u64;
     let mut chain = Chain::new();
     let mut machine = start()?;
-    initial_state(&mut chain, &mut machine, job, task, archive, &mut agreement.mismatches)?;
+    initial_state(
+        &mut chain,
+        &mut machine,
+        job,
+        task,
+        archive,
+        &mut agreement.mismatches,
+    )?;
     for (done, step) in samples.into_iter().enumerate() {
         at(Stage::Chain, done as u64, total);
         machine.run_to(step)?;
@@ -196,15 +216,17 @@ fn sample(
         if let Some(after) = after
             && after != found
         {
-            agreement.mismatches.add(|| format!("after step {step} the machine commits to {found}, not {after}"));
+            agreement
+                .mismatches
+                .add(|| format!("after step {step} the machine commits to {found}, not {after}"));
         }
         agreement.steps_on_chain += 1;
     }
     if machine.halted() != Some(&halted) || machine.steps() != steps {
         let end = (machine.halted().copied(), machine.steps());
-        agreement
-            .mismatches
-            .add(|| format!("step by step the machine is at {end:?}, not at {halted:?} after {steps} steps"));
+        agreement.mismatches.add(|| {
+            format!("step by step the machine is at {end:?}, not at {halted:?} after {steps} steps")
+        });
     }
     at(Stage::Chain, total, total);
 
@@ -253,11 +275,21 @@ mod tests {
     fn the_first_and_the_last_step_are_always_chosen_and_none_twice() {
         for (steps, samples) in [(1, 0), (2, 0), (10, 3), (10, 7), (10, 100), (1 << 40, 50)] {
             let chosen = choose(steps, CheckOptions { samples, seed: 7 });
-            assert_eq!(chosen.len() as u64, steps.min(samples + 2), "{steps} {samples}");
+            assert_eq!(
+                chosen.len() as u64,
+                steps.min(samples + 2),
+                "{steps} {samples}"
+            );
             assert!(chosen.contains(&0) && chosen.last() == Some(&(steps - 1)));
         }
-        let options = CheckOptions { samples: 50, seed: 7 };
+        let options = CheckOptions {
+            samples: 50,
+            seed: 7,
+        };
         assert_eq!(choose(1 << 40, options), choose(1 << 40, options));
-        assert_ne!(choose(1 << 40, options), choose(1 << 40, CheckOptions { seed: 8, ..options }));
+        assert_ne!(
+            choose(1 << 40, options),
+            choose(1 << 40, CheckOptions { seed: 8, ..options })
+        );
     }
 }

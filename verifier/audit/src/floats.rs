@@ -55,7 +55,10 @@ pub fn compare_floats(chain: &mut Chain, seed: u64, vectors: u64) -> FloatReport
         .collect();
     for operation in operations.iter().cycle().take(vectors as usize) {
         let operation = *operation;
-        let (x, y) = (operand(operation, &mut random), operand(operation, &mut random));
+        let (x, y) = (
+            operand(operation, &mut random),
+            operand(operation, &mut random),
+        );
         let flags = match random.below(3) {
             1 if isa::compares(operation) => BRANCH,
             2 if isa::compares(operation) => BRANCH | IMM,
@@ -89,7 +92,11 @@ impl Vector {
             a: 0,
             b: 1,
             c: if self.op & BRANCH == 0 { 2 } else { 0 },
-            imm: if self.op & BRANCH == 0 { 0 } else { TARGET.into() },
+            imm: if self.op & BRANCH == 0 {
+                0
+            } else {
+                TARGET.into()
+            },
         };
         let mut code = [0; 128];
         code[..Instruction::BYTES].copy_from_slice(&instruction.to_bytes());
@@ -223,10 +230,17 @@ fn operand(operation: u16, random: &mut Random) -> u64 {
             0..=2 => bits >> random.below(64),
             3 => (bits >> random.below(64)).wrapping_neg(),
             // Halfway between two floats, or next to it.
-            4 | 5 => (1_u64 << random.below(64)).wrapping_add(1 << random.below(64)).wrapping_add(bits % 3).wrapping_sub(1),
+            4 | 5 => (1_u64 << random.below(64))
+                .wrapping_add(1 << random.below(64))
+                .wrapping_add(bits % 3)
+                .wrapping_sub(1),
             _ => bits,
         };
-        return if width == 32 { value & 0xffff_ffff } else { value };
+        return if width == 32 {
+            value & 0xffff_ffff
+        } else {
+            value
+        };
     }
     let near = random.below(5).wrapping_sub(2);
     let sign = bits >> 63;
@@ -272,7 +286,11 @@ trait Soft: Float {
         self.to_bits() as u64
     }
     fn canonical(self) -> u64 {
-        if self.is_nan() { Self::NAN_BITS } else { self.bits() }
+        if self.is_nan() {
+            Self::NAN_BITS
+        } else {
+            self.bits()
+        }
     }
 }
 
@@ -361,7 +379,10 @@ fn of_width<F: Soft>(operation: u16, a: u64, b: u64) -> u64 {
         15 => x.round_to_integral(Round::TowardPositive).value.canonical(),
         16 => x.round_to_integral(Round::TowardNegative).value.canonical(),
         17 => x.round_to_integral(Round::TowardZero).value.canonical(),
-        18 => x.round_to_integral(Round::NearestTiesToEven).value.canonical(),
+        18 => x
+            .round_to_integral(Round::NearestTiesToEven)
+            .value
+            .canonical(),
         _ => root(x),
     }
 }
@@ -407,7 +428,11 @@ fn truncated<F: Soft>(x: F, bits: usize, signed: bool, saturates: bool) -> Expec
         if !saturates {
             return Expected::Trap;
         }
-        let high = if signed { u64::MAX >> (65 - bits) } else { u64::MAX >> (64 - bits) };
+        let high = if signed {
+            u64::MAX >> (65 - bits)
+        } else {
+            u64::MAX >> (64 - bits)
+        };
         let low = if signed { 1 << (bits - 1) } else { 0 };
         return Expected::Value(match (x.is_nan(), x.is_negative()) {
             (true, _) => 0,
@@ -415,5 +440,9 @@ fn truncated<F: Soft>(x: F, bits: usize, signed: bool, saturates: bool) -> Expec
             (_, false) => high,
         });
     }
-    Expected::Value(if bits == 32 { value & 0xffff_ffff } else { value })
+    Expected::Value(if bits == 32 {
+        value & 0xffff_ffff
+    } else {
+        value
+    })
 }

