@@ -83,6 +83,8 @@ lint: ## Format and lint (needs rustfmt and clippy)
 bench: build ## Measure; figures go to target/bench/*.json
 	@mkdir -p target/bench
 	@$(CARGO) run --release --locked -p outcry-native --example ratios -- --out target/bench/native.json
+	@$(CARGO) run --release --locked -p outcry-native --example interpreter -- --out target/bench/interpreter.json
+	@$(CARGO) run --release --locked -p outcry-native --example commit -- --out target/bench/commit.json
 	@$(CARGO) run --release --locked -p outcry-executor --example load -- --out target/bench/load.json
 	@$(BIN)/outcry-testnet bench --out target/bench/market.json
 
