@@ -25,8 +25,8 @@
 //!
 //! Unsafe code only in `machine/run.rs`, the interpreter.
 //!
-//! Never here: network, clocks, threads, wasmtime. Files only in [`archive::folder`]; all else is pure
-//! functions.
+//! Never here: network, clocks, wasmtime. Files only in [`archive::folder`]; all else is pure functions.
+//! Flattening takes threads for large programs, and gives the same whatever their number.
 #![deny(unsafe_code)]
 
 pub mod archive;

@@ -19,20 +19,22 @@ use crate::meter::facts::{Facts, size_cost};
 use crate::module::Module;
 use crate::validate::LoadError;
 
-/// Translates operands of what the translator does not know yet: where functions start.
+/// What the translator of one function does not know: it stands for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pending {
     /// The target and frame size of a `Call`.
     Call(u32),
     /// The reference in a `Const`.
     Reference(u32),
+    /// The global in `imm`.
+    Global(Hidden),
 }
 
 /// A translated function. Targets inside are relative to its first instruction.
 pub(super) struct Function {
     pub(super) code: Vec<Instruction>,
     pub(super) frame_size: u16,
-    /// Instructions that wait for other functions' places.
+    /// Instructions that wait for what only all functions together say.
     pub(super) pending: Vec<(u32, Pending)>,
     /// Instructions whose low half of `imm` is a target in this function.
     pub(super) targets: Vec<u32>,
@@ -68,7 +70,7 @@ impl HiddenGlobals {
         }
     }
 
-    fn of(&mut self, hidden: Hidden) -> u32 {
+    pub(super) fn of(&mut self, hidden: Hidden) -> u32 {
         let next = self.first + self.indices.len() as u32;
         *self.indices.entry(hidden).or_insert(next)
     }
@@ -203,7 +205,6 @@ fn needs_slot(operator: &Operator<'_>) -> bool {
 struct Translator<'m, 'a> {
     module: &'m Module<'a>,
     facts: &'m Facts<'a>,
-    hidden: &'m mut HiddenGlobals,
     places: &'m SegmentPlaces,
     code: Vec<Instruction>,
     pending: Vec<(u32, Pending)>,
@@ -229,7 +230,6 @@ impl Function {
     pub(super) fn translate(
         module: &Module<'_>,
         defined: usize,
-        hidden: &mut HiddenGlobals,
         places: &SegmentPlaces,
     ) -> Result<Self, LoadError> {
         let facts = Facts::of(module, defined)?;
@@ -239,7 +239,6 @@ impl Function {
         let mut translator = Translator {
             module,
             facts: &facts,
-            hidden,
             places,
             code: Vec::with_capacity(facts.operators.len()),
             pending: Vec::new(),
@@ -273,13 +272,12 @@ impl<'a> Translator<'_, 'a> {
             ..Instruction::default()
         });
         for parameter in DIRECT_ARGUMENTS..self.facts.parameters {
-            let global = self.hidden.of(Hidden::Argument(parameter as u32));
-            self.emit(Instruction {
+            let get = Instruction {
                 op: op::GLOBAL_GET,
                 c: parameter as u16,
-                imm: global.into(),
                 ..Instruction::default()
-            });
+            };
+            self.emit_hidden(get, Hidden::Argument(parameter as u32));
         }
         for at in 0..self.constants.values.len() {
             let c = (self.constants.first + at) as u16;
@@ -332,6 +330,12 @@ impl<'a> Translator<'_, 'a> {
         self.written = None;
         self.code.push(instruction);
         self.pc() - 1
+    }
+
+    /// Emits an instruction on a hidden global, whose index stands in `imm` later.
+    fn emit_hidden(&mut self, instruction: Instruction, hidden: Hidden) {
+        let at = self.emit(instruction);
+        self.pending.push((at, Pending::Global(hidden)));
     }
 
     /// Emits an instruction that writes `c` and does nothing else that matters.
@@ -927,13 +931,12 @@ impl<'a> Translator<'_, 'a> {
         let first = self.operands.len() - count;
         for argument in DIRECT_ARGUMENTS..count {
             let a = self.slot_of(first + argument);
-            let global = self.hidden.of(Hidden::Argument(argument as u32));
-            self.emit(Instruction {
+            let set = Instruction {
                 op: op::GLOBAL_SET,
                 a,
-                imm: global.into(),
                 ..Instruction::default()
-            });
+            };
+            self.emit_hidden(set, Hidden::Argument(argument as u32));
         }
         let slot = self.slot_of(first);
         self.truncate(first);
@@ -1303,15 +1306,14 @@ impl<'a> Translator<'_, 'a> {
     }
 
     fn init(&mut self, operation: u16, hidden: Hidden, place: u32, target: u32) {
-        let length = self.hidden.of(hidden);
         let a = self.pop_neighbours();
-        self.emit(Instruction {
+        let check = Instruction {
             op: op::SEGMENT_CHECK,
             a: a + 1,
             b: a + 2,
-            c: 0,
-            imm: length.into(),
-        });
+            ..Instruction::default()
+        };
+        self.emit_hidden(check, hidden);
         self.emit(Instruction {
             op: operation,
             a,
@@ -1322,15 +1324,14 @@ impl<'a> Translator<'_, 'a> {
     }
 
     fn drop_segment(&mut self, hidden: Hidden) {
-        let length = self.hidden.of(hidden);
         let slot = self.slot_of(self.operands.len());
         self.emit_into(Operand::Constant(0), self.operands.len(), slot);
-        self.emit(Instruction {
+        let set = Instruction {
             op: op::GLOBAL_SET,
             a: slot,
-            imm: length.into(),
             ..Instruction::default()
-        });
+        };
+        self.emit_hidden(set, hidden);
     }
 
     /// `table.grow`: new entries are null; any other value is filled in where growing succeeded.

@@ -1,5 +1,10 @@
 //! A flattened image: the code of all functions, and what memories, tables and globals start with.
 
+use std::num::NonZero;
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use wasmparser::{ConstExpr, DataKind, ElementItems, ElementKind, Operator};
 
 use super::flatten::{Function, Hidden, HiddenGlobals, Pending, SegmentPlaces};
@@ -65,14 +70,20 @@ impl Program {
     /// Flattens the module of an image.
     pub(crate) fn from_module(bytes: &[u8]) -> Result<Self, LoadError> {
         let module = Module::parse(bytes)?;
-        let (places, mut segments) = places(&module)?;
-        let mut hidden = HiddenGlobals::behind(module.globals.len() as u32);
+        let threads = std::thread::available_parallelism()
+            .map_or(1, NonZero::get)
+            .min(module.code.len() / THREAD_BYTES)
+            .clamp(1, THREADS_MAX);
+        Self::of(&module, threads)
+    }
+
+    fn of(module: &Module<'_>, threads: usize) -> Result<Self, LoadError> {
+        let (places, mut segments) = places(module)?;
         let mut code = vec![Instruction::default()];
         let mut functions = Vec::with_capacity(module.bodies.len());
         let mut pending: Vec<(u32, Pending)> = Vec::new();
         let mut longest_function = 0;
-        for defined in 0..module.bodies.len() {
-            let mut function = Function::translate(&module, defined, &mut hidden, &places)?;
+        for mut function in translate(module, &places, threads)? {
             let entry = code.len() as u32;
             for target in function.targets {
                 let instruction = &mut function.code[target as usize];
@@ -91,17 +102,10 @@ impl Program {
                 entry,
                 frame_size: function.frame_size,
             });
-            if code.len() as u64 > limits::INSTRUCTIONS {
-                return Err(LoadError::Limit {
-                    what: "instructions of the machine",
-                    value: code.len() as u64,
-                    max: limits::INSTRUCTIONS,
-                    offset: module.bodies[defined].range().start,
-                });
-            }
         }
+        let mut hidden = HiddenGlobals::behind(module.globals.len() as u32);
         let layout = Layout {
-            module: &module,
+            module,
             functions: &functions,
         };
         for (at, what) in pending {
@@ -113,6 +117,7 @@ impl Program {
                     instruction.imm = Instruction::halves(instruction.high(), place.entry);
                 }
                 Pending::Reference(function) => instruction.imm = layout.reference(function),
+                Pending::Global(what) => instruction.imm = hidden.of(what).into(),
             }
         }
 
@@ -191,7 +196,7 @@ impl Program {
             }
         }
         for hidden in hidden.into_order() {
-            globals.push(hidden_value(&module, hidden));
+            globals.push(hidden_value(module, hidden));
         }
         let entry = module
             .exports
@@ -292,10 +297,81 @@ impl Program {
     }
 }
 
+/// Bytes of code that are worth a thread.
+const THREAD_BYTES: usize = 1 << 18;
+/// Most threads.
+const THREADS_MAX: usize = 16;
+
+/// Translates all functions. Each stands for itself, so that they are shared among threads.
+fn translate(
+    module: &Module<'_>,
+    places: &SegmentPlaces,
+    threads: usize,
+) -> Result<Vec<Function>, LoadError> {
+    // The trap at 0 counts as well.
+    let instructions = AtomicU64::new(1);
+    let part = |range: Range<usize>| {
+        let one = |defined| {
+            let function = Function::translate(module, defined, places)?;
+            let count = function.code.len() as u64;
+            let all = instructions.fetch_add(count, Ordering::Relaxed) + count;
+            if all > limits::INSTRUCTIONS {
+                // Nobody has counted the rest, and the error is the same whoever came first.
+                return Err(LoadError::Limit {
+                    what: "instructions of the machine",
+                    value: limits::INSTRUCTIONS + 1,
+                    max: limits::INSTRUCTIONS,
+                    offset: module.code.start,
+                });
+            }
+            Ok(function)
+        };
+        range.map(one).collect::<Result<Vec<Function>, LoadError>>()
+    };
+    let mut parts = parts(module, threads).into_iter();
+    let first = parts.next().unwrap_or_default();
+    let part = &part;
+    std::thread::scope(|scope| {
+        let others: Vec<_> = parts
+            .map(|range| {
+                let theirs = range.clone();
+                // Where there are no more threads, the work is done here.
+                std::thread::Builder::new()
+                    .spawn_scoped(scope, move || part(theirs))
+                    .map_err(|_| range)
+            })
+            .collect();
+        let mut functions = part(first)?;
+        for other in others {
+            functions.extend(match other {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic))?,
+                Err(range) => part(range)?,
+            });
+        }
+        Ok(functions)
+    })
+}
+
+/// The functions with bodies, cut into so many runs of about equally many bytes.
+fn parts(module: &Module<'_>, count: usize) -> Vec<Range<usize>> {
+    let each = module.code.len() / count + 1;
+    let mut parts = Vec::with_capacity(count);
+    let mut start = 0;
+    for (defined, body) in module.bodies.iter().enumerate() {
+        let done = body.range().end.saturating_sub(module.code.start);
+        if done >= each * (parts.len() + 1) {
+            parts.push(start..defined + 1);
+            start = defined + 1;
+        }
+    }
+    parts.push(start..module.bodies.len());
+    parts
+}
+
 /// A function whose instructions are checked.
 struct Check<'p> {
     program: &'p Program,
-    range: std::ops::Range<u32>,
+    range: Range<u32>,
     frame_size: u16,
 }
 
@@ -550,6 +626,51 @@ fn hidden_value(module: &Module<'_>, hidden: Hidden) -> u64 {
                 ElementKind::Passive => item_count(&element.items),
                 ElementKind::Active { .. } | ElementKind::Declared => 0,
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_program_is_the_same_whatever_the_number_of_threads() {
+        let parameters = "i32 ".repeat(40);
+        let arguments = "(i32.const 7)".repeat(40);
+        let functions: String = (0..9)
+            .map(|n| {
+                format!(
+                    r#"(func $f{n} (param {parameters}) (result i32)
+                        (memory.init $d{} (i32.const 0) (i32.const 0) (i32.const 1))
+                        (call $f{} {arguments}))"#,
+                    n % 3,
+                    (n + 1) % 9
+                )
+            })
+            .collect();
+        let program = format!(
+            r#"(module (memory 1) (data $d0 "a") (data $d1 "b") (data $d2 "c") {functions}
+                (func (export "_start") (drop (call $f0 {arguments})) (data.drop $d2)))"#
+        );
+        let image = crate::link(&wat::parse_str(program).unwrap()).unwrap();
+        let module = Module::parse(image.module()).unwrap();
+        let alone = Program::of(&module, 1).unwrap();
+        for threads in [2, 3, 16] {
+            assert_eq!(Program::of(&module, threads).unwrap(), alone, "{threads}");
+        }
+    }
+
+    #[test]
+    fn parts_cover_every_function_once() {
+        let functions = "(func (nop) (nop))".repeat(10);
+        let bytes = wat::parse_str(format!("(module {functions})")).unwrap();
+        let module = Module::parse(&bytes).unwrap();
+        for count in 1..20 {
+            let parts = parts(&module, count);
+            assert!(parts.len() <= count);
+            assert_eq!(parts.into_iter().flatten().collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
         }
     }
 }
