@@ -215,7 +215,7 @@ pub fn compare_program(
         pages: 40,
         output_bytes: 1 << 17,
     };
-    let whole = compare_run(&subject, limits, seed, 64, chain, report)?;
+    let whole = compare_run(&subject, limits, seed, 50, chain, report)?;
     report.programs += 1;
     report.ends[usize::from(whole.0.number())] += 1;
     let mut around = Vec::new();
@@ -234,7 +234,7 @@ pub fn compare_program(
         ..limits
     }));
     for limits in around {
-        compare_run(&subject, limits, seed, 4, chain, report)?;
+        compare_run(&subject, limits, seed, 1000, chain, report)?;
     }
     tamper_with(&subject, limits, seed, used, chain, report)
 }
@@ -243,12 +243,10 @@ fn compare_run(
     subject: &Subject,
     limits: RunLimits,
     seed: u64,
-    on_chain: u64,
+    every: u64,
     chain: &mut Chain,
     report: &mut FuzzReport,
 ) -> Result<(Status, u64), AuditError> {
-    // Runs have a step for a cycle, more or less.
-    let every = (report.steps.max(1) / report.runs.max(1) / on_chain).max(1);
     let trial = Trial {
         limits,
         archive: ARCHIVE,

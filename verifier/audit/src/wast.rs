@@ -15,6 +15,12 @@ mod merge;
 
 use std::collections::{BTreeMap, HashMap};
 
+use ::wast::core::{NanPattern, WastArgCore, WastRetCore};
+use ::wast::lexer::Lexer;
+use ::wast::parser::{self, ParseBuffer};
+use ::wast::{
+    QuoteWat, QuoteWatTest, Wast, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat,
+};
 use outcry_native::Engine;
 use outcry_protocol::status::Status;
 use outcry_verifier::task::RunLimits;
@@ -22,12 +28,6 @@ use outcry_verifier::validate::{self, FEATURES};
 use outcry_verifier::{LoadError, link_with_library};
 use serde::Serialize;
 use wasm_encoder::{BlockType, Function, HeapType, Instruction, ValType};
-use ::wast::core::{NanPattern, WastArgCore, WastRetCore};
-use ::wast::lexer::Lexer;
-use ::wast::parser::{self, ParseBuffer};
-use ::wast::{
-    QuoteWat, QuoteWatTest, Wast, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat,
-};
 use wasmparser::{ExternalKind, Payload, TypeRef};
 
 use self::merge::{CASE, EXIT, Instance, Merger};

@@ -157,7 +157,7 @@ fn generated_programs_agree_in_every_execution_and_no_changed_proof_is_accepted(
         report.ends
     );
     assert!(
-        report.steps_on_chain > 10_000 && report.tampering.tried > 2000,
+        report.steps_on_chain > 5_000 && report.tampering.tried > 2000,
         "{report:?}"
     );
 }
