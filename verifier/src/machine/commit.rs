@@ -1,7 +1,7 @@
 //! The words that a state, an image and a task are hashed from. `MACHINE.md` §2 and §5.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use alloy_primitives::{B256, U256, keccak256};
 
@@ -459,6 +459,8 @@ pub struct CommittedProgram {
     pub(super) tables: Vec<Tree>,
     pub(super) globals: Tree,
     pub(super) segments: Tree,
+    /// The code as the interpreter wants it, once it runs.
+    interpreted: OnceLock<Vec<Instruction>>,
 }
 
 /// What a tree of a program is over.
@@ -569,7 +571,16 @@ impl CommittedProgram {
             tables,
             globals,
             segments,
+            interpreted: OnceLock::new(),
         })
+    }
+
+    /// The code as the interpreter wants it.
+    pub(super) fn interpreted(
+        &self,
+        make: impl FnOnce(&Program) -> Vec<Instruction>,
+    ) -> &[Instruction] {
+        self.interpreted.get_or_init(|| make(&self.program))
     }
 
     /// What was hashed.

@@ -6,6 +6,10 @@
 //!
 //! What is rare (host operations, bulk operations, tables, growing) runs on the [`Machine`] itself.
 //!
+//! What an instruction writes, the next one often reads at once. The interpreter runs a copy of the
+//! code in which such an instruction says so ([`FORWARD_A`], [`FORWARD_B`]), and hands the value over
+//! in a register of the processor; it is in its slot all the same.
+//!
 //! Steps are not counted one by one: `steps = base + pc` holds along straight code, and only a
 //! transfer of control corrects the base.
 #![allow(unsafe_code)]
@@ -15,7 +19,7 @@ use std::ptr;
 use super::isa::{self, Instruction, op};
 use super::state::{Archive, Caller, Machine, MachineFault};
 use super::transition::{
-    ContextFacts, Counters, End, Extent, Next, Source, State, Stop, Target, per_op, transition,
+    ContextFacts, Counters, End, Extent, Next, Source, State, Stop, Target, per_op, step, transition,
 };
 use super::tree;
 
@@ -94,8 +98,11 @@ impl<A: Archive> Machine<A> {
         let Some(left) = stop.checked_sub(self.registers.cycles) else {
             return Ok(());
         };
+        let program = self.program.clone();
+        let code = program.interpreted(|program| forwarding(program.code()));
         let mut run = Run {
-            code: self.program.program().code().as_ptr(),
+            code: code.as_ptr(),
+            memory_bytes: 0,
             base: self.steps.wrapping_sub(self.registers.pc.into()).wrapping_mul(STRIDE),
             stop,
             machine: self,
@@ -130,8 +137,10 @@ struct Elsewhere;
 struct Run<A> {
     /// Borrowed exclusively by `interpret`.
     machine: *mut Machine<A>,
-    /// The program's code.
+    /// The code that is interpreted.
     code: *const Instruction,
+    /// Size of memory 0.
+    memory_bytes: u64,
     /// Steps made, less the pc, in bytes of instructions: so a transfer corrects it by the distance
     /// of two pointers.
     base: u64,
@@ -147,20 +156,128 @@ struct Fast<A, const TRACK: bool> {
     frame: *mut u64,
     /// Memory 0.
     memory: *mut u8,
-    memory_bytes: u64,
     /// Cycles until the machine has to stop.
     left: u64,
     run: *mut Run<A>,
+    /// What the last instruction wrote, if it makes integers.
+    integer: u64,
+    /// What the last instruction wrote, if it makes floats of 64 bits.
+    float: f64,
+    /// Which of the instruction's operands that is.
+    forward: Forward,
+    /// Operands read so far.
+    reads: u8,
+    /// What this instruction wrote.
+    written: u64,
+}
+
+/// Where an instruction of the interpreted code finds an operand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forward {
+    /// In slots only.
+    None,
+    /// The operand read first or second (0 or 1) is the last integer.
+    Integer(u8),
+    /// The operand read first or second is the last float.
+    Float(u8),
+}
+
+/// Added to `op` in the interpreted code: the first operand is what the last instruction wrote.
+const FORWARD_A: u16 = isa::OPS as u16;
+/// Added to `op` in the interpreted code: the second operand is what the last instruction wrote.
+const FORWARD_B: u16 = 2 * isa::OPS as u16;
+
+/// How an operation may take its operands; `which` is 1 for the first, 2 for the second.
+const fn forward_of(op: u16, which: u8) -> Forward {
+    let operation = op & 0xff;
+    let constant = op & isa::IMM != 0 && !isa::compares_floats(op);
+    let index = match which {
+        1 => 0,
+        2 => 1,
+        _ => return Forward::None,
+    };
+    match operation {
+        op::COPY | op::BRANCH_IF | op::BRANCH_IF_ZERO | op::LOAD8_U..=op::LOAD64 if index == 0 => {
+            Forward::Integer(0)
+        }
+        op::STORE8..=op::STORE64 => Forward::Integer(index),
+        op::EQ..=op::REM_U | op::I32_ADD..=op::I32_ROTR | op::I64_ADD..=op::I64_ROTR
+            if index == 0 || !constant =>
+        {
+            Forward::Integer(index)
+        }
+        op::EQZ | op::I32_CLZ..=op::I32_WRAP | op::I64_CLZ..=op::I64_EXTEND32_S if index == 0 => {
+            Forward::Integer(0)
+        }
+        op::F64_EQ..=op::F64_COPYSIGN => Forward::Float(index),
+        op::F64_ABS..=op::F64_SQRT if index == 0 => Forward::Float(0),
+        _ => Forward::None,
+    }
+}
+
+/// Whether an operation leaves what it writes as an integer.
+const fn makes_integer(op: u16) -> bool {
+    let operation = op & 0xff;
+    op & isa::BRANCH == 0
+        && matches!(
+            operation,
+            op::COPY | op::CONST | op::SELECT | op::GLOBAL_GET | op::LOAD8_U..=op::LOAD64
+                | op::EQZ..=op::I64_EXTEND32_S
+        )
+}
+
+/// Whether an operation leaves what it writes as a float of 64 bits.
+const fn makes_float(op: u16) -> bool {
+    // Not the conversions: on x86-64 they would wait for what the register held before.
+    matches!(op & 0xff, op::LOAD64 | op::F64_ADD..=op::F64_SQRT)
+}
+
+/// The code as it is interpreted.
+fn forwarding(code: &[Instruction]) -> Vec<Instruction> {
+    let mut led_to = vec![false; code.len() + 1];
+    for i in code {
+        let branches = i.op & isa::BRANCH != 0;
+        if branches || matches!(i.op, op::JUMP | op::BRANCH_IF | op::BRANCH_IF_ZERO) {
+            led_to[i.low() as usize] = true;
+        }
+    }
+    let mut interpreted = code.to_vec();
+    for at in 1..code.len() {
+        let (last, this) = (code[at - 1], code[at]);
+        if led_to[at] {
+            continue;
+        }
+        let handed = |which: u8| match forward_of(this.op, which) {
+            Forward::None => false,
+            Forward::Integer(_) => makes_integer(last.op),
+            Forward::Float(_) => makes_float(last.op),
+        };
+        if this.a == last.c && handed(1) {
+            interpreted[at].op += FORWARD_A;
+        } else if this.b == last.c && handed(2) {
+            interpreted[at].op += FORWARD_B;
+        }
+    }
+    interpreted
 }
 
 type Handler<A> =
-    unsafe fn(*const Instruction, *mut u64, *mut u8, u64, u64, *mut Run<A>) -> Exit;
+    unsafe fn(*const Instruction, *mut u64, *mut u8, u64, u64, *mut Run<A>, f64) -> Exit;
 
 /// The handlers of one policy.
-struct Table<A, const TRACK: bool>(std::marker::PhantomData<A>);
+struct Table<A, const TRACK: bool, const WHICH: u8>(std::marker::PhantomData<A>);
 
-impl<A: Archive, const TRACK: bool> Table<A, TRACK> {
-    const HANDLERS: [Handler<A>; isa::OPS] = per_op!(handle, A, TRACK);
+impl<A: Archive, const TRACK: bool, const WHICH: u8> Table<A, TRACK, WHICH> {
+    const HANDLERS: [Handler<A>; isa::OPS] = per_op!(handle, A, TRACK, WHICH);
+}
+
+impl<A: Archive, const TRACK: bool> Table<A, TRACK, 0> {
+    /// By `op` of the interpreted code.
+    const ALL: [[Handler<A>; isa::OPS]; 3] = [
+        Table::<A, TRACK, 0>::HANDLERS,
+        Table::<A, TRACK, 1>::HANDLERS,
+        Table::<A, TRACK, 2>::HANDLERS,
+    ];
 }
 
 /// Whether an operation runs on [`Fast`]; others run on the machine.
@@ -172,31 +289,45 @@ const fn is_fast(op: u16) -> bool {
 /// Executes one instruction and goes on with the next.
 ///
 /// # Safety
-/// The arguments are those of a [`Fast`] whose instruction has this `OP`.
-unsafe fn handle<A: Archive, const TRACK: bool, const OP: u16>(
+/// The arguments are those of a [`Fast`] whose instruction has this `OP`, with `WHICH` of its
+/// operands forwarded.
+unsafe fn handle<A: Archive, const TRACK: bool, const WHICH: u8, const OP: u16>(
     ip: *const Instruction,
     frame: *mut u64,
     memory: *mut u8,
-    memory_bytes: u64,
+    integer: u64,
     left: u64,
     run: *mut Run<A>,
+    float: f64,
 ) -> Exit {
+    let forward = const { forward_of(OP, WHICH) };
     let mut fast = Fast::<A, TRACK> {
         ip,
         frame,
         memory,
-        memory_bytes,
         left,
         run,
+        integer,
+        float,
+        forward,
+        reads: 0,
+        written: 0,
     };
-    if const { !isa::is_known(OP) || !is_fast(OP) } {
+    let impossible = const { WHICH != 0 && matches!(forward_of(OP, WHICH), Forward::None) };
+    if const { !isa::is_known(OP) || !is_fast(OP) } || impossible {
         // SAFETY: these are the fast state's fields.
-        return unsafe { elsewhere::<A, OP>(ip, frame, left, run) };
+        return unsafe { elsewhere(ip, frame, left, run) };
     }
     // SAFETY: `ip` is inside the code (type's invariant), which nobody changes.
     let instruction = unsafe { &*ip };
     match transition::<Fast<A, TRACK>, OP>(&mut fast, instruction) {
         Ok(Next::Follow) => {
+            if const { makes_integer(OP) } {
+                fast.integer = fast.written;
+            }
+            if const { makes_float(OP) } {
+                fast.float = f64::from_bits(fast.written);
+            }
             // SAFETY: code never falls through its end: a function's last instruction transfers.
             fast.ip = unsafe { fast.ip.add(1) };
             fast.next()
@@ -214,7 +345,7 @@ unsafe fn handle<A: Archive, const TRACK: bool, const OP: u16>(
         Err(Stop::Halt(end)) => unsafe { halt(end, fast.ip, fast.frame, fast.left, fast.run) },
         // SAFETY: as above.
         Err(Stop::Fault(Elsewhere)) => unsafe {
-            elsewhere::<A, OP>(fast.ip, fast.frame, fast.left, fast.run)
+            elsewhere(fast.ip, fast.frame, fast.left, fast.run)
         },
     }
 }
@@ -222,10 +353,10 @@ unsafe fn handle<A: Archive, const TRACK: bool, const OP: u16>(
 /// Executes an instruction on the machine itself, and comes back to the loop.
 ///
 /// # Safety
-/// The arguments are fields of a [`Fast`] whose instruction has this `OP`.
+/// The arguments are fields of a [`Fast`].
 #[cold]
 #[inline(never)]
-unsafe fn elsewhere<A: Archive, const OP: u16>(
+unsafe fn elsewhere<A: Archive>(
     ip: *const Instruction,
     frame: *mut u64,
     left: u64,
@@ -234,7 +365,7 @@ unsafe fn elsewhere<A: Archive, const OP: u16>(
     // SAFETY: see `Fast::run`.
     let run = unsafe { &mut *run };
     run.save(ip, frame, left);
-    run.rare::<OP>()
+    run.rare()
 }
 
 /// The end of a run: writes the registers back.
@@ -268,22 +399,20 @@ impl<A: Archive> Run<A> {
     fn go<const TRACK: bool>(&mut self, mut left: u64) -> Exit {
         loop {
             let machine = self.machine();
-            let code = machine.program.program().code();
-            let ip = &raw const code[machine.registers.pc as usize];
+            // SAFETY: a running machine's pc lies inside the code.
+            let ip = unsafe { self.code.add(machine.registers.pc as usize) };
             let frame = &raw mut machine.stack[machine.frame];
             let (memory, memory_bytes) = match machine.memories.first_mut() {
                 Some(memory) => (memory.bytes.as_mut_ptr(), memory.bytes.len() as u64),
                 None => (ptr::null_mut(), 0),
             };
-            let fast = Fast::<A, TRACK> {
-                ip,
-                frame,
-                memory,
-                memory_bytes,
-                left,
-                run: self,
-            };
-            match fast.dispatch() {
+            self.memory_bytes = memory_bytes;
+            // SAFETY: `ip` is inside the code. Nothing was forwarded, so that the handler has to be
+            // the one that reads slots.
+            let op = unsafe { (*ip).op } % FORWARD_A;
+            let handler = Table::<A, TRACK, 0>::HANDLERS[usize::from(op)];
+            // SAFETY: these are fields of a `Fast`, and the handler is that of `op`.
+            match unsafe { handler(ip, frame, memory, 0, left, self, 0.0) } {
                 Exit::Continue => left = self.stop - self.machine().registers.cycles,
                 exit => return exit,
             }
@@ -300,13 +429,12 @@ impl<A: Archive> Run<A> {
         machine.frame = (frame as usize - machine.stack.as_ptr() as usize) / size_of::<u64>();
     }
 
-    /// One step of the machine whose instruction has this `OP`, counted as the interpreter does.
-    #[inline(always)]
-    fn rare<const OP: u16>(&mut self) -> Exit {
+    /// One step of the machine, counted as the interpreter does.
+    fn rare(&mut self) -> Exit {
         let machine = self.machine();
         let pc = machine.registers.pc;
         let instruction = machine.program.program().instruction(pc);
-        match transition::<Machine<A>, OP>(machine, &instruction) {
+        match step(machine, &instruction) {
             Ok(next) => {
                 machine.follow(next);
                 let behind = u64::from(pc) + 1;
@@ -352,17 +480,20 @@ impl<A: Archive, const TRACK: bool> Fast<A, TRACK> {
     fn dispatch(self) -> Exit {
         // SAFETY: `ip` is inside the code (type's invariant).
         let op = unsafe { (*self.ip).op };
-        // SAFETY: `Program` checks that all `op` are known, and those are below `OPS`. The arguments
-        // are a `Fast`'s fields, and the handler is that of `op`.
+        // SAFETY: `Program` checks that all `op` are known, and those are below `OPS`; `forwarding`
+        // adds at most twice that. The arguments are a `Fast`'s fields, and the handler is that of
+        // `op`.
         unsafe {
-            let handler = Table::<A, TRACK>::HANDLERS.get_unchecked(usize::from(op));
+            let handlers = Table::<A, TRACK, 0>::ALL.as_flattened();
+            let handler = handlers.get_unchecked(usize::from(op));
             handler(
                 self.ip,
                 self.frame,
                 self.memory,
-                self.memory_bytes,
+                self.integer,
                 self.left,
                 self.run,
+                self.float,
             )
         }
     }
@@ -384,12 +515,20 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
 
     #[inline(always)]
     fn slot(&mut self, slot: u16) -> Result<u64, Elsewhere> {
+        let read = self.reads;
+        self.reads += 1;
+        match self.forward {
+            Forward::Integer(which) if which == read => return Ok(self.integer),
+            Forward::Float(which) if which == read => return Ok(self.float.to_bits()),
+            _ => {}
+        }
         // SAFETY: slots that instructions name lie in the frame: `Program` checks all of them.
         Ok(unsafe { *self.frame.add(usize::from(slot)) })
     }
 
     #[inline(always)]
     fn set_slot(&mut self, slot: u16, value: u64) -> Result<(), Elsewhere> {
+        self.written = value;
         // SAFETY: as in `slot`.
         unsafe { *self.frame.add(usize::from(slot)) = value };
         Ok(())
@@ -526,7 +665,7 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
     #[inline(always)]
     fn memory_bytes(&mut self, memory: u8) -> Result<u64, Elsewhere> {
         Ok(if memory == 0 {
-            self.memory_bytes
+            self.run().memory_bytes
         } else {
             self.machine().memories[usize::from(memory)].bytes.len() as u64
         })
@@ -590,7 +729,7 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
     }
 
     #[inline(always)]
-    fn straddle(&mut self) -> Result<(), Elsewhere> {
+    fn unusual(&mut self) -> Result<(), Elsewhere> {
         Err(Elsewhere)
     }
 
@@ -623,5 +762,107 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
     }
     fn move_part(&mut self, _: Source, _: Target, _: u64) -> Result<(), Elsewhere> {
         Err(Elsewhere)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::machine::{CommittedProgram, Program};
+    use crate::task::{RunLimits, TaskHeader};
+
+    const LIBRARY: &str = r#"(module (import "outcry" "exit" (func $exit (param i32))) (memory 1)
+      (func (export "outcry_start")) (func (export "outcry_exit") (param i32) (call $exit (local.get 0))))"#;
+
+    fn start(program: &str) -> Machine<Vec<u8>> {
+        let image = crate::link_with_library(
+            &wat::parse_str(program).unwrap(),
+            &wat::parse_str(LIBRARY).unwrap(),
+        )
+        .unwrap();
+        let program = Arc::new(Program::flatten(&image).unwrap());
+        let limits = RunLimits {
+            cycles: 1 << 40,
+            pages: 16,
+            slots: 1 << 16,
+            output_bytes: 0,
+        };
+        let header = TaskHeader {
+            machine_version: 1,
+            job_hash: Default::default(),
+            task: 0,
+            task_count: 1,
+            archive_bytes: 0,
+            output_limit_bytes: 0,
+            page_limit: limits.pages,
+        };
+        let program = Arc::new(CommittedProgram::new(program));
+        Machine::start(program, header, limits, Vec::new()).unwrap()
+    }
+
+    /// Integers, floats with a NaN among them, straddling accesses, calls and a bulk operation.
+    const PROGRAM: &str = r#"(module (memory 1)
+      (func $twice (param f64) (result f64) (f64.add (local.get 0) (local.get 0)))
+      (func (export "_start") (local $i i32) (local $x f64)
+        (local.set $x (f64.const 1))
+        (loop $again
+          (f64.store (local.get $i) (local.tee $x (call $twice (local.get $x))))
+          (local.set $x (f64.div (local.get $x) (f64.sub (local.get $x) (f64.load (local.get $i)))))
+          (if (i32.eqz (i32.rem_u (local.get $i) (i32.const 3)))
+            (then (local.set $x (f64.sub (local.get $x) (local.get $x)))))
+          (memory.copy (i32.const 1000) (local.get $i) (i32.const 300))
+          (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 5))) (i32.const 20000))))))"#;
+
+    #[test]
+    fn the_interpreter_stops_at_the_step_that_it_is_asked_for() {
+        let mut stepping = start(PROGRAM);
+        let mut whole = start(PROGRAM);
+        whole.run().unwrap();
+        let steps = whole.steps();
+        let mut running = start(PROGRAM);
+        for at in (0..=steps).step_by(7919).chain([steps]) {
+            while stepping.steps() < at {
+                stepping.step().unwrap();
+            }
+            running.run_to(at).unwrap();
+            assert_eq!((running.steps(), running.pc()), (at, stepping.pc()));
+            assert_eq!(running.commit().unwrap(), stepping.commit().unwrap());
+        }
+        assert_eq!(running.halted(), whole.halted());
+    }
+
+    #[test]
+    fn what_an_instruction_writes_is_forwarded_only_where_nothing_leads_in_between() {
+        let add = |a, c| Instruction {
+            op: op::I32_ADD,
+            a,
+            b: 7,
+            c,
+            imm: 0,
+        };
+        let back = Instruction {
+            op: op::BRANCH_IF,
+            a: 7,
+            b: 0,
+            c: 0,
+            imm: 2,
+        };
+        let ops = |code: &[Instruction]| -> Vec<u16> {
+            forwarding(code).iter().map(|i| i.op).collect()
+        };
+        assert_eq!(
+            ops(&[add(1, 2), add(2, 3), add(2, 4)]),
+            [op::I32_ADD, op::I32_ADD + FORWARD_A, op::I32_ADD]
+        );
+        assert_eq!(
+            ops(&[add(1, 2), add(2, 3), add(3, 4), back])[2],
+            op::I32_ADD
+        );
+        assert_eq!(
+            ops(&[add(1, 7), add(2, 3)])[1],
+            op::I32_ADD + FORWARD_B
+        );
     }
 }

@@ -167,9 +167,9 @@ pub trait State {
     fn memory(&mut self, memory: u8) -> Result<Extent, Self::Fault>;
     /// Adds zero pages to a memory, which has room for them.
     fn grow_memory(&mut self, memory: u8, pages: u32);
-    /// Called before an access that straddles two leaves: a state that leaves those to another one
-    /// refuses.
-    fn straddle(&mut self) -> Result<(), Self::Fault> {
+    /// Called where something rare is to be done, an access that straddles two leaves or a NaN that is
+    /// delivered, before anything has changed: a state that leaves such steps to another one refuses.
+    fn unusual(&mut self) -> Result<(), Self::Fault> {
         Ok(())
     }
     /// Little-endian number of `bytes` bytes within one leaf.
@@ -580,7 +580,7 @@ fn load<S: State, const OP: u16, const BYTES: u32>(
         let value = state.load(memory, at, BYTES)?;
         return write(state, i, extend(value));
     }
-    state.straddle()?;
+    state.unusual()?;
     let (second, low) = state.progress();
     if !second {
         let low = state.load(memory, at, room)?;
@@ -602,7 +602,7 @@ fn store<S: State, const OP: u16, const BYTES: u32>(state: &mut S, i: &Instructi
         state.store(memory, at, BYTES, value)?;
         return Ok(Next::Follow);
     }
-    state.straddle()?;
+    state.unusual()?;
     if !state.progress().0 {
         state.store(memory, at, room, value)?;
         state.set_progress(true, 0);
@@ -731,6 +731,11 @@ fn arithmetic<S: State, const OP: u16>(state: &mut S, i: &Instruction) -> Step<S
     let Some(result) = evaluate::<OP>(x, y) else {
         return trap();
     };
+    if const { delivers_f32(OP) } && f32::of(result).is_nan()
+        || const { delivers_f64(OP) } && f64::of(result).is_nan()
+    {
+        state.unusual()?;
+    }
     if !branches {
         return write(state, i, result);
     }
@@ -745,6 +750,16 @@ fn arithmetic<S: State, const OP: u16>(state: &mut S, i: &Instruction) -> Step<S
 
 const fn reads_two(op: u16) -> bool {
     matches!(op & 0xff, 0x41..=0x4b | 0x50..=0x5d | 0x68..=0x75 | 0x80..=0x8c | 0x94..=0xa0)
+}
+
+/// Whether an operation delivers a binary32 whose NaN is the canonical one.
+const fn delivers_f32(op: u16) -> bool {
+    matches!(op & 0xff, op::F32_ADD..=op::F32_MAX | op::F32_CEIL..=op::F32_SQRT | op::F32_DEMOTE)
+}
+
+/// Whether an operation delivers a binary64 whose NaN is the canonical one.
+const fn delivers_f64(op: u16) -> bool {
+    matches!(op & 0xff, op::F64_ADD..=op::F64_MAX | op::F64_CEIL..=op::F64_SQRT | op::F64_PROMOTE)
 }
 
 /// The result of an arithmetic operation as a slot; `None` traps. Unary operations ignore `y`.
