@@ -22,12 +22,22 @@ impl FunctionNames {
     /// # Errors
     /// [`LoadError`] if the program is malformed.
     pub fn of(program: &[u8]) -> Result<Self, LoadError> {
-        let mut names: Vec<String> =
-            HostOperation::ALL.iter().map(|host| host.name().to_owned()).collect();
+        let mut names: Vec<String> = HostOperation::ALL
+            .iter()
+            .map(|host| host.name().to_owned())
+            .collect();
         names.extend(defined(program, "func")?);
         names.extend(defined(guest::LIBRARY, "library")?);
-        names.extend(HostOperation::ALL.iter().map(|host| format!("call {}", host.name())));
-        names.extend(Accessor::ALL.iter().map(|accessor| accessor.name().to_owned()));
+        names.extend(
+            HostOperation::ALL
+                .iter()
+                .map(|host| format!("call {}", host.name())),
+        );
+        names.extend(
+            Accessor::ALL
+                .iter()
+                .map(|accessor| accessor.name().to_owned()),
+        );
         names.push(RUN_EXPORT.to_owned());
         Ok(Self(names))
     }
@@ -58,7 +68,12 @@ fn defined(module: &[u8], unnamed: &str) -> Result<Vec<String>, LoadError> {
                 // Names mean nothing to the machine, so a broken section is none.
                 for name in section.into_iter().map_while(Result::ok) {
                     if let Name::Function(functions) = name {
-                        names.extend(functions.into_iter().map_while(Result::ok).map(|n| (n.index, n.name)));
+                        names.extend(
+                            functions
+                                .into_iter()
+                                .map_while(Result::ok)
+                                .map(|n| (n.index, n.name)),
+                        );
                     }
                 }
             }
@@ -66,7 +81,11 @@ fn defined(module: &[u8], unnamed: &str) -> Result<Vec<String>, LoadError> {
         }
     }
     let name = |index: u32| match names.get(&index) {
-        Some(name) => name.chars().flat_map(char::escape_debug).take(CHARACTERS_MAX).collect(),
+        Some(name) => name
+            .chars()
+            .flat_map(char::escape_debug)
+            .take(CHARACTERS_MAX)
+            .collect(),
         None => format!("{unnamed}[{index}]"),
     };
     Ok((imported..imported + defined).map(name).collect())

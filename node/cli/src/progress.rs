@@ -21,7 +21,9 @@ impl Bar {
         Self(watched.then(|| {
             let bar = ProgressBar::no_length();
             // A template of ours, with known keys; were it refused, indicatif's own would do.
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {percent}% {elapsed}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} {msg} {wide_bar} {percent}% {elapsed}")
+            {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(120));

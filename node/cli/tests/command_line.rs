@@ -503,7 +503,14 @@ fn both_engines_give_the_same_result_and_the_machine_counts_its_steps() {
     let stepped = machine("run", &ends, &with_engine);
     assert_eq!((native.exit, stepped.exit), (0, 0), "{}", stepped.stderr);
     let (native, stepped) = (native.json(), stepped.json());
-    for key in ["status", "exit_code", "cycles", "output_root", "result_hash", "stdout"] {
+    for key in [
+        "status",
+        "exit_code",
+        "cycles",
+        "output_root",
+        "result_hash",
+        "stdout",
+    ] {
         assert_eq!(native[key], stepped[key], "{key}");
     }
     assert!(native["steps"].is_null() && stepped["steps"].as_u64().unwrap() > 1000);
@@ -530,7 +537,10 @@ fn a_trace_shows_instructions_with_their_values_and_a_proof_leads_from_state_to_
     let lines = whole["steps"].as_array().unwrap();
     assert_eq!(whole["next"], lines.len());
     assert_eq!(whole["halted"], "exited");
-    let sum: Vec<&Value> = lines.iter().filter(|line| line["function"] == "sum").collect();
+    let sum: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["function"] == "sum")
+        .collect();
     let added = sum
         .iter()
         .find(|line| line["instruction"].as_str().unwrap().starts_with("I32Add "))
@@ -541,7 +551,12 @@ fn a_trace_shows_instructions_with_their_values_and_a_proof_leads_from_state_to_
     assert_eq!(added["depth"], 2);
 
     let step = added["step"].as_u64().unwrap();
-    let part = machine("steps", &program, &["--from", &step.to_string(), "--count", "2"]).json();
+    let part = machine(
+        "steps",
+        &program,
+        &["--from", &step.to_string(), "--count", "2"],
+    )
+    .json();
     let expected = &lines[step as usize..];
     assert_eq!(part["steps"].as_array().unwrap(), &expected[..2]);
     assert_eq!(part["state"], expected[2]["state"]);
@@ -552,27 +567,47 @@ fn a_trace_shows_instructions_with_their_values_and_a_proof_leads_from_state_to_
     assert_eq!(proven["instruction"], added["instruction"]);
     let words: Vec<B256> = serde_json::from_value(proven["proof"].clone()).unwrap();
     let before = serde_json::from_value(proven["before"].clone()).unwrap();
-    let executed = outcry_audit::Chain::new().execute_bytes(before, &words.concat()).unwrap();
+    let executed = outcry_audit::Chain::new()
+        .execute_bytes(before, &words.concat())
+        .unwrap();
     assert_eq!(proven["after"], executed.after.to_string());
     let calldata = outcry_contracts::machine::transition(before, &words);
     assert_eq!(proven["calldata"], calldata.to_string());
 
-    let table = outcry(&["machine", "steps", &program, "--from", &step.to_string(), "--count", "1"]);
+    let table = outcry(&[
+        "machine",
+        "steps",
+        &program,
+        "--from",
+        &step.to_string(),
+        "--count",
+        "1",
+    ]);
     let line = table.stdout.lines().nth(1).unwrap();
-    assert!(line.contains("sum") && line.ends_with("=0x2a"), "{}", table.stdout);
+    assert!(
+        line.contains("sum") && line.ends_with("=0x2a"),
+        "{}",
+        table.stdout
+    );
 }
 
 #[test]
 fn a_halted_state_repeats_and_there_is_nothing_beyond_it() {
     let folder = tempfile::tempdir().unwrap();
     let program = written(&folder, AUDITED);
-    let steps = machine("run", &program, &["--engine", "machine"]).json()["steps"].as_u64().unwrap();
+    let steps = machine("run", &program, &["--engine", "machine"]).json()["steps"]
+        .as_u64()
+        .unwrap();
     let last = machine("prove", &program, &["--step", &steps.to_string()]).json();
     assert_eq!(last["before"], last["after"]);
     assert!(last["instruction"].is_null());
     let beyond = machine("prove", &program, &["--step", &(steps + 1).to_string()]);
     assert_eq!((beyond.exit, beyond.stdout.as_str()), (2, ""));
-    assert!(beyond.stderr.contains(&format!("has {steps} steps")), "{}", beyond.stderr);
+    assert!(
+        beyond.stderr.contains(&format!("has {steps} steps")),
+        "{}",
+        beyond.stderr
+    );
 }
 
 /// Audits a program and demands that everything agrees.
@@ -598,7 +633,11 @@ fn audit(program: &str, samples: u64, rest: &[&str]) -> Value {
 fn a_c_program_agrees_in_all_three_executions() {
     let ends = program("ends");
     let report = audit(&ends, 40, &["--task", "2", "--", "print", "hello"]);
-    let run = machine("run", &ends, &["--task", "2", "--engine", "machine", "--", "print", "hello"]);
+    let run = machine(
+        "run",
+        &ends,
+        &["--task", "2", "--engine", "machine", "--", "print", "hello"],
+    );
     for key in ["steps", "cycles"] {
         assert_eq!(report[key], run.json()[key], "{key}");
     }
@@ -633,10 +672,18 @@ fn a_test_script_runs_in_all_three_executions() {
     let held = machine("wast", &right, &["--chain", "every"]);
     assert_eq!(held.exit, 0, "{}{}", held.stdout, held.stderr);
     let report = held.json();
-    assert_eq!((&report["assertions"], &report["mismatches"]), (&1.into(), &0.into()));
+    assert_eq!(
+        (&report["assertions"], &report["mismatches"]),
+        (&1.into(), &0.into())
+    );
     assert!(report["steps_on_chain"].as_u64().unwrap() > 0);
     let both = machine("wast", &right, &[&wrong, "--chain", "none"]);
-    assert_eq!((both.exit, both.stdout.lines().count()), (1, 2), "{}", both.stderr);
+    assert_eq!(
+        (both.exit, both.stdout.lines().count()),
+        (1, 2),
+        "{}",
+        both.stderr
+    );
     let failed: Value = serde_json::from_str(both.stdout.lines().last().unwrap()).unwrap();
     assert!(failed["mismatches"].as_u64().unwrap() > 0);
     let unknown = machine("wast", &right, &["--chain", "some"]);

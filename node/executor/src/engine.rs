@@ -14,7 +14,6 @@ use crate::cache::Cache;
 use crate::image;
 use crate::{Halted, Prepare, Prepared, Task};
 
-
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum Failure {

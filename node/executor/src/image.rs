@@ -61,8 +61,8 @@ fn make(program: &Path) -> Result<Vec<u8>, Failure> {
         )));
     }
     let program = std::fs::read(program)?;
-    let (image, committed) = link_and_commit(&program, LIBRARY)
-        .map_err(|error| Failure::Refused(error.to_string()))?;
+    let (image, committed) =
+        link_and_commit(&program, LIBRARY).map_err(|error| Failure::Refused(error.to_string()))?;
     let module = image.module();
     let length = (module.len() as u64).to_be_bytes();
     Ok([image.root().as_slice(), &length, module, &committed.trees()].concat())
@@ -95,7 +95,10 @@ fn committed(path: &Path) -> Result<(Image, CommittedProgram), Failure> {
 }
 
 fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> Failure {
-    Failure::Host(format!("{} is damaged ({reason}): delete it", path.display()))
+    Failure::Host(format!(
+        "{} is damaged ({reason}): delete it",
+        path.display()
+    ))
 }
 
 #[cfg(test)]
@@ -103,7 +106,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const PROGRAM: &str = r#"(module (memory 2) (data (i32.const 70000) "x") (func (export "_start")))"#;
+    const PROGRAM: &str =
+        r#"(module (memory 2) (data (i32.const 70000) "x") (func (export "_start")))"#;
 
     fn bench() -> (tempfile::TempDir, Cache, Prepare) {
         let folder = tempfile::tempdir().unwrap();
@@ -111,7 +115,14 @@ mod tests {
         let program = folder.path().join("program.wasm");
         std::fs::write(&program, wat::parse_str(PROGRAM).unwrap()).unwrap();
         let program_hash = B256::repeat_byte(1);
-        (folder, cache, Prepare { program, program_hash })
+        (
+            folder,
+            cache,
+            Prepare {
+                program,
+                program_hash,
+            },
+        )
     }
 
     #[test]
@@ -140,7 +151,11 @@ mod tests {
             .find(|path| path.extension().is_some_and(|ending| ending == "image"))
             .unwrap();
         let whole = std::fs::read(&file).unwrap();
-        for damaged in [&whole[..20], &whole[..whole.len() - 1], &[&[1; 32], &whole[32..]].concat()] {
+        for damaged in [
+            &whole[..20],
+            &whole[..whole.len() - 1],
+            &[&[1; 32], &whole[32..]].concat(),
+        ] {
             std::fs::write(&file, damaged).unwrap();
             let failure = cache.machine(&prepare).unwrap_err().to_string();
             assert!(failure.contains(file.to_str().unwrap()), "{failure}");

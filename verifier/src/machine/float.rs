@@ -112,7 +112,8 @@ pub fn to_u32(value: f64) -> Option<u64> {
 #[inline(always)]
 pub fn to_i64(value: f64) -> Option<u64> {
     // -2^63 itself is in range; the next smaller float is 1,024 below.
-    (value >= -9_223_372_036_854_775_808.0 && value < 9_223_372_036_854_775_808.0)
+    (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0)
+        .contains(&value)
         .then_some(value as i64 as u64)
 }
 

@@ -257,23 +257,26 @@ impl Program {
     /// The first instruction that names what does not exist: a slot outside its frame, a target
     /// outside its function, a memory, table or global that the image lacks.
     fn first_offence(&self) -> Option<u32> {
-        self.functions.iter().enumerate().find_map(|(index, place)| {
-            let end = self
-                .functions
-                .get(index + 1)
-                .map_or(self.code.len(), |next| next.entry as usize);
-            let check = Check {
-                program: self,
-                range: place.entry..end as u32,
-                frame_size: place.frame_size,
-            };
-            let last = self.code[..end].last().map_or(0, |last| last.op);
-            let ends = matches!(last, op::UNREACHABLE | op::JUMP | op::RETURN);
-            if !ends {
-                return Some(end as u32 - 1);
-            }
-            check.range.clone().find(|pc| !check.is_sound(*pc))
-        })
+        self.functions
+            .iter()
+            .enumerate()
+            .find_map(|(index, place)| {
+                let end = self
+                    .functions
+                    .get(index + 1)
+                    .map_or(self.code.len(), |next| next.entry as usize);
+                let check = Check {
+                    program: self,
+                    range: place.entry..end as u32,
+                    frame_size: place.frame_size,
+                };
+                let last = self.code[..end].last().map_or(0, |last| last.op);
+                let ends = matches!(last, op::UNREACHABLE | op::JUMP | op::RETURN);
+                if !ends {
+                    return Some(end as u32 - 1);
+                }
+                check.range.clone().find(|pc| !check.is_sound(*pc))
+            })
     }
 
     /// The function in which an instruction lies, by its index in the image (host operations have
@@ -409,9 +412,7 @@ impl Check<'_> {
             op::CHARGE_SIZE | op::EXIT => slot(i.a),
             op::JUMP => target(i.low()),
             op::BRANCH_IF | op::BRANCH_IF_ZERO => slot(i.a) && target(i.low()),
-            op::BRANCH_TABLE => {
-                slot(i.a) && u64::from(pc) + 1 + i.imm < u64::from(self.range.end)
-            }
+            op::BRANCH_TABLE => slot(i.a) && u64::from(pc) + 1 + i.imm < u64::from(self.range.end),
             op::CALL => {
                 self.slots(i.a, i.c)
                     && i.c <= i.b
@@ -670,7 +671,10 @@ mod tests {
         for count in 1..20 {
             let parts = parts(&module, count);
             assert!(parts.len() <= count);
-            assert_eq!(parts.into_iter().flatten().collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+            assert_eq!(
+                parts.into_iter().flatten().collect::<Vec<_>>(),
+                (0..10).collect::<Vec<_>>()
+            );
         }
     }
 }

@@ -104,8 +104,15 @@ fn is_unary(operation: u16) -> bool {
 fn reads(i: &Instruction) -> Vec<u16> {
     let range = |count: u16| (i.a..i.a.saturating_add(count)).collect();
     match i.op & 0xff {
-        op::UNREACHABLE | op::CHARGE | op::JUMP | op::ENTER | op::RESULT | op::CONST
-        | op::GLOBAL_GET | op::MEMORY_SIZE | op::TABLE_SIZE => Vec::new(),
+        op::UNREACHABLE
+        | op::CHARGE
+        | op::JUMP
+        | op::ENTER
+        | op::RESULT
+        | op::CONST
+        | op::GLOBAL_GET
+        | op::MEMORY_SIZE
+        | op::TABLE_SIZE => Vec::new(),
         op::CALL | op::RETURN => range(i.c),
         op::CALL_REF => std::iter::once(i.b).chain(range(i.c)).collect(),
         op::SELECT => vec![i.a, i.b, i.imm as u16],
@@ -113,9 +120,18 @@ fn reads(i: &Instruction) -> Vec<u16> {
         op::MEMORY_COPY..=op::MEMORY_INIT | op::TABLE_COPY..=op::TABLE_INIT => vec![i.a, i.b, i.c],
         op::READ_INPUT => range(4),
         op::APPEND_OUTPUT => range(2),
-        op::CHARGE_SIZE | op::BRANCH_IF | op::BRANCH_IF_ZERO | op::BRANCH_TABLE | op::RESOLVE
-        | op::COPY | op::GLOBAL_SET | op::LOAD8_U..=op::LOAD64 | op::MEMORY_GROW | op::TABLE_GET
-        | op::TABLE_GROW | op::EXIT => vec![i.a],
+        op::CHARGE_SIZE
+        | op::BRANCH_IF
+        | op::BRANCH_IF_ZERO
+        | op::BRANCH_TABLE
+        | op::RESOLVE
+        | op::COPY
+        | op::GLOBAL_SET
+        | op::LOAD8_U..=op::LOAD64
+        | op::MEMORY_GROW
+        | op::TABLE_GET
+        | op::TABLE_GROW
+        | op::EXIT => vec![i.a],
         operation if is_unary(operation) => vec![i.a],
         operation if i.op & IMM != 0 && !isa::compares_floats(operation) => vec![i.a],
         _ => vec![i.a, i.b],
@@ -206,7 +222,10 @@ mod tests {
             instruction,
             operands: operands
                 .into_iter()
-                .map(|slot| SlotValue { slot, value: u64::from(slot) * 16 })
+                .map(|slot| SlotValue {
+                    slot,
+                    value: u64::from(slot) * 16,
+                })
                 .collect(),
             callee: (instruction.op == op::CALL).then_some(7),
         }
@@ -222,16 +241,40 @@ mod tests {
             imm: Instruction::halves(high, low),
         };
         for (instruction, text) in [
-            (i(op::I32_ADD, 1, 2, 3, 0, 0), "I32Add [1]=0x10 [2]=0x20 -> [3]"),
-            (i(op::I32_ADD | IMM, 1, 2, 3, 0, 9), "I32Add [1]=0x10 0x9 -> [3]"),
+            (
+                i(op::I32_ADD, 1, 2, 3, 0, 0),
+                "I32Add [1]=0x10 [2]=0x20 -> [3]",
+            ),
+            (
+                i(op::I32_ADD | IMM, 1, 2, 3, 0, 9),
+                "I32Add [1]=0x10 0x9 -> [3]",
+            ),
             (i(op::F64_SQRT, 1, 2, 3, 0, 0), "F64Sqrt [1]=0x10 -> [3]"),
-            (i(op::LT_U | IMM | BRANCH, 1, 5, 3, 8, 40), "LtU [1]=0x10 0x8 to 40, charging 5, else on, charging 3"),
-            (i(op::F32_LT | IMM | BRANCH, 1, 2, 0, 8, 40), "F32Lt [1]=0x10 [2]=0x20 false to 40, charging 8, else on"),
-            (i(op::LOAD32_U | IMM, 1, 1, 3, 0, 16), "Load32U [1]=0x10 memory 1 +0x10 -> [3]"),
-            (i(op::STORE8 | IMM, 1, 2, 1, 0, 0), "Store8 [1]=0x10 [2]=0x20 memory 1 +0x0"),
-            (i(op::CALL, 4, 9, 2, 4, 100), "Call f7 [4]=0x40 [5]=0x50 result to [4]"),
+            (
+                i(op::LT_U | IMM | BRANCH, 1, 5, 3, 8, 40),
+                "LtU [1]=0x10 0x8 to 40, charging 5, else on, charging 3",
+            ),
+            (
+                i(op::F32_LT | IMM | BRANCH, 1, 2, 0, 8, 40),
+                "F32Lt [1]=0x10 [2]=0x20 false to 40, charging 8, else on",
+            ),
+            (
+                i(op::LOAD32_U | IMM, 1, 1, 3, 0, 16),
+                "Load32U [1]=0x10 memory 1 +0x10 -> [3]",
+            ),
+            (
+                i(op::STORE8 | IMM, 1, 2, 1, 0, 0),
+                "Store8 [1]=0x10 [2]=0x20 memory 1 +0x0",
+            ),
+            (
+                i(op::CALL, 4, 9, 2, 4, 100),
+                "Call f7 [4]=0x40 [5]=0x50 result to [4]",
+            ),
             (i(op::JUMP, 0, 0, 0, 0, 12), "Jump to 12"),
-            (i(op::READ_INPUT, 0, 0, 5, 0, 0), "ReadInput [0]=0x0 [1]=0x10 [2]=0x20 [3]=0x30 -> [5]"),
+            (
+                i(op::READ_INPUT, 0, 0, 5, 0, 0),
+                "ReadInput [0]=0x0 [1]=0x10 [2]=0x20 [3]=0x30 -> [5]",
+            ),
         ] {
             assert_eq!(step(instruction).describe(|_| "f7"), text);
         }

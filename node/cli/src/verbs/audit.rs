@@ -5,7 +5,9 @@ use std::path::Path;
 use alloy::primitives::{B256, Bytes as Calldata};
 use bytes::Bytes;
 use outcry_audit::check::check_task;
-use outcry_audit::{AuditError, CheckOptions, CheckReport, Progress, Stage, WastOptions, WastReport};
+use outcry_audit::{
+    AuditError, CheckOptions, CheckReport, Progress, Stage, WastOptions, WastReport,
+};
 use outcry_protocol::codes;
 use outcry_protocol::status::Status;
 use outcry_sdk::{Engine, Job};
@@ -29,7 +31,9 @@ pub(crate) const STRIDE: u64 = 1 << 26;
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(Failure::internal)?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Failure::internal)?
 }
 
 pub(crate) fn fault(fault: MachineFault) -> Failure {
@@ -49,10 +53,15 @@ fn machine_at(
     bar.say("running");
     while machine.steps() < step && machine.halted().is_none() {
         bar.at(machine.steps(), step);
-        machine.run_to(step.min(machine.steps() + STRIDE)).map_err(fault)?;
+        machine
+            .run_to(step.min(machine.steps() + STRIDE))
+            .map_err(fault)?;
     }
     if machine.steps() < step {
-        let text = format!("the run has {} steps, and {step} is beyond them", machine.steps());
+        let text = format!(
+            "the run has {} steps, and {step} is beyond them",
+            machine.steps()
+        );
         return Err(Failure::usage(text).with_help("Name a step of the run."));
     }
     bar.say("hashing");
@@ -139,7 +148,9 @@ impl SlotShown {
 impl TraceLine {
     /// `after` is the machine behind the step.
     fn new(next: &NextStep, names: &FunctionNames, state: B256, after: &Machine<Bytes>) -> Self {
-        let result = next.writes().and_then(|slot| Some(SlotShown::new(slot, after.peek(slot)?)));
+        let result = next
+            .writes()
+            .and_then(|slot| Some(SlotShown::new(slot, after.peek(slot)?)));
         Self {
             step: next.step,
             cycles: next.cycles,
@@ -147,7 +158,11 @@ impl TraceLine {
             function: function_name(next, names),
             depth: next.depth,
             instruction: next.describe(|function| names.get(function)),
-            operands: next.operands.iter().map(|o| SlotShown::new(o.slot, o.value)).collect(),
+            operands: next
+                .operands
+                .iter()
+                .map(|o| SlotShown::new(o.slot, o.value))
+                .collect(),
             result: result.filter(|_| after.halted().is_none()),
             state,
         }
@@ -155,7 +170,9 @@ impl TraceLine {
 }
 
 fn function_name(step: &NextStep, names: &FunctionNames) -> String {
-    step.function.map_or("?", |function| names.get(function)).to_owned()
+    step.function
+        .map_or("?", |function| names.get(function))
+        .to_owned()
 }
 
 impl Show for Trace {
@@ -175,9 +192,15 @@ impl Show for Trace {
                 ]
             })
             .collect();
-        let mut text = columns(["STEP", "CYCLES", "PC", "STATE", "FUNCTION", "INSTRUCTION"], &rows);
+        let mut text = columns(
+            ["STEP", "CYCLES", "PC", "STATE", "FUNCTION", "INSTRUCTION"],
+            &rows,
+        );
         let end = match &self.halted {
-            Some(status) => format!("halted after {} steps ({status}): {}\n", self.next, self.state),
+            Some(status) => format!(
+                "halted after {} steps ({status}): {}\n",
+                self.next, self.state
+            ),
             None => format!("before step {}: {}\n", self.next, self.state),
         };
         text.push_str(&end);
@@ -202,7 +225,9 @@ pub(crate) async fn prove(
             step,
             pc: next.as_ref().map(|next| next.pc),
             function: next.as_ref().map(|next| function_name(next, &names)),
-            instruction: next.as_ref().map(|next| next.describe(|function| names.get(function))),
+            instruction: next
+                .as_ref()
+                .map(|next| next.describe(|function| names.get(function))),
             before,
             after,
             calldata: outcry_contracts::machine::transition(before, proof.words()),
@@ -238,7 +263,10 @@ impl Show for Proven {
             ("step", self.step.to_string()),
             ("pc", self.pc.map_or_else(missing, |pc| pc.to_string())),
             ("function", self.function.clone().unwrap_or_else(missing)),
-            ("instruction", self.instruction.clone().unwrap_or_else(missing)),
+            (
+                "instruction",
+                self.instruction.clone().unwrap_or_else(missing),
+            ),
             ("before", self.before.to_string()),
             ("after", self.after.to_string()),
             ("proof_bytes", (32 * self.proof.len()).to_string()),
@@ -260,9 +288,18 @@ pub(crate) async fn check(
     };
     let job = job(&args.task, settings).await?;
     let report = blocking(move || {
-        let input = job.input(task).ok_or_else(|| Failure::internal("the task has no input"))?;
+        let input = job
+            .input(task)
+            .ok_or_else(|| Failure::internal("the task has no input"))?;
         let mut tell = |progress| tell(&bar, progress);
-        Ok(check_task(job.image(), job.spec(), task, input, options, &mut tell)?)
+        Ok(check_task(
+            job.image(),
+            job.spec(),
+            task,
+            input,
+            options,
+            &mut tell,
+        )?)
     })
     .await?;
     let agrees = report.mismatches == 0;
@@ -282,10 +319,16 @@ impl Show for Checked {
             ("cycles", report.cycles.to_string()),
             ("sampled", report.sampled.to_string()),
             ("mismatches", report.mismatches.to_string()),
-            ("gas", format!("median {}, max {}", report.gas.median, report.gas.max)),
+            (
+                "gas",
+                format!("median {}, max {}", report.gas.median, report.gas.max),
+            ),
             (
                 "proof_bytes",
-                format!("median {}, max {}", report.proof_bytes.median, report.proof_bytes.max),
+                format!(
+                    "median {}, max {}",
+                    report.proof_bytes.median, report.proof_bytes.max
+                ),
             ),
             ("native_ms", report.native_ms.to_string()),
             ("machine_ms", report.machine_ms.to_string()),
@@ -341,7 +384,10 @@ impl Show for Tested {
             report.skipped.len(),
         );
         for skipped in &report.skipped {
-            text.push_str(&format!("\n  line {} needs {}", skipped.line, skipped.needs));
+            text.push_str(&format!(
+                "\n  line {} needs {}",
+                skipped.line, skipped.needs
+            ));
         }
         text.push('\n');
         differences(&mut text, &report.differences);

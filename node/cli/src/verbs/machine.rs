@@ -112,12 +112,7 @@ struct Ran {
     wall: Duration,
 }
 
-fn natively(
-    engine: &outcry_sdk::Engine,
-    job: &Job,
-    task: u32,
-    bar: &Bar,
-) -> Result<Ran, Failure> {
+fn natively(engine: &outcry_sdk::Engine, job: &Job, task: u32, bar: &Bar) -> Result<Ran, Failure> {
     bar.say("compiling");
     let started = Instant::now();
     engine.prepare(job)?;
@@ -143,7 +138,9 @@ fn in_machine(job: &Job, task: u32, bar: &Bar) -> Result<Ran, Failure> {
     machine.run().map_err(fault)?;
     let wall = started.elapsed();
     // `run` ends when the machine has halted.
-    let halted = machine.halted().ok_or_else(|| Failure::internal("the machine goes on"))?;
+    let halted = machine
+        .halted()
+        .ok_or_else(|| Failure::internal("the machine goes on"))?;
     let archive = Bytes::copy_from_slice(machine.output());
     Ok(Ran {
         output: TaskOutput::new(task, B256::ZERO, halted.outcome, halted.cycles, archive)?,
