@@ -383,9 +383,14 @@ impl Check<'_> {
         u32::from(first) + u32::from(count) <= self.frame_size.into()
     }
 
-    fn neighbours(&self, i: &Instruction) -> bool {
+    /// Slots in one leaf of the frame.
+    fn together(&self, first: u16, count: u16) -> bool {
         let leaf = LEAF_SLOTS as u16;
-        i.b == i.a + 1 && i.c == i.a + 2 && i.a / leaf == i.c / leaf && self.slots(i.a, 3)
+        self.slots(first, count) && first / leaf == (first + count - 1) / leaf
+    }
+
+    fn neighbours(&self, i: &Instruction) -> bool {
+        i.b == i.a + 1 && i.c == i.a + 2 && self.together(i.a, 3)
     }
 
     fn memory(&self, index: u64) -> bool {
@@ -458,8 +463,8 @@ impl Check<'_> {
             op::TABLE_GET | op::TABLE_GROW => slot(i.a) && slot(i.c) && self.table(i.imm),
             op::TABLE_SET => slot(i.a) && slot(i.b) && self.table(i.imm),
             op::TABLE_SIZE => slot(i.c) && self.table(i.imm),
-            op::READ_INPUT => self.slots(i.a, 4) && slot(i.c) && self.memory(1),
-            op::APPEND_OUTPUT => self.slots(i.a, 2) && self.memory(1),
+            op::READ_INPUT => self.together(i.a, 4) && slot(i.c) && self.memory(1),
+            op::APPEND_OUTPUT => self.together(i.a, 2) && self.memory(1),
             operation => {
                 let constant = i.op & isa::IMM != 0 && !isa::compares_floats(operation);
                 let branches = i.op & isa::BRANCH != 0;
