@@ -92,8 +92,9 @@ impl FuzzReport {
     }
 }
 
-/// Programs without control instructions come to their end.
-fn is_straight(seed: u64) -> bool {
+/// Whether a seed's program has no control instructions: it comes to its end.
+#[must_use]
+pub fn is_straight(seed: u64) -> bool {
     seed % 4 == 1
 }
 

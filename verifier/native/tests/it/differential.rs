@@ -1,90 +1,12 @@
 //! Generated programs: both variants against the reference, also just below every end.
 
-use arbitrary::Unstructured;
+use outcry_audit::fuzz::{generate, is_straight};
 use outcry_native::{CompiledImage, Engine};
 use outcry_verifier::task::RunLimits;
 use outcry_verifier::{Image, LoadError};
 
 use crate::reference::{self, Outcome, Reference};
 use crate::support::{INPUT, link_observed, run_with};
-
-/// Bytes that depend on nothing but the seed (xorshift64*).
-fn random_bytes(seed: u64, count: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    };
-    (0..count.div_ceil(8))
-        .flat_map(|_| next().to_le_bytes())
-        .collect()
-}
-
-/// Programs without control instructions come to their end.
-fn is_straight(seed: u64) -> bool {
-    seed % 4 == 1
-}
-
-/// A program with `_start` that uses accepted features only; `None` if this seed gives none.
-pub(crate) fn generate(seed: u64) -> Option<Vec<u8>> {
-    let bytes = random_bytes(seed, 4096);
-    let mut choices = Unstructured::new(&bytes);
-    let available = r#"(module
-      (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
-      (import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))
-      (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32) (result i32))))"#;
-    use wasm_smith::{InstructionKind as Kind, InstructionKinds as Kinds};
-    let straight = Kinds::new(&[
-        Kind::Numeric,
-        Kind::Reference,
-        Kind::Parametric,
-        Kind::Variable,
-        Kind::Table,
-        Kind::Memory,
-    ]);
-    let config = wasm_smith::Config {
-        allowed_instructions: if is_straight(seed) {
-            straight
-        } else {
-            Kinds::all()
-        },
-        exports: Some(wat::parse_str(r#"(module (func (export "_start")))"#).unwrap()),
-        available_imports: seed
-            .is_multiple_of(3)
-            .then(|| wat::parse_str(available).unwrap()),
-        max_imports: if seed.is_multiple_of(3) { 3 } else { 0 },
-        allow_start_export: seed.is_multiple_of(2),
-        disallow_traps: !seed.is_multiple_of(4),
-        reference_types_enabled: seed.is_multiple_of(5),
-        exceptions_enabled: false,
-        gc_enabled: false,
-        memory64_enabled: false,
-        relaxed_simd_enabled: false,
-        simd_enabled: false,
-        tail_call_enabled: false,
-        threads_enabled: false,
-        max_memories: 2,
-        min_memories: 1,
-        max_memory32_bytes: 20 << 16,
-        max_table_elements: 100,
-        max_tables: 3,
-        max_tags: 0,
-        min_funcs: 2,
-        max_funcs: if seed % 4 == 2 { 3 } else { 12 },
-        max_instructions: 10 + (seed % 11 * 20) as usize,
-        max_data_segments: 4,
-        max_element_segments: 6,
-        ..wasm_smith::Config::default()
-    };
-    let mut module = wasm_smith::Module::new(config, &mut choices).ok()?;
-    if seed % 7 < 3 {
-        // Otherwise most programs run out of cycles or slots.
-        module.ensure_termination(500).ok()?;
-    }
-    Some(module.to_bytes())
-}
 
 /// Compares both variants with the reference without limits that matter, and at limits around what
 /// the program needs. Returns the outcome without limits.
