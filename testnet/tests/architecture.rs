@@ -205,12 +205,17 @@ fn the_rules_call_no_clock_file_or_socket() {
         assert!(!files.is_empty());
         // The one door between archives and a folder, and unit tests.
         let exempt = ["archive/folder.rs", "tests.rs"];
+        // Functions of a program are flattened in parallel; the result does not depend on how.
+        let threads = "machine/program.rs";
         for file in files
             .iter()
             .filter(|file| !exempt.iter().any(|end| file.ends_with(end)))
         {
             let text = fs::read_to_string(file).unwrap();
             for word in forbidden {
+                if word == "std::thread" && file.ends_with(threads) {
+                    continue;
+                }
                 assert!(!text.contains(word), "{} uses {word}", file.display());
             }
         }
