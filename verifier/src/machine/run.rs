@@ -767,6 +767,8 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use std::sync::Arc;
 
     use super::*;
