@@ -229,9 +229,9 @@ pub fn compare_program(
         ..limits
     }));
     around.extend([0, 20, 50, 100, 300].map(|slots| RunLimits { slots, ..limits }));
-    around.extend([4, 2, 1].map(|pages| RunLimits {
-        pages,
-        output_bytes: 70_000,
+    around.extend([4, 2, 1].map(|pages| RunLimits { pages, ..limits }));
+    around.extend([0, 1000, 65_535].map(|output_bytes| RunLimits {
+        output_bytes,
         ..limits
     }));
     for limits in around {
