@@ -99,7 +99,7 @@ soak: contracts/node_modules/.stamp ## The same at length, and the test suite wi
 	@OUTCRY_SOAK=1 $(CARGO) test --release --locked -p outcry-audit --test suite -- --nocapture
 	@$(CARGO) run --release --locked -p outcry-audit --example fuzz -- --first 2000000 --count 100000 \
 		--floats 100000000 --out target/bench/soak.json
-	@$(CARGO) run --release --locked -p outcry-native --example fuzz
+	@$(CARGO) run --release --locked -p outcry-native --example reference
 
 .PHONY: generate
 generate: packages ## Regenerate what is generated and checked in

@@ -1,9 +1,9 @@
 //! The words that a state, an image and a task are hashed from. `MACHINE.md` §2 and §5.
 
 use std::convert::Infallible;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use alloy_primitives::{B256, U256, keccak256};
+use alloy_primitives::{B256, Keccak256, U256, keccak256};
 
 use super::isa::Instruction;
 use super::program::Program;
@@ -15,17 +15,33 @@ pub(super) const PAGE_LEAVES: u64 = (1 << 16) / tree::BYTES as u64;
 /// Instructions of a code leaf.
 pub(super) const LEAF_INSTRUCTIONS: usize = tree::BYTES / Instruction::BYTES;
 
-fn domain(name: &str) -> B256 {
-    keccak256(format!("outcry.{name}.v1"))
+/// What a hash of words is of: the first word of its preimage, so that none passes for another.
+#[derive(Debug, Clone, Copy)]
+enum Domain {
+    State,
+    Rest,
+    Context,
+    Caller,
+    Image,
 }
 
-fn hash(name: &str, words: &[B256]) -> B256 {
-    let mut bytes = Vec::with_capacity(32 * (words.len() + 1));
-    bytes.extend_from_slice(domain(name).as_slice());
-    for word in words {
-        bytes.extend_from_slice(word.as_slice());
+impl Domain {
+    fn word(self) -> B256 {
+        static WORDS: LazyLock<[B256; 5]> = LazyLock::new(|| {
+            ["state", "rest", "context", "caller", "image"]
+                .map(|name| keccak256(format!("outcry.{name}.v1")))
+        });
+        WORDS[self as usize]
     }
-    keccak256(bytes)
+}
+
+fn hash<const WORDS: usize>(domain: Domain, words: &[B256; WORDS]) -> B256 {
+    let mut hasher = Keccak256::new();
+    hasher.update(domain.word());
+    for word in words {
+        hasher.update(word);
+    }
+    hasher.finalize()
 }
 
 /// A word from fields, each with its width in bits, highest first; the rest is zero.
@@ -216,7 +232,7 @@ impl StateWords {
     /// The state's hash.
     #[must_use]
     pub fn hash(&self) -> B256 {
-        hash("state", &self.to_words())
+        hash(Domain::State, &self.to_words())
     }
 }
 
@@ -278,7 +294,7 @@ impl Rest {
     /// S8.
     #[must_use]
     pub fn hash(&self) -> B256 {
-        hash("rest", &self.to_words())
+        hash(Domain::Rest, &self.to_words())
     }
 }
 
@@ -334,7 +350,7 @@ impl Context {
     /// R1.
     #[must_use]
     pub fn hash(&self) -> B256 {
-        hash("context", &self.to_words())
+        hash(Domain::Context, &self.to_words())
     }
 }
 
@@ -446,7 +462,7 @@ impl CallerWords {
     /// What S5 is inside the call.
     #[must_use]
     pub fn hash(&self) -> B256 {
-        hash("caller", &self.to_words())
+        hash(Domain::Caller, &self.to_words())
     }
 }
 
@@ -650,7 +666,7 @@ impl CommittedProgram {
     /// The image's root: what a job signs.
     #[must_use]
     pub fn image_root(&self) -> B256 {
-        hash("image", &self.image_words())
+        hash(Domain::Image, &self.image_words())
     }
 
     /// The constants of a run.

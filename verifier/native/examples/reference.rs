@@ -1,6 +1,6 @@
 //! Compares generated programs in both variants with the reference, as the tests do, but many.
 //!
-//! `cargo run --release -p outcry-native --example fuzz -- [--first SEED] [--count N]`
+//! `cargo run --release -p outcry-native --example reference -- [--first SEED] [--count N]`
 //!
 //! Exit code 1 and the seed at the first mismatch. A mismatch found becomes a test.
 #![allow(
@@ -26,7 +26,7 @@ fn main() {
         match (argument.as_str(), value) {
             ("--first", Some(value)) => first = value,
             ("--count", Some(value)) => count = value,
-            _ => panic!("usage: fuzz [--first SEED] [--count N]"),
+            _ => panic!("usage: reference [--first SEED] [--count N]"),
         }
     }
     let mut ends = [0; 5];
