@@ -88,7 +88,10 @@ fn on_wasmi(module: &Module, header: &TaskHeader, archive: &[u8], fuel: bool) ->
     }
     let mut linker = Linker::new(module.engine());
     let library = |caller: &Caller<'_, Host>| {
-        caller.get_export("library").and_then(wasmi::Extern::into_memory).unwrap()
+        caller
+            .get_export("library")
+            .and_then(wasmi::Extern::into_memory)
+            .unwrap()
     };
     linker
         .func_wrap(
@@ -96,7 +99,11 @@ fn on_wasmi(module: &Module, header: &TaskHeader, archive: &[u8], fuel: bool) ->
             "read_input",
             move |mut caller: Caller<'_, Host>, stream: i32, at: i64, dst: i32, len: i32| {
                 let (bytes, host) = library(&caller).data_and_store_mut(&mut caller);
-                let from = if stream == 0 { &host.header[..] } else { &host.archive[..] };
+                let from = if stream == 0 {
+                    &host.header[..]
+                } else {
+                    &host.archive[..]
+                };
                 let from = &from[(at as usize).min(from.len())..];
                 let count = from.len().min(len as usize);
                 bytes[dst as usize..dst as usize + count].copy_from_slice(&from[..count]);
@@ -109,14 +116,19 @@ fn on_wasmi(module: &Module, header: &TaskHeader, archive: &[u8], fuel: bool) ->
             "append_output",
             move |mut caller: Caller<'_, Host>, src: i32, len: i32| {
                 let (bytes, host) = library(&caller).data_and_store_mut(&mut caller);
-                host.output.extend_from_slice(&bytes[src as usize..(src + len) as usize]);
+                host.output
+                    .extend_from_slice(&bytes[src as usize..(src + len) as usize]);
             },
         )
         .unwrap()
-        .func_wrap("outcry", "exit", |mut caller: Caller<'_, Host>, code: i32| {
-            caller.data_mut().exit = Some(code);
-            Err::<(), _>(wasmi::Error::i32_exit(code))
-        })
+        .func_wrap(
+            "outcry",
+            "exit",
+            |mut caller: Caller<'_, Host>, code: i32| {
+                caller.data_mut().exit = Some(code);
+                Err::<(), _>(wasmi::Error::i32_exit(code))
+            },
+        )
         .unwrap();
     let instance = linker.instantiate_and_start(&mut store, module).unwrap();
     let run = instance.get_typed_func::<(), ()>(&store, "run").unwrap();
@@ -196,7 +208,10 @@ fn measure(name: &str, bytes: &[u8], archive: &[u8], rounds: usize) -> serde_jso
 }
 
 fn mean(rows: &[serde_json::Value], column: &str) -> f64 {
-    let logs: Vec<f64> = rows.iter().map(|row| row[column].as_f64().unwrap().ln()).collect();
+    let logs: Vec<f64> = rows
+        .iter()
+        .map(|row| row[column].as_f64().unwrap().ln())
+        .collect();
     (logs.iter().sum::<f64>() / logs.len() as f64).exp()
 }
 
@@ -252,5 +267,8 @@ fn main() {
         Some(path) => std::fs::write(path, text).unwrap(),
         None => println!("{text}"),
     }
-    eprintln!("geometric mean: {:.3} of wasmi's speed", mean(&rows, "speed"));
+    eprintln!(
+        "geometric mean: {:.3} of wasmi's speed",
+        mean(&rows, "speed")
+    );
 }

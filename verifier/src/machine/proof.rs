@@ -115,10 +115,7 @@ impl<A: Archive> Machine<A> {
         let mut words = commitment.state.to_words().to_vec();
         words.extend(leaf_words(&code_leaf(&code[first..last])));
         words.extend(program.code.path(leaf as u64));
-        let frame = Tree::over_slots(
-            frame_depth(self.registers.frame_size),
-            self.frame_slots(),
-        );
+        let frame = Tree::over_slots(frame_depth(self.registers.frame_size), self.frame_slots());
         let mut recorder = Recorder {
             machine: self,
             commitment: &commitment,
@@ -213,11 +210,15 @@ impl<A: Archive> Recorder<'_, A> {
             ),
             Place::Memory(index) => (
                 bytes_at(&machine.memories[usize::from(index)].bytes, leaf),
-                machine.trees().memories[usize::from(index)].path(leaf).collect(),
+                machine.trees().memories[usize::from(index)]
+                    .path(leaf)
+                    .collect(),
             ),
             Place::Table(index) => (
                 slots_at(&machine.tables[usize::from(index)].entries, leaf),
-                machine.trees().tables[usize::from(index)].path(leaf).collect(),
+                machine.trees().tables[usize::from(index)]
+                    .path(leaf)
+                    .collect(),
             ),
             Place::Segments => (
                 bytes_at(&program.program().segments, leaf),
@@ -865,8 +866,7 @@ impl State for Replay<'_> {
         Ok(u64::from(self.memory(memory)?.size) << 16)
     }
     fn memory(&mut self, memory: u8) -> Result<Extent, ProofError> {
-        let Descriptor { size, maximum, .. } =
-            self.descriptor(Place::MemoryDescriptors, memory)?;
+        let Descriptor { size, maximum, .. } = self.descriptor(Place::MemoryDescriptors, memory)?;
         Ok(Extent { size, maximum })
     }
     fn grow_memory(&mut self, memory: u8, pages: u32) {

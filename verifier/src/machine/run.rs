@@ -19,7 +19,8 @@ use std::ptr;
 use super::isa::{self, Instruction, op};
 use super::state::{Archive, Caller, Machine, MachineFault};
 use super::transition::{
-    ContextFacts, Counters, End, Extent, Next, Source, State, Stop, Target, per_op, step, transition,
+    ContextFacts, Counters, End, Extent, Next, Source, State, Stop, Target, per_op, step,
+    transition,
 };
 use super::tree;
 
@@ -103,7 +104,10 @@ impl<A: Archive> Machine<A> {
         let mut run = Run {
             code: code.as_ptr(),
             memory_bytes: 0,
-            base: self.steps.wrapping_sub(self.registers.pc.into()).wrapping_mul(STRIDE),
+            base: self
+                .steps
+                .wrapping_sub(self.registers.pc.into())
+                .wrapping_mul(STRIDE),
             stop,
             machine: self,
         };
@@ -283,7 +287,9 @@ impl<A: Archive, const TRACK: bool> Table<A, TRACK, 0> {
 /// Whether an operation runs on [`Fast`]; others run on the machine.
 const fn is_fast(op: u16) -> bool {
     let operation = op & 0xff;
-    operation <= op::RETURN || operation >= op::COPY && operation <= op::STORE64 || operation >= op::EQZ
+    operation <= op::RETURN
+        || operation >= op::COPY && operation <= op::STORE64
+        || operation >= op::EQZ
 }
 
 /// Executes one instruction and goes on with the next.
@@ -505,7 +511,10 @@ impl<A: Archive, const TRACK: bool> Fast<A, TRACK> {
         let next = unsafe { run.code.add(target as usize) };
         // SAFETY: code never ends with this instruction, or it ends right behind it.
         let behind = unsafe { self.ip.add(1) };
-        run.base = run.base.wrapping_add(behind as u64).wrapping_sub(next as u64);
+        run.base = run
+            .base
+            .wrapping_add(behind as u64)
+            .wrapping_sub(next as u64);
         self.ip = next;
     }
 }
@@ -613,7 +622,10 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
             }
             let mut slot = count;
             while slot < frame_size {
-                self.frame.add(slot).cast::<[u64; AT_ONCE]>().write([0; AT_ONCE]);
+                self.frame
+                    .add(slot)
+                    .cast::<[u64; AT_ONCE]>()
+                    .write([0; AT_ONCE]);
                 slot += AT_ONCE;
             }
         }
@@ -676,7 +688,9 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
         let start = if memory == 0 {
             self.memory
         } else {
-            self.machine().memories[usize::from(memory)].bytes.as_mut_ptr()
+            self.machine().memories[usize::from(memory)]
+                .bytes
+                .as_mut_ptr()
         };
         // SAFETY: the transition compared the address with `memory_bytes`.
         Ok(unsafe {
@@ -686,24 +700,21 @@ impl<A: Archive, const TRACK: bool> State for Fast<A, TRACK> {
                 2 => u16::from_le(at.cast::<u16>().read_unaligned()).into(),
                 4 => u32::from_le(at.cast::<u32>().read_unaligned()).into(),
                 8 => u64::from_le(at.cast::<u64>().read_unaligned()),
-                _ => (0..bytes as usize)
-                    .fold(0, |value, byte| value | u64::from(*at.add(byte)) << (8 * byte)),
+                _ => (0..bytes as usize).fold(0, |value, byte| {
+                    value | u64::from(*at.add(byte)) << (8 * byte)
+                }),
             }
         })
     }
 
     #[inline(always)]
-    fn store(
-        &mut self,
-        memory: u8,
-        address: u64,
-        bytes: u32,
-        value: u64,
-    ) -> Result<(), Elsewhere> {
+    fn store(&mut self, memory: u8, address: u64, bytes: u32, value: u64) -> Result<(), Elsewhere> {
         let start = if memory == 0 {
             self.memory
         } else {
-            self.machine().memories[usize::from(memory)].bytes.as_mut_ptr()
+            self.machine().memories[usize::from(memory)]
+                .bytes
+                .as_mut_ptr()
         };
         // SAFETY: the transition compared the address with `memory_bytes`.
         unsafe {
@@ -851,9 +862,8 @@ mod tests {
             c: 0,
             imm: 2,
         };
-        let ops = |code: &[Instruction]| -> Vec<u16> {
-            forwarding(code).iter().map(|i| i.op).collect()
-        };
+        let ops =
+            |code: &[Instruction]| -> Vec<u16> { forwarding(code).iter().map(|i| i.op).collect() };
         assert_eq!(
             ops(&[add(1, 2), add(2, 3), add(2, 4)]),
             [op::I32_ADD, op::I32_ADD + FORWARD_A, op::I32_ADD]
@@ -862,9 +872,6 @@ mod tests {
             ops(&[add(1, 2), add(2, 3), add(3, 4), back])[2],
             op::I32_ADD
         );
-        assert_eq!(
-            ops(&[add(1, 7), add(2, 3)])[1],
-            op::I32_ADD + FORWARD_B
-        );
+        assert_eq!(ops(&[add(1, 7), add(2, 3)])[1], op::I32_ADD + FORWARD_B);
     }
 }

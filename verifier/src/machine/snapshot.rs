@@ -126,9 +126,8 @@ impl<A: Archive> Machine<A> {
             .iter_mut()
             .map(|memory| memory.base.take(&memory.bytes, &memory.dirty, all))
             .collect();
-        let top = self.frame
-            + usize::from(self.registers.frame_size)
-            + usize::from(self.results_size);
+        let top =
+            self.frame + usize::from(self.registers.frame_size) + usize::from(self.results_size);
         Snapshot {
             registers: self.registers,
             steps: self.steps,
@@ -173,8 +172,12 @@ impl<A: Archive> Machine<A> {
                 dirty,
             );
         }
-        self.output_base
-            .give(&snapshot.output, &mut self.output, &mut self.output_dirty, all);
+        self.output_base.give(
+            &snapshot.output,
+            &mut self.output,
+            &mut self.output_dirty,
+            all,
+        );
         shorten(
             trees.as_mut().map(|trees| &mut trees.output),
             self.output.len(),

@@ -7,8 +7,8 @@ use alloy_primitives::B256;
 use outcry_protocol::status::{Outcome, Status};
 
 use super::commit::{
-    CallerWords, Commitment, CommittedProgram, Context, Descriptor, PAGE_LEAVES, Registers, Rest, Shape,
-    StateWords, descriptor_tree, frame_depth, memory_depth, output_depth,
+    CallerWords, Commitment, CommittedProgram, Context, Descriptor, PAGE_LEAVES, Registers, Rest,
+    Shape, StateWords, descriptor_tree, frame_depth, memory_depth, output_depth,
 };
 use super::snapshot::Base;
 use super::transition::{

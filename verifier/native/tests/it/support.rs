@@ -134,7 +134,10 @@ pub(crate) fn run_on_machine(
         stopping.step().unwrap();
     }
     assert_eq!(stopping.steps(), machine.steps());
-    assert_eq!((*stopping.halted().unwrap(), stopping.output().to_vec()), result);
+    assert_eq!(
+        (*stopping.halted().unwrap(), stopping.output().to_vec()),
+        result
+    );
 
     // Back to the middle from the end, and again: the same states.
     let middle = machine.steps() / 2;
@@ -152,7 +155,10 @@ pub(crate) fn run_on_machine(
     }
     returning.run_to(u64::MAX).unwrap();
     assert_eq!(returning.commit().unwrap(), end);
-    assert_eq!((*returning.halted().unwrap(), returning.output().to_vec()), result);
+    assert_eq!(
+        (*returning.halted().unwrap(), returning.output().to_vec()),
+        result
+    );
 
     const SINGLE_STEPS: u64 = 1_000_000;
     if machine.steps() <= SINGLE_STEPS {
@@ -166,13 +172,19 @@ pub(crate) fn run_on_machine(
                 continue;
             }
             let (before, proof) = stepping.prove().unwrap();
-            assert!(expected.is_none_or(|expected| expected == before), "step {at}");
+            assert!(
+                expected.is_none_or(|expected| expected == before),
+                "step {at}"
+            );
             expected = Some(replay(before, &proof.to_bytes()).unwrap());
         }
         let end = stepping.commit().unwrap();
         assert!(expected.is_none_or(|expected| expected == end));
         assert_eq!(stepping.steps(), machine.steps());
-        assert_eq!((*stepping.halted().unwrap(), stepping.output().to_vec()), result);
+        assert_eq!(
+            (*stepping.halted().unwrap(), stepping.output().to_vec()),
+            result
+        );
     }
     result
 }
