@@ -3,7 +3,11 @@
 //!
 //! Only the transport fails over. What an endpoint answers, a revert as much as a value, is an
 //! answer, and nobody else is asked.
+//!
+//! The path, the query or the user of an address is often the key to a paid service. No error and no
+//! [`Switch`] holds more of an address than scheme, host and port.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -30,10 +34,10 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(9);
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// Write it as `https://host/path`.
-    #[error("`{text}` is no http or https address: {reason}")]
+    #[error("`{start}` does not begin an http or https address: {reason}")]
     Address {
-        /// As it was given.
-        text: String,
+        /// What was given, up to the host and port.
+        start: String,
         /// What is wrong with it.
         reason: String,
     },
@@ -48,11 +52,11 @@ pub enum EndpointError {
 /// One endpoint took over from another.
 #[derive(Debug, Clone, Copy)]
 pub struct Switch<'a> {
-    /// Scheme, host and port of the endpoint that failed. Paths may hold secrets.
+    /// Scheme, host and port of the endpoint that was to answer.
     pub from: &'a str,
-    /// The same of the one that answered.
+    /// The same of the one that did.
     pub to: &'a str,
-    /// How it failed.
+    /// How `from` failed.
     pub reason: &'a str,
 }
 
@@ -114,7 +118,7 @@ struct Endpoint {
 impl Endpoint {
     fn new(text: &str) -> Result<Self, EndpointError> {
         let wrong = |reason: String| EndpointError::Address {
-            text: text.to_owned(),
+            start: start_of(text).to_owned(),
             reason,
         };
         let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
@@ -130,8 +134,59 @@ impl Endpoint {
     }
 
     async fn ask(&self, request: RequestPacket) -> TransportResult<ResponsePacket> {
-        self.http.clone().call(request).await
+        let answer = self.http.clone().call(request).await;
+        answer.map_err(|error| self.without_address(error))
     }
+
+    fn failed(&self, reason: impl fmt::Display) -> TransportError {
+        TransportErrorKind::custom_str(&format!("{}: {reason}", self.name))
+    }
+
+    /// The transport's failure, without the address that it was asked at and without what came
+    /// instead of an answer, which may repeat the address.
+    fn without_address(&self, error: TransportError) -> TransportError {
+        match error {
+            TransportError::Transport(kind) => {
+                if let Some(answer) = kind.as_http_error() {
+                    return self.failed(format_args!("HTTP status {}", answer.status));
+                }
+                match kind {
+                    TransportErrorKind::Custom(cause) => match cause.downcast::<reqwest::Error>() {
+                        Ok(cause) => self.failed(with_causes(&cause.without_url())),
+                        Err(cause) => TransportErrorKind::Custom(cause).into(),
+                    },
+                    kind => kind.into(),
+                }
+            }
+            TransportError::DeserError { err, .. } => self.failed(format_args!(
+                "the answer is no JSON-RPC (line {}, column {})",
+                err.line(),
+                err.column()
+            )),
+            error => error,
+        }
+    }
+}
+
+/// What is written of an address that can't be read: at most its scheme, host and port.
+fn start_of(text: &str) -> &str {
+    let host_at = text.find("://").map_or(0, |at| at + 3);
+    let host = &text[host_at..];
+    let host = &host[..host.find(['/', '?', '#']).unwrap_or(host.len())];
+    match host.rfind('@') {
+        // The user, who may be a key, stands between the scheme and the host.
+        Some(at) => &host[at + 1..],
+        None => &text[..host_at + host.len()],
+    }
+}
+
+/// An error and what caused it, in a line.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 struct Endpoints {
@@ -175,10 +230,12 @@ impl Endpoints {
                 }
                 // The request itself can't be sent to anybody.
                 Ok(Err(error @ TransportError::SerError(_))) => return Err(error),
-                Ok(Err(error)) => failure = Some(error),
+                Ok(Err(error)) => {
+                    failure = Some(error);
+                }
                 Err(_) => {
-                    let reason = format!("no answer within {:?}", self.answer_time_max);
-                    failure = Some(TransportErrorKind::custom_str(&reason));
+                    let silence = format_args!("no answer within {:?}", self.answer_time_max);
+                    failure = Some(endpoint.failed(silence));
                 }
             }
         }
@@ -203,13 +260,11 @@ impl Endpoints {
                 endpoint.is_checked.store(true, Ordering::Relaxed);
                 Ok(())
             }
-            Some(Ok(found)) => Err(TransportErrorKind::custom_str(&format!(
+            Some(Ok(found)) => Err(endpoint.failed(format_args!(
                 "it serves chain {found}, not {}",
                 self.chain_id
             ))),
-            _ => Err(TransportErrorKind::custom_str(
-                "it does not say which chain it serves",
-            )),
+            _ => Err(endpoint.failed("it does not say which chain it serves")),
         }
     }
 }
@@ -244,6 +299,9 @@ impl Service<RequestPacket> for Failover {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
 
     fn refusal(addresses: &[&str]) -> String {
         let addresses: Vec<String> = addresses.iter().map(|&text| text.into()).collect();
@@ -258,15 +316,115 @@ mod tests {
     }
 
     #[test]
-    fn a_log_line_never_shows_the_key_in_an_address() {
-        let endpoint = Endpoint::new("https://rpc.example/v3/secret").unwrap();
-        assert_eq!(endpoint.name, "https://rpc.example");
+    fn a_refused_address_is_shown_up_to_its_port() {
+        for (address, shown) in [
+            ("ws://rpc.example:8546/v3/secret", "`ws://rpc.example:8546`"),
+            ("wss://rpc.example?key=secret", "`wss://rpc.example`"),
+            ("ws://secret:secret@rpc.example", "`rpc.example`"),
+            ("rpc.example/v3/secret", "`rpc.example`"),
+            ("https//rpc.example/v3/secret", "`https`"),
+            (
+                "https://rpc.example:port/secret",
+                "`https://rpc.example:port`",
+            ),
+        ] {
+            let refusal = refusal(&[address]);
+            assert!(refusal.contains(shown), "{address}: {refusal}");
+            assert!(!refusal.contains("secret"), "{address}: {refusal}");
+        }
+    }
+
+    /// Answers each request on a connection of its own.
+    async fn serve(listener: TcpListener, response: impl Fn(&str) -> String) {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            // The JSON ends with the one brace at the end of what came.
+            while !request.ends_with(b"}") {
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+            }
+            let response = response(&String::from_utf8_lossy(&request));
+            stream.write_all(response.as_bytes()).await.unwrap();
+        }
+    }
+
+    async fn listen() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let name = format!("http://{}", listener.local_addr().unwrap());
+        (listener, name)
+    }
+
+    fn http_response(status: &str, body: &str) -> String {
+        format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    #[tokio::test]
+    async fn a_log_line_never_shows_the_key_in_an_address() {
+        let (good, good_name) = listen().await;
+        let (closed, dead_name) = listen().await;
+        drop(closed);
+        let (refusing, refusing_name) = listen().await;
+        let (rambling, rambling_name) = listen().await;
+        let (breaking, breaking_name) = listen().await;
+        let serving = async {
+            tokio::join!(
+                serve(good, |_| http_response(
+                    "200 OK",
+                    r#"{"jsonrpc":"2.0","id":0,"result":"0x1"}"#
+                )),
+                serve(refusing, |request| http_response("404 Not Found", request)),
+                serve(rambling, |request| http_response("200 OK", request)),
+                serve(breaking, |_| {
+                    "HTTP/1.1 403 Forbidden\r\ncontent-length: 9\r\n\r\n".into()
+                }),
+            )
+        };
+        let asking = async {
+            for (name, words) in [
+                (dead_name, "refused"),
+                (refusing_name, "HTTP status 404"),
+                (rambling_name, "no JSON-RPC"),
+                (breaking_name, "HTTP status 403"),
+            ] {
+                let address = format!("{name}/v3/secret?key=secret");
+                let (switches, mut switched) = mpsc::unbounded_channel();
+                let both = [address.clone(), good_name.clone()];
+                let failover = client(&both, 1, move |switch| {
+                    let said = (switch.from, switch.to, switch.reason);
+                    switches.send(format!("{said:?}")).unwrap();
+                })
+                .unwrap();
+                failover
+                    .request_noparams::<U64>("eth_chainId")
+                    .await
+                    .unwrap();
+                let alone = client(&[address], 1, |_| ()).unwrap();
+                let error = alone
+                    .request_noparams::<U64>("eth_chainId")
+                    .await
+                    .unwrap_err();
+                for text in [
+                    switched.try_recv().unwrap(),
+                    error.to_string(),
+                    format!("{error:?}"),
+                ] {
+                    assert!(text.contains(&name) && text.contains(words), "{text}");
+                    assert!(!text.contains("secret"), "{text}");
+                }
+            }
+        };
+        tokio::select! {
+            _ = serving => unreachable!("servers serve"),
+            () = asking => {}
+        }
     }
 
     #[tokio::test]
     async fn an_https_address_is_spoken_to_over_tls() {
-        use tokio::io::AsyncReadExt as _;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("https://{}", listener.local_addr().unwrap());
         let asking = tokio::spawn(async move {
             let client = client(&[address], 1, |_| ()).unwrap();
