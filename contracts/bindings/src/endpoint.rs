@@ -209,7 +209,7 @@ impl Endpoints {
     async fn ask_in_turn(&self, request: RequestPacket) -> TransportResult<ResponsePacket> {
         let count = self.endpoints.len();
         let first = self.current.load(Ordering::Relaxed) % count;
-        let mut failure: Option<TransportError> = None;
+        let mut first_failure: Option<TransportError> = None;
         for at in (first..first + count).map(|at| at % count) {
             let endpoint = &self.endpoints[at];
             let attempt = async {
@@ -218,7 +218,7 @@ impl Endpoints {
             };
             match tokio::time::timeout(self.answer_time_max, attempt).await {
                 Ok(Ok(answer)) => {
-                    if let Some(failure) = failure {
+                    if let Some(failure) = first_failure {
                         self.current.store(at, Ordering::Relaxed);
                         (self.on_switch)(Switch {
                             from: &self.endpoints[first].name,
@@ -231,15 +231,15 @@ impl Endpoints {
                 // The request itself can't be sent to anybody.
                 Ok(Err(error @ TransportError::SerError(_))) => return Err(error),
                 Ok(Err(error)) => {
-                    failure = Some(error);
+                    first_failure.get_or_insert(error);
                 }
                 Err(_) => {
                     let silence = format_args!("no answer within {:?}", self.answer_time_max);
-                    failure = Some(endpoint.failed(silence));
+                    first_failure.get_or_insert_with(|| endpoint.failed(silence));
                 }
             }
         }
-        Err(failure.unwrap_or_else(TransportErrorKind::backend_gone))
+        Err(first_failure.unwrap_or_else(TransportErrorKind::backend_gone))
     }
 
     /// Asks an endpoint once which chain it serves.

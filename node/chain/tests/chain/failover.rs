@@ -16,21 +16,33 @@ async fn dead() -> String {
     format!("http://{}", listener.local_addr().unwrap())
 }
 
+/// One endpoint took over.
+struct Switched {
+    from: String,
+    to: String,
+    reason: String,
+}
+
 /// A connection, and who took over so far.
-async fn connect(urls: &[&str]) -> (Rpc, Arc<Mutex<Vec<String>>>) {
+async fn connect(urls: &[&str]) -> (Rpc, Arc<Mutex<Vec<Switched>>>) {
     let switches = Arc::new(Mutex::new(Vec::new()));
     let remembered = Arc::clone(&switches);
     let urls: Vec<String> = urls.iter().map(|&url| url.to_owned()).collect();
     let rpc = Rpc::connect(&urls, CHAIN_ID, move |switch| {
-        remembered.lock().unwrap().push(switch.to.to_owned());
+        remembered.lock().unwrap().push(Switched {
+            from: switch.from.to_owned(),
+            to: switch.to.to_owned(),
+            reason: switch.reason.to_owned(),
+        });
     })
     .await
     .unwrap();
     (rpc, switches)
 }
 
-fn taken(switches: &Mutex<Vec<String>>) -> Vec<String> {
-    switches.lock().unwrap().clone()
+fn taken(switches: &Mutex<Vec<Switched>>) -> Vec<String> {
+    let switches = switches.lock().unwrap();
+    switches.iter().map(|switch| switch.to.clone()).collect()
 }
 
 #[tokio::test]
@@ -94,7 +106,18 @@ async fn an_endpoint_of_another_chain_is_passed_over() {
         "eth_chainId" => Verdict::Answer(json!("0x1")),
         _ => panic!("{method} was asked of another chain"),
     });
-    let (rpc, switches) = connect(&[&dead().await, &other.url, &anvil.url]).await;
-    rpc.check(CHAIN_ID, &[anvil.probe]).await.unwrap();
-    assert_eq!(taken(&switches), [anvil.url.as_str()]);
+    for (urls, reason) in [
+        ([&dead().await, &other.url, &anvil.url], "refused"),
+        (
+            [&other.url, &dead().await, &anvil.url],
+            "serves chain 1, not",
+        ),
+    ] {
+        let (rpc, switches) = connect(&urls.map(String::as_str)).await;
+        rpc.check(CHAIN_ID, &[anvil.probe]).await.unwrap();
+        assert_eq!(taken(&switches), [anvil.url.as_str()]);
+        let switch = &switches.lock().unwrap()[0];
+        assert_eq!(&switch.from, urls[0]);
+        assert!(switch.reason.contains(reason), "{}", switch.reason);
+    }
 }
