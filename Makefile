@@ -98,7 +98,7 @@ soak: contracts/node_modules/.stamp ## The same at length, and the test suite wi
 	@mkdir -p target/bench
 	@OUTCRY_SOAK=1 $(CARGO) test --release --locked -p outcry-audit --test suite -- --nocapture
 	@$(CARGO) run --release --locked -p outcry-audit --example fuzz -- --first 2000000 --count 100000 \
-		--floats 100000000 --out target/bench/soak.json
+		--floats 100000000 --sweep 20000000000 --out target/bench/soak.json
 	@$(CARGO) run --release --locked -p outcry-native --example reference
 
 .PHONY: generate

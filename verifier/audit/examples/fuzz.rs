@@ -1,10 +1,12 @@
 //! Compares many generated programs, changed proofs and floats in all executions.
 //!
 //! `cargo run --release -p outcry-audit --example fuzz -- [--first SEED] [--count PROGRAMS]
-//! [--floats VECTORS] [--out FILE]`
+//! [--floats VECTORS] [--sweep VECTORS] [--out FILE]`
 //!
-//! Some 10,000 programs by default: not every seed gives one. Prints a report in JSON. Exit code 1 if anything disagrees; a program that does becomes a file of
-//! `verifier/audit/corpus`.
+//! `--floats`: float operations in the machine and on the chain against arithmetic on integers;
+//! `--sweep`: in the machine against compiled code. Some 10,000 programs by default: not every seed
+//! gives one. Prints a report in JSON. Exit code 1 if anything disagrees; a program that does becomes
+//! a file of `verifier/audit/corpus`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Mutex;
@@ -16,6 +18,7 @@ use outcry_audit::agreement::{Subject, job_of};
 use outcry_audit::check::Spread;
 use outcry_audit::floats::{FloatReport, compare_floats};
 use outcry_audit::fuzz::{FuzzReport, fuzz_seed, link_generated};
+use outcry_audit::sweep::{Sweep, SweepReport};
 use outcry_native::Engine;
 use outcry_verifier::machine::replay;
 use outcry_verifier::task::RunLimits;
@@ -23,6 +26,8 @@ use serde_json::json;
 
 /// Vectors that a thread takes at once.
 const BATCH: u64 = 10_000;
+/// Rounds of a sweep that a thread takes at once.
+const ROUNDS: u64 = 5_000;
 
 /// Microseconds that proving, replaying and executing a step take, of a loop over memory.
 fn microseconds() -> [f64; 3] {
@@ -67,8 +72,8 @@ fn microseconds() -> [f64; 3] {
 }
 
 fn main() -> std::process::ExitCode {
-    let (mut first, mut count, mut floats, mut out) =
-        (1_000_000_u64, 13_000_u64, 1_000_000_u64, None);
+    let (mut first, mut count, mut out) = (1_000_000_u64, 13_000_u64, None);
+    let (mut floats, mut swept) = (1_000_000_u64, 1_000_000_000_u64);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let value = arguments.next().unwrap_or_default();
@@ -77,17 +82,39 @@ fn main() -> std::process::ExitCode {
             ("--first", Ok(value)) => first = value,
             ("--count", Ok(value)) => count = value,
             ("--floats", Ok(value)) => floats = value,
+            ("--sweep", Ok(value)) => swept = value,
             ("--out", _) => out = Some(value),
             _ => panic!(
-                "usage: fuzz [--first SEED] [--count PROGRAMS] [--floats VECTORS] [--out FILE]"
+                "usage: fuzz [--first SEED] [--count PROGRAMS] [--floats VECTORS] [--sweep VECTORS] [--out FILE]"
             ),
         }
     }
 
+    let engine = Engine::new().unwrap();
+    let sweep = Sweep::new(&engine).unwrap();
+    let started = Instant::now();
+    let rounds = swept.div_ceil(sweep.vectors_per_round());
+    let swept = in_parallel(
+        rounds.div_ceil(ROUNDS),
+        "batches of floats against compiled code",
+        |batch, total: &Mutex<SweepReport>, _| {
+            let first = batch * ROUNDS;
+            let mut found = SweepReport::default();
+            match sweep.compare(first, ROUNDS.min(rounds - first)) {
+                Ok(report) => found = report,
+                Err(error) => found
+                    .mismatches
+                    .add(|| format!("rounds {first} and on: {error}")),
+            }
+            total.lock().unwrap().merge(&found);
+        },
+    );
+    let sweep_s = started.elapsed().as_secs_f64();
+
     let started = Instant::now();
     let vectors = in_parallel(
         floats.div_ceil(BATCH),
-        "batches of floats",
+        "batches of floats against arithmetic on integers",
         |batch, total: &Mutex<FloatReport>, chain| {
             let found = compare_floats(chain, batch, BATCH.min(floats - batch * BATCH));
             let mut total = total.lock().unwrap();
@@ -99,7 +126,6 @@ fn main() -> std::process::ExitCode {
     let floats_s = started.elapsed().as_secs_f64();
 
     let started = Instant::now();
-    let engine = Engine::new().unwrap();
     let fuzzed = in_parallel(count, "programs", |at, total: &Mutex<FuzzReport>, chain| {
         let mut found = FuzzReport::default();
         let seed = first + at;
@@ -114,11 +140,13 @@ fn main() -> std::process::ExitCode {
         &fuzzed.mismatches,
         &fuzzed.tampering.mismatches,
         &vectors.mismatches,
+        &swept.mismatches,
     ]
     .into_iter()
     .flat_map(|mismatches| mismatches.first())
     .collect();
-    let disagreements = fuzzed.disagreements() + vectors.mismatches.count();
+    let disagreements =
+        fuzzed.disagreements() + vectors.mismatches.count() + swept.mismatches.count();
     let [exited, trapped, out_of_cycles, out_of_slots, output_limit] = fuzzed.ends;
     let [proving, replaying, executing] = microseconds();
     let report = json!({
@@ -140,6 +168,8 @@ fn main() -> std::process::ExitCode {
         "float_vectors": vectors.vectors,
         "float_vectors_that_trap": vectors.trapped,
         "floats_s": floats_s,
+        "float_vectors_against_compiled_code": swept.vectors,
+        "sweep_s": sweep_s,
         "programs_s": programs_s,
         "proving_a_step_us": proving,
         "replaying_a_step_us": replaying,

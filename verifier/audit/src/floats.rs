@@ -22,7 +22,7 @@ use crate::chain::Chain;
 use crate::random::Random;
 
 /// The first and the last float operation.
-const OPERATIONS: std::ops::RangeInclusive<u16> = op::F32_EQ..=op::F64_CONVERT_I64_U;
+pub(crate) const OPERATIONS: std::ops::RangeInclusive<u16> = op::F32_EQ..=op::F64_CONVERT_I64_U;
 const NAN_32: u64 = 0x7fc0_0000;
 const NAN_64: u64 = 0x7ff8_0000_0000_0000;
 /// Where a branch that is taken leads, in instructions.
@@ -182,7 +182,7 @@ impl Vector {
 }
 
 /// Width of an operation's operands, in bits, and whether they are floats.
-fn operands(operation: u16) -> (u32, bool) {
+pub(crate) fn operands(operation: u16) -> (u32, bool) {
     match operation {
         0x80..=0x93 | 0xa8 | 0xa9 | 0xac | 0xad | 0xb1 | 0xb4 | 0xb5 | 0xb8 | 0xb9 => (32, true),
         0xbc | 0xbd | 0xc0 | 0xc1 => (32, false),
@@ -192,7 +192,7 @@ fn operands(operation: u16) -> (u32, bool) {
 }
 
 /// Where rounding, overflow and conversions change their minds.
-const EDGES: [f64; 26] = [
+pub(crate) const EDGES: [f64; 26] = [
     0.0,
     0.5,
     1.0,

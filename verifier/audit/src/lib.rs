@@ -27,6 +27,7 @@
 //! | [`fuzz`] | generated programs in all executions |
 //! | [`tampering`] | changed proofs, which nobody may accept |
 //! | [`floats`] | float operations against arithmetic on integers |
+//! | [`sweep`] | float operations against compiled code on the processor |
 //!
 //! Never here: a network, a key, a clock that decides anything. What disagrees is reported, and
 //! never corrected.
@@ -38,6 +39,7 @@ pub mod check;
 pub mod floats;
 pub mod fuzz;
 mod random;
+pub mod sweep;
 pub mod tampering;
 pub mod wast;
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use outcry_audit::agreement::{Subject, Trial, header_of, job_of};
 use outcry_audit::floats::compare_floats;
 use outcry_audit::fuzz::{FuzzReport, compare_program, fuzz_seed, link_generated};
+use outcry_audit::sweep::Sweep;
 use outcry_audit::tampering::{TamperReport, flip_every_bit};
 use outcry_audit::{Chain, CheckOptions, OnChain, check};
 use outcry_native::Engine;
@@ -139,6 +140,14 @@ fn floats_in_the_machine_and_on_the_chain_are_those_of_integer_arithmetic() {
     let report = compare_floats(&mut Chain::new(), 1, 60_000);
     assert_eq!(report.mismatches.first(), &[] as &[String]);
     assert!(report.trapped > 500, "{report:?}");
+}
+
+#[test]
+fn floats_in_the_machine_are_those_of_compiled_code() {
+    let sweep = Sweep::new(&Engine::new().unwrap()).unwrap();
+    let report = sweep.compare(0, 20_000).unwrap();
+    assert_eq!(report.mismatches.first(), &[] as &[String]);
+    assert!(report.vectors > 2_000_000, "{report:?}");
 }
 
 #[test]
