@@ -4,7 +4,6 @@
 //! the openings, so that recorder and replay need not agree on anything else.
 
 use alloy_primitives::{B256, keccak256};
-use outcry_protocol::status::{Outcome, Status};
 
 use super::commit::{
     CallerWords, Commitment, Context, Descriptor, LEAF_INSTRUCTIONS, Rest, StateWords, code_leaf,
@@ -707,19 +706,9 @@ impl Replay<'_> {
     fn halted(&mut self, end: End) -> Result<B256, ProofError> {
         let rest = self.rest()?.clone();
         let header = self.context_words()?.header;
-        let stopped = |status| Outcome::stopped(status, header.output_limit_bytes);
-        let outcome = match end {
-            End::Exited(exit_code) => Outcome {
-                status: Status::Exited,
-                exit_code,
-                output_root: rest.output,
-                output_length: rest.output_length,
-            },
-            End::Trapped => stopped(Status::Trapped),
-            End::OutOfCycles => stopped(Status::OutOfCycles),
-            End::OutOfSlots => stopped(Status::OutOfFrameSlots),
-            End::OutputLimit => stopped(Status::OutputLimitExceeded),
-        };
+        let outcome = end.outcome(header.output_limit_bytes, || {
+            (rest.output, rest.output_length)
+        });
         let halted = Halted {
             cycles: self.state.registers.cycles,
             outcome,

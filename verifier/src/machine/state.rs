@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use alloy_primitives::B256;
-use outcry_protocol::status::{Outcome, Status};
+use outcry_protocol::status::Status;
 
 use super::commit::{
     CallerWords, Commitment, CommittedProgram, Context, Descriptor, PAGE_LEAVES, Registers, Rest,
@@ -324,19 +324,9 @@ impl<A: Archive> Machine<A> {
 
     /// Halts.
     pub(super) fn halt(&mut self, end: End) {
-        let stopped = |status| Outcome::stopped(status, self.limits.output_bytes);
-        let outcome = match end {
-            End::Exited(exit_code) => Outcome {
-                status: Status::Exited,
-                exit_code,
-                output_root: self.output_root(),
-                output_length: self.counters.output_length,
-            },
-            End::Trapped => stopped(Status::Trapped),
-            End::OutOfCycles => stopped(Status::OutOfCycles),
-            End::OutOfSlots => stopped(Status::OutOfFrameSlots),
-            End::OutputLimit => stopped(Status::OutputLimitExceeded),
-        };
+        let outcome = end.outcome(self.limits.output_bytes, || {
+            (self.output_root(), self.counters.output_length)
+        });
         if outcome.status != Status::Exited {
             self.output.clear();
         }

@@ -4,6 +4,9 @@
 //! is replayed all execute this function, so that they cannot drift apart. `MACHINE.md` §3 says in
 //! words what it does; the order in which it touches the state is the order of a proof's openings.
 
+use alloy_primitives::B256;
+use outcry_protocol::status::{Outcome, Status};
+
 use super::float::{self, Width};
 use super::isa::{self, BRANCH, IMM, Instruction, op};
 use crate::limits;
@@ -21,6 +24,29 @@ pub enum End {
     OutOfSlots,
     /// The output exceeded its limit.
     OutputLimit,
+}
+
+impl End {
+    /// What is claimed of a task that ended so. `output` gives root and length, and is asked only if
+    /// they count.
+    pub fn outcome(self, output_limit: u64, output: impl FnOnce() -> (B256, u64)) -> Outcome {
+        let status = match self {
+            Self::Exited(exit_code) => {
+                let (output_root, output_length) = output();
+                return Outcome {
+                    status: Status::Exited,
+                    exit_code,
+                    output_root,
+                    output_length,
+                };
+            }
+            Self::Trapped => Status::Trapped,
+            Self::OutOfCycles => Status::OutOfCycles,
+            Self::OutOfSlots => Status::OutOfFrameSlots,
+            Self::OutputLimit => Status::OutputLimitExceeded,
+        };
+        Outcome::stopped(status, output_limit)
+    }
 }
 
 /// Where execution goes on after a step.
