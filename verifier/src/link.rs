@@ -30,9 +30,7 @@ use wasm_encoder::{
     ExportSection, Function, FunctionSection, GlobalSection, ImportSection, Instruction, MemArg,
     MemorySection, MemoryType, TableSection, TypeSection,
 };
-use wasmparser::{
-    DataKind, ElementItems, ElementKind, ExternalKind, FuncType, Operator, TypeRef, ValType,
-};
+use wasmparser::{DataKind, ElementItems, ElementKind, ExternalKind, FuncType, TypeRef, ValType};
 
 use crate::limits;
 use crate::machine::{CommittedProgram, Program};
@@ -688,36 +686,7 @@ fn check_segments(module: &Module<'_>) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Value of a validated constant expression of type i32. Without imported globals there is nothing
-/// in it but constants and the arithmetic of the extended constants.
+/// Value of a validated constant expression of type i32: no function, and no global without imports.
 fn constant_i32(expression: &wasmparser::ConstExpr<'_>) -> Result<u32, LoadError> {
-    let mut reader = expression.get_operators_reader();
-    let mut stack: Vec<i32> = Vec::new();
-    loop {
-        let (operator, offset) = reader.read_with_offset()?;
-        let unsupported = || LoadError::Malformed {
-            message: "not a constant offset".to_owned(),
-            offset,
-        };
-        match operator {
-            Operator::I32Const { value } => stack.push(value),
-            Operator::End => {
-                return stack
-                    .pop()
-                    .map(|value| value as u32)
-                    .ok_or_else(unsupported);
-            }
-            operator => {
-                let (Some(b), Some(a)) = (stack.pop(), stack.pop()) else {
-                    return Err(unsupported());
-                };
-                stack.push(match operator {
-                    Operator::I32Add => a.wrapping_add(b),
-                    Operator::I32Sub => a.wrapping_sub(b),
-                    Operator::I32Mul => a.wrapping_mul(b),
-                    _ => return Err(unsupported()),
-                });
-            }
-        }
-    }
+    crate::module::constant(expression, &[], |_| 0).map(|value| value as u32)
 }

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use wasmparser::{
-    Data, Element, Export, FuncType, FunctionBody, Global, Import, MemoryType, Parser, Payload,
-    Table, TypeRef,
+    ConstExpr, Data, Element, Export, FuncType, FunctionBody, Global, Import, MemoryType, Operator,
+    Parser, Payload, Table, TypeRef,
 };
 
 use crate::validate::LoadError;
@@ -98,5 +98,52 @@ impl<'a> Module<'a> {
     /// Type of a function by its index; the module is validated, so the index is in range.
     pub(crate) fn function_type(&self, function: u32) -> &FuncType {
         &self.types[self.functions[function as usize] as usize]
+    }
+}
+
+/// Value of a validated constant expression, zero-extended. `globals` are those before it, and
+/// `reference` gives the value of a function's reference.
+pub(crate) fn constant(
+    expression: &ConstExpr<'_>,
+    globals: &[u64],
+    reference: impl Fn(u32) -> u64,
+) -> Result<u64, LoadError> {
+    use Operator as O;
+    let mut reader = expression.get_operators_reader();
+    let mut stack: Vec<u64> = Vec::new();
+    loop {
+        let (operator, offset) = reader.read_with_offset()?;
+        let unsupported = |what: &str| LoadError::Malformed {
+            message: format!("{what} in a constant expression"),
+            offset,
+        };
+        let value = match operator {
+            O::End => return stack.pop().ok_or_else(|| unsupported("nothing")),
+            O::I32Const { value } => value as u32 as u64,
+            O::I64Const { value } => value as u64,
+            O::F32Const { value } => value.bits().into(),
+            O::F64Const { value } => value.bits(),
+            O::RefNull { .. } => 0,
+            O::RefFunc { function_index } => reference(function_index),
+            O::GlobalGet { global_index } => globals
+                .get(global_index as usize)
+                .copied()
+                .ok_or_else(|| unsupported("a later global"))?,
+            operator => {
+                let (Some(b), Some(a)) = (stack.pop(), stack.pop()) else {
+                    return Err(unsupported("an operator without operands"));
+                };
+                match operator {
+                    O::I32Add => (a as u32).wrapping_add(b as u32).into(),
+                    O::I32Sub => (a as u32).wrapping_sub(b as u32).into(),
+                    O::I32Mul => (a as u32).wrapping_mul(b as u32).into(),
+                    O::I64Add => a.wrapping_add(b),
+                    O::I64Sub => a.wrapping_sub(b),
+                    O::I64Mul => a.wrapping_mul(b),
+                    other => return Err(unsupported(&format!("{other:?}"))),
+                }
+            }
+        };
+        stack.push(value);
     }
 }

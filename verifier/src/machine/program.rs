@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use wasmparser::{ConstExpr, DataKind, ElementItems, ElementKind, Operator};
+use wasmparser::{ConstExpr, DataKind, ElementItems, ElementKind};
 
 use super::flatten::{Function, Hidden, HiddenGlobals, Pending, SegmentPlaces};
 use super::isa::{self, Instruction, op};
@@ -517,49 +517,7 @@ impl Layout<'_, '_> {
 
     /// Value of a validated constant expression.
     fn constant(&self, expression: &ConstExpr<'_>, globals: &[u64]) -> Result<u64, LoadError> {
-        use Operator as O;
-        let mut reader = expression.get_operators_reader();
-        let mut stack: Vec<u64> = Vec::new();
-        loop {
-            let (operator, offset) = reader.read_with_offset()?;
-            let value = match operator {
-                O::End => {
-                    return stack.pop().ok_or(LoadError::Malformed {
-                        message: "an empty constant expression".to_owned(),
-                        offset,
-                    });
-                }
-                O::I32Const { value } => value as u32 as u64,
-                O::I64Const { value } => value as u64,
-                O::F32Const { value } => value.bits().into(),
-                O::F64Const { value } => value.bits(),
-                O::RefNull { .. } => 0,
-                O::RefFunc { function_index } => self.reference(function_index),
-                O::GlobalGet { global_index } => globals
-                    .get(global_index as usize)
-                    .copied()
-                    .unwrap_or_default(),
-                operator => {
-                    let (b, a) = (stack.pop(), stack.pop());
-                    let (a, b) = (a.unwrap_or_default(), b.unwrap_or_default());
-                    match operator {
-                        O::I32Add => (a as u32).wrapping_add(b as u32).into(),
-                        O::I32Sub => (a as u32).wrapping_sub(b as u32).into(),
-                        O::I32Mul => (a as u32).wrapping_mul(b as u32).into(),
-                        O::I64Add => a.wrapping_add(b),
-                        O::I64Sub => a.wrapping_sub(b),
-                        O::I64Mul => a.wrapping_mul(b),
-                        other => {
-                            return Err(LoadError::Malformed {
-                                message: format!("{other:?} in a constant expression"),
-                                offset,
-                            });
-                        }
-                    }
-                }
-            };
-            stack.push(value);
-        }
+        crate::module::constant(expression, globals, |function| self.reference(function))
     }
 }
 
