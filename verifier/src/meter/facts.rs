@@ -97,53 +97,28 @@ fn fixed_arity(operator: &Operator<'_>) -> Option<(usize, usize)> {
 /// Whether the operator is float arithmetic: if its result is a NaN, WebAssembly leaves its bits
 /// open, and the machine says canonical.
 fn is_float_arithmetic(operator: &Operator<'_>) -> bool {
-    use Operator as O;
-    matches!(
-        operator,
-        O::F32Add
-            | O::F32Sub
-            | O::F32Mul
-            | O::F32Div
-            | O::F32Sqrt
-            | O::F32Min
-            | O::F32Max
-            | O::F32Ceil
-            | O::F32Floor
-            | O::F32Trunc
-            | O::F32Nearest
-            | O::F32DemoteF64
-            | O::F64Add
-            | O::F64Sub
-            | O::F64Mul
-            | O::F64Div
-            | O::F64Sqrt
-            | O::F64Min
-            | O::F64Max
-            | O::F64Ceil
-            | O::F64Floor
-            | O::F64Trunc
-            | O::F64Nearest
-            | O::F64PromoteF32
-    )
+    is_f32(operator) || is_f64(operator)
 }
 
-/// Whether the float operator's result is 32 bits wide.
+/// Whether the operator is float arithmetic whose result is 32 bits wide.
+#[rustfmt::skip]
 pub(crate) fn is_f32(operator: &Operator<'_>) -> bool {
     use Operator as O;
     matches!(
         operator,
-        O::F32Add
-            | O::F32Sub
-            | O::F32Mul
-            | O::F32Div
-            | O::F32Sqrt
-            | O::F32Min
-            | O::F32Max
-            | O::F32Ceil
-            | O::F32Floor
-            | O::F32Trunc
-            | O::F32Nearest
-            | O::F32DemoteF64
+        O::F32Add | O::F32Sub | O::F32Mul | O::F32Div | O::F32Sqrt | O::F32Min | O::F32Max
+            | O::F32Ceil | O::F32Floor | O::F32Trunc | O::F32Nearest | O::F32DemoteF64
+    )
+}
+
+/// Whether the operator is float arithmetic whose result is 64 bits wide.
+#[rustfmt::skip]
+fn is_f64(operator: &Operator<'_>) -> bool {
+    use Operator as O;
+    matches!(
+        operator,
+        O::F64Add | O::F64Sub | O::F64Mul | O::F64Div | O::F64Sqrt | O::F64Min | O::F64Max
+            | O::F64Ceil | O::F64Floor | O::F64Trunc | O::F64Nearest | O::F64PromoteF32
     )
 }
 
