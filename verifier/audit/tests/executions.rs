@@ -2,7 +2,7 @@
 //! once disagreed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use outcry_audit::agreement::{Subject, Trial, header_of, job_of};
@@ -10,7 +10,7 @@ use outcry_audit::floats::compare_floats;
 use outcry_audit::fuzz::{FuzzReport, compare_program, fuzz_seed, link_generated};
 use outcry_audit::sweep::Sweep;
 use outcry_audit::tampering::{TamperReport, flip_every_bit};
-use outcry_audit::{Chain, CheckOptions, OnChain, check};
+use outcry_audit::{Chain, ChainError, CheckOptions, OnChain, check};
 use outcry_native::Engine;
 use outcry_protocol::status::Status;
 use outcry_verifier::archive::input::Invocation;
@@ -82,14 +82,18 @@ fn the_chain_refuses_jobs_that_are_not_the_images() {
     let subject = subject(r#"(module (func (export "_start")))"#);
     let mut chain = Chain::new();
     let job = job_of(subject.program(), LIMITS);
-    let mut other = job.clone();
-    other.imageRoot = job.inputsRoot;
-    for (job, task) in [(&job, 1), (&other, 0)] {
+    let (mut other_image, mut endless) = (job.clone(), job.clone());
+    other_image.imageRoot = job.inputsRoot;
+    endless.slotLimit = 1 << 32;
+    for (job, task, reason) in [
+        (&job, 1, "TaskUnknown"),
+        (&other_image, 0, "ImageMismatch"),
+        (&endless, 0, "LimitTooLarge"),
+    ] {
         let root = Tree::zero(0).root();
-        assert!(
-            chain
-                .initial_state(subject.program(), job, task, 0, root)
-                .is_err()
+        assert_eq!(
+            chain.initial_state(subject.program(), job, task, 0, root),
+            Err(ChainError::Refused(reason.to_owned()))
         );
     }
 }
@@ -174,33 +178,39 @@ fn generated_programs_agree_in_every_execution_and_no_changed_proof_is_accepted(
 #[test]
 fn all_programs_of_the_corpus_agree_in_every_execution() {
     let (engine, mut chain) = (Engine::new().unwrap(), Chain::new());
-    let mut report = FuzzReport::default();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let mut ends = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if !path
-            .extension()
-            .is_some_and(|extension| extension == "wat" || extension == "wasm")
-        {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name == "README.md" {
             continue;
         }
+        assert!(
+            name.ends_with(".wat") || name.ends_with(".wasm"),
+            "{name} is no program, and nothing would run it"
+        );
         let program = wat::parse_file(&path).unwrap();
         let image = link_generated(&program).unwrap();
+        let mut report = FuzzReport::default();
         compare_program(&image, 1 << 20, 0, &engine, &mut chain, &mut report).unwrap();
-        assert_eq!(
-            report.mismatches.first(),
-            &[] as &[String],
-            "{}",
-            path.display()
-        );
-        assert_eq!(
-            report.tampering.mismatches.first(),
-            &[] as &[String],
-            "{}",
-            path.display()
-        );
+        assert_eq!(report.mismatches.first(), &[] as &[String], "{name}");
+        let tampering = &report.tampering;
+        assert_eq!(tampering.mismatches.first(), &[] as &[String], "{name}");
+        assert!(tampering.tried > 0, "{name}");
+        let end = report.ends.iter().position(|programs| *programs == 1);
+        ends.insert(name, Status::ALL[end.unwrap()]);
     }
-    assert!(report.programs > 0);
+    // One that ends before it gets to what it is about compares nothing.
+    let expected = [
+        ("bulk.wat", Status::Trapped),
+        ("calls.wat", Status::Exited),
+        ("limits.wat", Status::OutOfFrameSlots),
+        ("straddling.wat", Status::Trapped),
+        ("streams.wat", Status::Exited),
+    ];
+    let expected = expected.map(|(name, status)| (name.to_owned(), status));
+    assert_eq!(ends, BTreeMap::from(expected));
 }
 
 #[test]
@@ -216,13 +226,22 @@ fn other_bytecode_in_the_step_verifiers_place_is_found_out() {
         keep_way: false,
     };
     let runtime = outcry_contracts::machine::step_verifier().runtime;
+    let mismatches = |runtime| {
+        let mut chain = Chain::with_step_verifier(runtime);
+        let agreement = subject.compare(&mut chain, &trial).unwrap();
+        (agreement.mismatches.count(), agreement.steps_on_chain)
+    };
+    let (unchanged, steps) = mismatches(runtime.clone());
+    assert!(
+        unchanged == 0 && steps > 100,
+        "{unchanged} in {steps} steps"
+    );
     let found = (0..100).filter(|change| {
         let mut changed = runtime.to_vec();
         // One byte in a hundred places of the first half; the second is mostly floats.
         let at = change * runtime.len() / 200;
         changed[at] ^= 0x01;
-        let agreement = subject.compare(&mut Chain::with_step_verifier(changed.into()), &trial);
-        agreement.unwrap().mismatches.count() > 0
+        mismatches(changed.into()).0 > 0
     });
     let found = found.count();
     println!("{found} of 100 changes found");
