@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use alloy::primitives::{Address, B256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use outcry_net::{BlobStore, NetError};
+use outcry_net::{BlobStore, NetError, PeerKey};
 use outcry_protocol::book::{Effect, FactKey};
 use outcry_protocol::codes::{self, Code, Coded};
 use outcry_protocol::hash::Domain;
@@ -79,8 +79,8 @@ pub struct Node {
     pub(crate) schedule: std::sync::Mutex<Schedule>,
     /// How often an account's new orders are taken, by account.
     pub(crate) orders: RateLimit<Address>,
-    /// How often providers may say how far they are, by deal.
-    pub(crate) notices: RateLimit<B256>,
+    /// How often peers may say how far they are with a deal, by peer and deal.
+    pub(crate) notices: RateLimit<(PeerKey, B256)>,
     /// Own orders that were published while nobody listened, by the hash of their message.
     pub(crate) unheard: Mutex<BTreeMap<B256, Message>>,
     /// Gas that transactions used, as far as anybody asked.

@@ -25,18 +25,22 @@ use crate::state::gateway::Report;
 const PAUSE: Duration = Duration::from_secs(1);
 /// A notice is repeated after this long without news: the gateway may have been restarted.
 const REPEAT_AFTER: Duration = Duration::from_secs(10);
-/// Notices about one deal that a gateway takes at once; one more after each half of [`PAUSE`].
+/// Notices of one peer about one deal that a gateway takes at once; one more after each half of
+/// [`PAUSE`].
 const BURST: u32 = 4;
-/// Deals about which notices are counted.
-const DEALS_MAX: usize = 16_384;
+/// Peers and deals whose notices are counted.
+const PAIRS_MAX: usize = 16_384;
+/// What a stranger is told.
+const ANOTHER_SERVES: &str = "another node serves the deal";
 /// Longest that a notice waits for the block with its deal, which the provider reads earlier. Well
 /// below the time that the network gives an answer.
 const BLOCK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A gateway's limit on notices, by deal.
+/// A gateway's limit on notices, by sender and deal: a deal's id is public, and a stranger who names
+/// it must not use up what its provider may say.
 #[must_use]
-pub fn limit() -> RateLimit<B256> {
-    RateLimit::new(BURST, PAUSE / 2, DEALS_MAX)
+pub fn limit() -> RateLimit<(PeerKey, B256)> {
+    RateLimit::new(BURST, PAUSE / 2, PAIRS_MAX)
 }
 
 /// Begins to tell `gateway` how far this node is with a deal: first what `from` says, and then
@@ -122,12 +126,17 @@ pub async fn take(node: &Arc<Node>, from: PeerKey, deal: B256, report: Report) -
     }) else {
         return refused(&codes::DEAL_UNKNOWN, "the job was not submitted here");
     };
-    if !node.notices.take(deal, Instant::now()) {
+    let known = node.read(|state| state.peer_key_of(&record));
+    if known.is_some_and(|serving| serving.0 != from.0) {
+        return refused(&codes::DEAL_PARTY, ANOTHER_SERVES);
+    }
+    // Before the chain is asked who serves the deal, which is what a stranger could make a node do.
+    if !node.notices.take((from, deal), Instant::now()) {
         return refused(&codes::NET_BUSY, "too many notices about the deal");
     }
     match peer_of(node, &record).await {
-        Ok(peer) if peer == from => {}
-        Ok(_) => return refused(&codes::DEAL_PARTY, "another node serves the deal"),
+        Ok(serving) if serving == from => {}
+        Ok(_) => return refused(&codes::DEAL_PARTY, ANOTHER_SERVES),
         Err(problem) => return refused(&codes::CHAIN_UNREACHABLE, problem.to_string()),
     }
     if report.tasks_done > record.terms.taskCount
@@ -200,12 +209,20 @@ mod tests {
         provider: PeerKey,
         job: B256,
         deal: B256,
+        offering: Fact,
         opening: Fact,
         _folder: tempfile::TempDir,
     }
 
     /// A gateway with a submitted job and a provider's offer; `opening` is the block with the deal.
     async fn gateway() -> Bench {
+        let bench = without_offer().await;
+        bench.node.core.apply(bench.offering.clone()).await.unwrap();
+        bench
+    }
+
+    /// The same before the offer, which is `offering`, has come.
+    async fn without_offer() -> Bench {
         let (node, folder) = example::gateway().await;
         let job = orders::job(4);
         let (bid, offer) = (orders::bid(&job, 1), orders::offer(1, 1));
@@ -220,10 +237,6 @@ mod tests {
             offer,
             signature: signature.clone(),
         };
-        node.core
-            .apply(Fact::Order(Message::Offer(signed)))
-            .await
-            .unwrap();
         node.core
             .apply(Fact::Submitted(SignedBid {
                 bid,
@@ -257,6 +270,7 @@ mod tests {
             provider,
             job: id,
             deal,
+            offering: Fact::Order(Message::Offer(signed)),
             opening,
             _folder: folder,
         }
@@ -291,6 +305,38 @@ mod tests {
             "taken"
         );
         assert_eq!(state(), JobState::Running);
+    }
+
+    #[tokio::test]
+    async fn a_stranger_does_not_use_up_what_the_provider_may_say() {
+        let bench = gateway().await;
+        let node = &bench.node;
+        node.core.apply(bench.opening).await.unwrap();
+        for _ in 0..2 * BURST {
+            let answer = take(node, PeerKey([9; 32]), bench.deal, RUNNING).await;
+            assert_eq!(code(&answer), codes::DEAL_PARTY.id);
+        }
+        let answer = take(node, bench.provider, bench.deal, RUNNING).await;
+        assert_eq!(code(&answer), "taken");
+    }
+
+    #[tokio::test]
+    async fn a_sender_has_the_chain_asked_so_often_who_serves_a_deal_and_each_for_itself() {
+        let bench = without_offer().await;
+        let node = &bench.node;
+        node.core.apply(bench.opening).await.unwrap();
+        let mut answers = Vec::new();
+        for _ in 0..2 * BURST {
+            let answer = take(node, PeerKey([9; 32]), bench.deal, RUNNING).await;
+            answers.push(code(&answer).to_owned());
+        }
+        assert!(
+            answers.contains(&codes::NET_BUSY.id.to_owned()),
+            "{answers:?}"
+        );
+        // The chain of this test does not answer, but it was asked.
+        let answer = take(node, bench.provider, bench.deal, RUNNING).await;
+        assert_eq!(code(&answer), codes::CHAIN_UNREACHABLE.id);
     }
 
     #[tokio::test]
