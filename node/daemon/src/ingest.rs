@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use alloy::primitives::B256;
 use bytes::Bytes;
 use outcry_net::{BookSource, IncomingOrder, NetworkEvent, PeerKey, Verdict};
+use outcry_protocol::book::Book;
 use outcry_protocol::order::{Checked, OrderError};
 use outcry_protocol::wire::Message;
 use tokio::sync::{Semaphore, mpsc};
@@ -123,13 +124,26 @@ async fn take_in(
     }
 }
 
-/// Gossips the orders that nobody heard when they were published. A peer that joins later fetches
-/// them with the rest of the book.
+/// Gossips the orders that nobody heard when they were published, unless they are over. A peer that
+/// joins later fetches them with the rest of the book.
 async fn say_again(node: &Node) {
     let unheard = std::mem::take(&mut *node.unheard.lock().unwrap_or_else(PoisonError::into_inner));
-    for (_, message) in unheard {
-        node.gossip(message).await;
+    for id in unheard {
+        if let Some(message) = node.read(|state| live_order(&state.book, &id)) {
+            node.gossip(message).await;
+        }
     }
+}
+
+/// An order of the book that can still be matched.
+fn live_order(book: &Book, id: &B256) -> Option<Message> {
+    let bid = book.bid(id);
+    let bid = bid.filter(|signed| !book.open_ranges(*id, &signed.bid).is_empty());
+    let offer = book.offer(id);
+    let offer = offer.filter(|signed| book.is_offer_live(&signed.offer));
+    bid.cloned()
+        .map(Message::Bid)
+        .or_else(|| offer.cloned().map(Message::Offer))
 }
 
 /// Fetches the orders that a peer has and this node lacks.
@@ -173,5 +187,61 @@ impl BookSource for SharedBook {
             bid.or_else(|| state.book.offer(id).cloned().map(Message::Offer))
         });
         Some(message?.encode().ok()?.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::example;
+    use crate::state::example as orders;
+    use outcry_protocol::book::Fact as BookFact;
+    use outcry_protocol::wire::{SignedBid, SignedOffer};
+
+    #[tokio::test]
+    async fn an_order_that_nobody_heard_is_said_again_until_it_is_over() {
+        let (node, _folder) = example::gateway().await;
+        let (job, signature) = (orders::job(1), vec![1]);
+        let bid = orders::bid(&job, 1);
+        let offer = orders::offer(1, 1);
+        let hash_of_offer = node.domain.offer_hash(&offer);
+        let bid = Message::Bid(SignedBid {
+            bid,
+            signature: signature.clone(),
+            job,
+        });
+        let offer = Message::Offer(SignedOffer { offer, signature });
+        let unheard = || Vec::from_iter(node.unheard.lock().unwrap().clone());
+        for message in [&bid, &offer] {
+            node.gossip(message.clone()).await;
+        }
+        assert_eq!(unheard().len(), 2);
+        say_again(&node).await;
+        assert!(unheard().is_empty(), "the book has neither");
+
+        for message in [bid, offer] {
+            node.core.apply(Fact::Order(message.clone())).await.unwrap();
+            node.gossip(message).await;
+        }
+        say_again(&node).await;
+        assert_eq!(unheard().len(), 2, "nobody has heard them yet");
+
+        let cancelled = async |account| {
+            let facts = vec![BookFact::Counter {
+                account,
+                counter: 1,
+            }];
+            let block = 2;
+            node.core
+                .apply(Fact::Learned { block, facts })
+                .await
+                .unwrap();
+            say_again(&node).await;
+        };
+        cancelled(orders::BUYER).await;
+        assert_eq!(unheard(), [hash_of_offer]);
+        cancelled(orders::PROVIDER).await;
+        assert!(unheard().is_empty());
     }
 }

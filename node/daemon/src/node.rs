@@ -1,6 +1,6 @@
 //! A running node: what every part of it reaches.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,9 @@ const ORDERS_BURST: u32 = 128;
 const ORDER_PAUSE: Duration = Duration::from_millis(100);
 /// Accounts whose orders are counted.
 const ACCOUNTS_MAX: usize = 65_536;
+/// Orders that are said again when a peer joins. It fetches the book anyway, so that those beyond only
+/// come later.
+const UNHEARD_MAX: usize = 1024;
 
 /// A node's limit on orders, by account.
 #[must_use]
@@ -81,8 +84,8 @@ pub struct Node {
     pub(crate) orders: RateLimit<Address>,
     /// How often peers may say how far they are with a deal, by peer and deal.
     pub(crate) notices: RateLimit<(PeerKey, B256)>,
-    /// Own orders that were published while nobody listened, by the hash of their message.
-    pub(crate) unheard: Mutex<BTreeMap<B256, Message>>,
+    /// Orders that were published here while nobody listened, by id; up to [`UNHEARD_MAX`].
+    pub(crate) unheard: Mutex<BTreeSet<B256>>,
     /// Gas that transactions used, as far as anybody asked.
     pub(crate) gas: GasUses,
     /// Lets one claim be re-executed at a time: checking must not crowd out what earns.
@@ -320,23 +323,24 @@ impl Node {
         Ok(())
     }
 
-    /// Sends an order to the peers. Without peers it waits for one to join, which gets all of them.
+    /// Sends an order to the peers. Without peers it waits in the book for one to join.
     pub async fn gossip(&self, message: Message) {
+        let id = match &message {
+            Message::Bid(signed) => self.domain.bid_hash(&signed.bid),
+            Message::Offer(signed) => self.domain.offer_hash(&signed.offer),
+        };
         let Ok(bytes) = message.encode() else { return };
-        let id = B256::from(*blake3::hash(&bytes).as_bytes());
-        match self.fetcher.net.publish(SHARD, bytes.into()).await {
+        let published = self.fetcher.net.publish(SHARD, bytes.into()).await;
+        let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
+        match published {
             Ok(_) => {
-                self.unheard
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(&id);
+                unheard.remove(&id);
             }
             // Nobody hears it yet: said again when a peer joins.
             Err(NetError::NoPeers) => {
-                self.unheard
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(id, message);
+                if unheard.len() < UNHEARD_MAX {
+                    unheard.insert(id);
+                }
             }
             Err(error) => tracing::warn!(%error, "an order was not gossiped"),
         }
@@ -426,6 +430,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::example;
+    use crate::state::example as orders;
     use outcry_protocol::signature::Verdict;
 
     #[tokio::test]
@@ -441,5 +446,22 @@ mod tests {
             .unwrap();
         assert_eq!(refused.code(), &codes::NET_BUSY);
         node.count(&order(0, 2)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_node_without_peers_remembers_a_bounded_number_of_orders() {
+        let (node, _folder) = example::gateway().await;
+        let job = orders::job(1);
+        for salt in 0..=UNHEARD_MAX as u64 {
+            let bid = orders::bid(&job, salt);
+            let (job, signature) = (job.clone(), vec![1]);
+            let signed = SignedBid {
+                bid,
+                signature,
+                job,
+            };
+            node.gossip(Message::Bid(signed)).await;
+        }
+        assert_eq!(node.unheard.lock().unwrap().len(), UNHEARD_MAX);
     }
 }
