@@ -7,7 +7,8 @@ import { forge, root } from "./forge.mjs";
 
 // Contracts that are compiled together, and what is compiled with them.
 const groups = {
-  market: { contracts: ["Market", "Recourse", "Stake", "TestToken", "Token"], files: ["--skip", "test", "--skip", "src/machine/**"] },
+  market: { contracts: ["Market", "Recourse", "Stake", "TestToken", "Token"], files: ["--skip", "test", "--skip", "src/machine/**", "--skip", "src/Game.sol", "--skip", "src/game/**"] },
+  game: { contracts: ["Game"], files: ["src/Game.sol"] },
   machine: { contracts: ["InitialState", "StepVerifier"], files: ["src/machine"] },
 };
 const sizeLimit = 24_576;

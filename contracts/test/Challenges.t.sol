@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IAccounts} from "../src/interfaces/IAccounts.sol";
 import {IChallenges} from "../src/interfaces/IChallenges.sol";
 import {IDeals} from "../src/interfaces/IDeals.sol";
+import {Hashing} from "../src/market/Hashing.sol";
 import {DealStatus, LeafIndex, Payout} from "../src/types/Calls.sol";
 import {Bid, Claim, Deal} from "../src/types/Orders.sol";
 import {MarketTest} from "./base/MarketTest.sol";
@@ -20,7 +22,7 @@ contract ChallengesTest is MarketTest {
 
     function _mark() private {
         vm.prank(GAME);
-        market.markChallenged(deal, made);
+        market.openChallenge(deal, made, ANYBODY, 0);
     }
 
     function _payouts(uint128 amount, uint128 native) private pure returns (Payout[] memory payouts) {
@@ -95,24 +97,41 @@ contract ChallengesTest is MarketTest {
         vm.warp(claimedAt + WINDOW + 1);
         vm.prank(GAME);
         vm.expectRevert(IDeals.ChallengeWindowOver.selector);
-        market.markChallenged(deal, made);
+        market.openChallenge(deal, made, ANYBODY, 0);
         vm.warp(claimedAt + WINDOW);
         _mark();
+    }
+
+    function test_a_bond_moves_to_the_game_and_from_there_wherever_it_says() public {
+        vm.startPrank(GAME);
+        vm.expectRevert(IAccounts.BalanceInsufficient.selector);
+        market.openChallenge(deal, made, buyer, COINS + 1);
+        (bytes32 dealId, bytes32 claimHash) = market.openChallenge(deal, made, buyer, COINS / 2);
+        assertEq(dealId, market.hashDeal(deal), "the deal's id");
+        assertEq(claimHash, Hashing.claimOf(dealId, made), "the claim's hash");
+        market.openChallenge(deal, made, buyer, COINS / 2);
+        assertEq(_coins(buyer), 0, "two bonds");
+        assertEq(_coins(GAME), COINS, "held for the game");
+        vm.expectRevert(IAccounts.BalanceInsufficient.selector);
+        market.release(ANYBODY, COINS + 1);
+        market.release(ANYBODY, COINS);
+        assertEq(_coins(ANYBODY), COINS, "released");
+        vm.stopPrank();
+        vm.expectRevert(IChallenges.NotGame.selector);
+        market.release(ANYBODY, 0);
     }
 
     function test_only_the_game_calls_and_only_in_order() public {
         vm.prank(ANYBODY);
         vm.expectRevert(IChallenges.NotGame.selector);
-        market.markChallenged(deal, made);
+        market.openChallenge(deal, made, ANYBODY, 0);
         vm.prank(ANYBODY);
         vm.expectRevert(IChallenges.NotGame.selector);
         market.resolveChallenge(deal, made, false, new Payout[](0));
         vm.startPrank(GAME);
         vm.expectRevert(IChallenges.NoChallengeOpen.selector);
         market.resolveChallenge(deal, made, false, new Payout[](0));
-        market.markChallenged(deal, made);
-        vm.expectRevert(IChallenges.ChallengeAlreadyOpen.selector);
-        market.markChallenged(deal, made);
+        market.openChallenge(deal, made, ANYBODY, 0);
         Claim memory other = Claim(made.resultRoot, made.cycles + 1, made.price);
         vm.expectRevert(IDeals.ClaimNotHeld.selector);
         market.resolveChallenge(deal, other, false, new Payout[](0));

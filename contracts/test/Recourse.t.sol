@@ -32,7 +32,7 @@ contract RecourseTest is MarketTest {
         IDemands(recourse).demandTimeout(deal, made);
         vm.prank(GAME);
         vm.expectRevert(IDeals.ClaimNotHeld.selector);
-        IChallenges(recourse).markChallenged(deal, made);
+        IChallenges(recourse).openChallenge(deal, made, ANYBODY, 0);
         assertStatus(deal, DealStatus.Claimed);
     }
 

@@ -157,7 +157,7 @@ contract Trade is MarketTest {
         if (deals.length == 0) return;
         uint256 i = _pick(seed);
         vm.prank(GAME);
-        try market.markChallenged(deals[i], claims[i]) {
+        try market.openChallenge(deals[i], claims[i], seed & 1 << 200 == 0 ? ANYBODY : buyer, (seed >> 32) % COINS) {
             ++done["challenge"];
         } catch {}
     }
@@ -170,6 +170,13 @@ contract Trade is MarketTest {
         vm.prank(GAME);
         try market.resolveChallenge(deals[i], claims[i], seed & 1 << 200 == 0, payouts) {
             ++done["resolve"];
+        } catch {}
+    }
+
+    function release(uint256 seed) external {
+        vm.prank(GAME);
+        try market.release(seed & 1 << 200 == 0 ? ANYBODY : provider, (seed >> 32) % COINS) {
+            ++done["release"];
         } catch {}
     }
 
@@ -217,7 +224,7 @@ contract SolvencyTest is MarketTest {
     function targetSelectors() external view returns (Selectors[] memory targets) {
         targets = new Selectors[](1);
         targets[0].addr = address(trade);
-        bytes4[] memory s = new bytes4[](16);
+        bytes4[] memory s = new bytes4[](17);
         // Openings, claims and time come more often, or most sequences would do nothing.
         (s[0], s[1], s[2], s[3]) =
             (Trade.openDeal.selector, Trade.openMore.selector, Trade.reopenDeal.selector, Trade.cancelAdmission.selector);
@@ -227,12 +234,13 @@ contract SolvencyTest is MarketTest {
             (Trade.demand.selector, Trade.demandTimeout.selector, Trade.challenge.selector, Trade.resolve.selector);
         (s[12], s[13], s[14], s[15]) =
             (Trade.withdraw.selector, Trade.cancelOrders.selector, Trade.pass.selector, Trade.claimDeal.selector);
+        s[16] = Trade.release.selector;
         targets[0].selectors = s;
     }
 
     /// @dev What accounts own of a token: free and pending.
     function _owned(address token_) private view returns (uint256 sum) {
-        address[6] memory accounts = [buyer, provider, ANYBODY, BURN, FEE_COLLECTOR, address(trade)];
+        address[7] memory accounts = [buyer, provider, ANYBODY, BURN, FEE_COLLECTOR, GAME, address(trade)];
         for (uint256 i = 0; i < accounts.length; ++i) {
             (uint256 pending,) = market.pendingWithdrawal(accounts[i], token_);
             sum += market.balanceOf(accounts[i], token_) + pending;
@@ -267,7 +275,7 @@ contract SolvencyTest is MarketTest {
     function test_random_trading_reaches_every_action() public {
         for (uint256 i = 0; i < 6000; ++i) {
             uint256 seed = uint256(keccak256(abi.encode(i)));
-            uint256 action = i % 17;
+            uint256 action = i % 18;
             if (action == 0) trade.openDeal(seed, seed & 1 == 0);
             else if (action == 1) trade.openMore(seed);
             else if (action == 2) trade.reopenDeal(seed);
@@ -281,9 +289,10 @@ contract SolvencyTest is MarketTest {
             else if (action == 10) trade.resolve(seed);
             else if (action == 11) trade.withdraw(seed, seed & 2 == 0);
             else if (action == 12) trade.pass(seed);
+            else if (action == 13) trade.release(seed);
             else trade.claimDeal(seed);
         }
-        string[13] memory actions = [
+        string[14] memory actions = [
             "open",
             "open more",
             "reopen",
@@ -296,7 +305,8 @@ contract SolvencyTest is MarketTest {
             "demand timeout",
             "challenge",
             "resolve",
-            "withdraw"
+            "withdraw",
+            "release"
         ];
         for (uint256 i = 0; i < actions.length; ++i) {
             assertTrue(trade.done(bytes32(bytes(actions[i]))) != 0, actions[i]);

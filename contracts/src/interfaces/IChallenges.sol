@@ -10,17 +10,21 @@ interface IChallenges {
     event ChallengeResolved(bytes32 indexed dealId, bool stands);
 
     error NotGame();
-    error ChallengeAlreadyOpen();
     error NoChallengeOpen();
     /// The payouts exceed half of the slashed collateral.
     error PayoutTooLarge();
 
-    /// @notice The game marks a claim as challenged, within its window: nothing finalises until
-    /// `resolveChallenge`.
-    function markChallenged(Deal calldata deal, Claim calldata claim) external;
+    /// @notice The game opens a challenge of a claim, within the claim's window: nothing finalises
+    /// until `resolveChallenge`. There may be several. The bond moves from the challenger's coins to
+    /// the game's.
+    function openChallenge(Deal calldata deal, Claim calldata claim, address challenger, uint256 bond)
+        external
+        returns (bytes32 dealId, bytes32 claimHash);
     /// @notice The game's verdict. A claim that stands goes on as if never challenged. One that
     /// falls fails the deal: the buyer is refunded unless it had accepted, `payouts` (at most half)
     /// come out of the collateral and its floor, and the rest is burned.
     function resolveChallenge(Deal calldata deal, Claim calldata claim, bool stands, Payout[] calldata payouts)
         external;
+    /// @notice The game gives coins that it holds, of bonds and payouts, to an account.
+    function release(address account, uint256 amount) external;
 }

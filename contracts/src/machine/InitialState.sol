@@ -11,7 +11,6 @@ import {Trees} from "./Trees.sol";
 /// @title The state in which a task starts
 /// @dev `verifier/MACHINE.md`, section 5.
 contract InitialState is IInitialState {
-    bytes32 private constant INPUT_DOMAIN = keccak256("outcry.input.v1");
     /// log2 of the leaves of a page.
     uint256 private constant PAGE_LEVELS = 9;
 
@@ -75,7 +74,7 @@ contract InitialState is IInitialState {
 
     /// @inheritdoc IInitialState
     function inputRoot(uint64 archiveLength, bytes32 archive) external pure returns (bytes32) {
-        return keccak256(abi.encode(INPUT_DOMAIN, archiveLength, archive));
+        return Hashing.input(archiveLength, archive);
     }
 
     /// @dev The machine's word of limits and depths.

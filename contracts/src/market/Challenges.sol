@@ -1,25 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IAccounts} from "../interfaces/IAccounts.sol";
 import {IChallenges} from "../interfaces/IChallenges.sol";
 import {Failure, Payout} from "../types/Calls.sol";
 import {Claim, Deal} from "../types/Orders.sol";
 import {DealWord, DealWords} from "./DealWord.sol";
 import {Demands} from "./Demands.sol";
+import {Hashing} from "./Hashing.sol";
 
 /// @title Where the dispute game enters
 /// @dev The market knows one bit per deal, "a game is open"; how many games there are, their bonds
 /// and their clocks are the game's own business.
 abstract contract Challenges is Demands, IChallenges {
     /// @inheritdoc IChallenges
-    function markChallenged(Deal calldata terms, Claim calldata claim_) external nonReentrantView {
+    function openChallenge(Deal calldata terms, Claim calldata claim_, address challenger, uint256 bond)
+        external
+        nonReentrantView
+        returns (bytes32 dealId, bytes32 claimHash)
+    {
         if (msg.sender != GAME) revert NotGame();
         Deal memory deal;
-        (bytes32 dealId, Cell storage cell, DealWord word) = _loadClaimed(deal, terms, claim_);
-        if (word.has(DealWords.CHALLENGED)) revert ChallengeAlreadyOpen();
+        Cell storage cell;
+        DealWord word;
+        (dealId, cell, word) = _loadClaimed(deal, terms, claim_);
+        claimHash = Hashing.claim(dealId, claim_);
         if (!_inChallengeWindow(word)) revert ChallengeWindowOver();
+        _move(challenger, GAME, bond);
         cell.word = word.with(DealWords.CHALLENGED);
         emit DealChallenged(dealId);
+    }
+
+    /// @inheritdoc IChallenges
+    function release(address account, uint256 amount) external nonReentrantView {
+        if (msg.sender != GAME) revert NotGame();
+        _move(GAME, account, amount);
     }
 
     /// @inheritdoc IChallenges
@@ -40,6 +55,12 @@ abstract contract Challenges is Demands, IChallenges {
         cell.word = DealWords.failed(dealId, 0);
         (uint256 paid, uint256 paidNative) = _pay(deal, payouts);
         _fail(deal, dealId, Failure.ClaimRefuted, word.has(DealWords.ACCEPTED), paid, paidNative, deal.buyer);
+    }
+
+    function _move(address from, address to, uint256 coins) private {
+        if (_balance(from, NATIVE) < coins) revert IAccounts.BalanceInsufficient();
+        _debit(from, NATIVE, coins);
+        _credit(to, NATIVE, coins);
     }
 
     /// @dev Pays out of the collateral and its floor, at most half of each: the rest will burn.

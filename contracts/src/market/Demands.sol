@@ -9,6 +9,7 @@ import {DealWord, DealWords} from "./DealWord.sol";
 import {Deals} from "./Deals.sol";
 import {Hashing} from "./Hashing.sol";
 import {Merkle} from "./Merkle.sol";
+import {Openings} from "./Openings.sol";
 import {OrderWords} from "./OrderWords.sol";
 import {Signatures} from "./Signatures.sol";
 
@@ -34,7 +35,7 @@ abstract contract Demands is Deals, IDemands {
         if (leaves.length == 0 || leaves.length > LEAVES_MAX) revert LeavesOutOfRange();
         uint256 depth = _outputDepth(job);
         for (uint256 i = 0; i < leaves.length; ++i) {
-            if (!_inDeal(deal, leaves[i].task) || leaves[i].leaf >> depth != 0) revert LeafOutOfRange();
+            if (!Openings.holds(leaves[i].task, deal.firstTask, deal.taskCount) || leaves[i].leaf >> depth != 0) revert LeafOutOfRange();
         }
         if (_balance(deal.buyer, NATIVE) < DEMAND_BOND_WEI) revert IAccounts.BalanceInsufficient();
 
@@ -137,16 +138,8 @@ abstract contract Demands is Deals, IDemands {
 
     /// @dev Reverts unless the opening leads to the claim's result root.
     function _checkOpening(Deal memory deal, Claim calldata claim_, TaskOpening calldata opening) private pure {
-        bytes32 inner = Hashing.inner(opening.status, opening.exitCode, opening.outputRoot, opening.outputLength);
-        bytes32 halted = Hashing.halted(deal.jobHash, opening.task, opening.cycles, inner);
-        if (
-            !_inDeal(deal, opening.task) || opening.path.length != Merkle.depth(deal.taskCount)
-                || Merkle.rootOf(halted, opening.task - deal.firstTask, opening.path) != claim_.resultRoot
-        ) revert OpeningInvalid();
-    }
-
-    function _inDeal(Deal memory deal, uint256 task) private pure returns (bool) {
-        return task >= deal.firstTask && task - deal.firstTask < deal.taskCount;
+        (, bool valid) = Openings.check(opening, deal.jobHash, deal.firstTask, deal.taskCount, claim_.resultRoot);
+        if (!valid) revert OpeningInvalid();
     }
 
     /// @dev ceil_log2(max(1, ceil(outputLimit / 128))).

@@ -23,6 +23,7 @@ library Hashing {
     bytes32 internal constant RESULT_DOMAIN = keccak256("outcry.result.v1");
     bytes32 internal constant HALTED_DOMAIN = keccak256("outcry.halted.v1");
     bytes32 internal constant CLAIM_DOMAIN = keccak256("outcry.claim.v1");
+    bytes32 internal constant INPUT_DOMAIN = keccak256("outcry.input.v1");
 
     /// Bytes of the structures' ABI encodings.
     uint256 internal constant RESOURCES_BYTES = 5 * 32;
@@ -81,6 +82,11 @@ library Hashing {
     /// @dev Hashes a claim in memory.
     function claimOf(bytes32 id, Claim memory claim_) internal pure returns (bytes32) {
         return keccak256(abi.encode(CLAIM_DOMAIN, id, claim_));
+    }
+
+    /// @dev An input archive as a job names it: its bytes and its Merkle root.
+    function input(uint64 length, bytes32 root) internal pure returns (bytes32) {
+        return keccak256(abi.encode(INPUT_DOMAIN, length, root));
     }
 
     /// @dev What a task's result consists of, besides its cycles.

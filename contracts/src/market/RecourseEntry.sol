@@ -49,7 +49,12 @@ abstract contract RecourseEntry is IAdmission, IDemands, IChallenges {
     }
 
     /// @inheritdoc IChallenges
-    function markChallenged(Deal calldata, Claim calldata) external {
+    function openChallenge(Deal calldata, Claim calldata, address, uint256) external returns (bytes32, bytes32) {
+        _borrow();
+    }
+
+    /// @inheritdoc IChallenges
+    function release(address, uint256) external {
         _borrow();
     }
 
@@ -58,7 +63,7 @@ abstract contract RecourseEntry is IAdmission, IDemands, IChallenges {
         _borrow();
     }
 
-    /// @dev Runs the same call with Recourse's code; its error, if any, is this contract's.
+    /// @dev Runs the same call with Recourse's code; what it returns, or its error, is this contract's.
     function _borrow() private {
         address code = RECOURSE;
         assembly ("memory-safe") {
@@ -68,6 +73,8 @@ abstract contract RecourseEntry is IAdmission, IDemands, IChallenges {
                 returndatacopy(free, 0, returndatasize())
                 revert(free, returndatasize())
             }
+            returndatacopy(free, 0, returndatasize())
+            return(free, returndatasize())
         }
     }
 }

@@ -19,6 +19,7 @@ interface Vm {
 
     function warp(uint256 timestamp) external;
     function roll(uint256 number) external;
+    function fee(uint256 baseFee) external;
     function chainId(uint256 id) external;
     function deal(address account, uint256 balance) external;
     function getCode(string calldata artifact) external view returns (bytes memory creation);

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Address} from "@openzeppelin/contracts/utils/Address.sol";
+import {IDeals} from "./interfaces/IDeals.sol";
+import {IDeployment} from "./interfaces/IDeployment.sol";
+import {IDemands} from "./interfaces/IDemands.sol";
+import {IGame} from "./interfaces/IGame.sol";
+import {Bisection} from "./game/Bisection.sol";
+import {GameWord, GameWords} from "./game/GameWord.sol";
+import {Terms} from "./game/Terms.sol";
+import {Hashing} from "./market/Hashing.sol";
+import {Merkle} from "./market/Merkle.sol";
+import {Openings} from "./market/Openings.sol";
+import {Payout} from "./types/Calls.sol";
+import {Claim, Deal, JobSpec} from "./types/Orders.sol";
+
+/// @title The dispute game
+/// @dev Calls nobody but the market, the step verifier and the contract that knows initial states,
+/// all fixed at the deployment. Holds no money: bonds are the market's coins under this contract's
+/// name. Invariant: these are the uncollected bonds and the undistributed pots of fallen claims.
+contract Game is Terms {
+    /// @dev All games about one claim.
+    struct Dispute {
+        /// The challenger that won first; zero as long as the claim stands.
+        address winner;
+        /// Games that the provider has not won and nobody has collected.
+        uint32 live;
+        /// Gas that the challengers of those games have used, by the schedule.
+        uint64 owedGas;
+        /// Wei for that gas, once the claim has fallen and the market has paid.
+        uint128 pot;
+        bool paid;
+        /// Games ended since the market last heard a verdict.
+        bool unsettled;
+    }
+
+    /// The ledger account of what is burned.
+    address private constant BURN = 0x000000000000000000000000000000000000dEaD;
+
+    mapping(bytes32 claimHash => Dispute) private _disputes;
+
+    constructor(GameParameters memory p) Terms(p) {}
+
+    // ---------------------------------------------------------------- moves
+
+    /// @inheritdoc IGame
+    function challenge(ChallengeCall calldata call) external returns (bytes32 game) {
+        JobSpec memory job = call.job;
+        if (Hashing.job(job) != call.deal.jobHash) revert JobMismatch();
+        (bytes32 asserted, bool valid) = Openings.check(
+            call.opening, call.deal.jobHash, call.deal.firstTask, call.deal.taskCount, call.claim.resultRoot
+        );
+        if (!valid) revert IDemands.OpeningInvalid();
+        if (call.halted == asserted) revert NothingDisputed();
+        uint256 bond = _bond(call.deal.provider, job.cycleLimit);
+        if (bond > call.bondMax) revert BondTooLarge();
+
+        (bytes32 dealId, bytes32 claimHash) = MARKET.openChallenge(call.deal, call.claim, msg.sender, bond);
+        GameKey memory key = GameKey(claimHash, call.opening.task, msg.sender);
+        game = keccak256(abi.encode(key));
+        if (_games[game].word.status() != Status.None) revert AlreadyChallenged();
+        bytes32 initial = _initialState(call);
+        uint256 sections = Bisection.sections(job.cycleLimit);
+        uint256 clock = _clock(job.cycleLimit);
+        _games[game] = Game({
+            root: Bisection.rootOfClaim(initial, asserted),
+            word: GameWords.begun(call.deal.provider, clock, sections, block.timestamp),
+            bond: uint128(bond),
+            // Below the bond, and paid for by coins that exist.
+            runFee: uint112(_runFee(job.cycleLimit)),
+            sections: uint8(sections)
+        });
+        bool seated = _enter(call.deal.provider, game);
+        Dispute storage dispute = _disputes[claimHash];
+        ++dispute.live;
+        dispute.owedGas += uint64(_gasOfChallenger(0));
+        emit Challenged(
+            game,
+            dealId,
+            call.deal.provider,
+            key,
+            initial,
+            asserted,
+            call.halted,
+            uint8(sections),
+            uint32(clock),
+            uint128(bond),
+            seated
+        );
+    }
+
+    /// @inheritdoc IGame
+    function section(GameKey calldata key, Part calldata part, bytes32[16] calldata ends) external {
+        (bytes32 id, Game storage game, GameWord word) = _toMove(key, part);
+        if (word.sectionsLeft() == 0) revert SectionsDone();
+        if (ends[15] == part.end) revert EndNotDisputed();
+        if (word.challengersTurn()) {
+            Dispute storage dispute = _disputes[key.claimHash];
+            if (dispute.winner != address(0)) revert ClaimFell();
+            dispute.owedGas += uint64(SECTION_GAS);
+        }
+        game.root = Bisection.root(part.before, ends);
+        game.word = word.moved(block.timestamp);
+        emit Sectioned(id, part.index, ends);
+    }
+
+    /// @inheritdoc IGame
+    function prove(GameKey calldata key, Part calldata part, bytes calldata proof) external {
+        (bytes32 id, Game storage game, GameWord word) = _toMove(key, part);
+        if (word.sectionsLeft() != 0) revert SectionsLeft();
+        if (STEP_VERIFIER.transition(part.before, proof) == part.end) revert StepAgrees();
+        _end(key, id, game, word, word.challengersTurn(), false);
+    }
+
+    /// @inheritdoc IGame
+    function timeout(GameKey calldata key) external {
+        (bytes32 id, Game storage game, GameWord word) = _running(key);
+        if (!word.overdue(block.timestamp)) revert ClockNotRunOut();
+        _end(key, id, game, word, !word.challengersTurn(), true);
+    }
+
+    // ---------------------------------------------------------------- verdicts
+
+    /// @inheritdoc IGame
+    function settle(Deal calldata deal, Claim calldata claim) external {
+        bytes32 claimHash = Hashing.claim(IDeals(address(MARKET)).hashDeal(deal), claim);
+        Dispute storage dispute = _disputes[claimHash];
+        if (!dispute.unsettled) revert NothingToSettle();
+        address winner = dispute.winner;
+        if (winner == address(0)) {
+            if (dispute.live != 0) revert GamesRunning();
+            dispute.unsettled = false;
+            MARKET.resolveChallenge(deal, claim, true, new Payout[](0));
+            emit Settled(claimHash, true, address(0), 0, 0);
+            return;
+        }
+        // Gas of all challengers comes before anybody's reward.
+        uint256 coins = IDeployment(address(MARKET)).parameters().collateralFloor / 2;
+        uint256 gasPrice = _gasPrice();
+        uint256 pot = dispute.owedGas * gasPrice;
+        if (pot > coins) pot = coins;
+        uint128 reward = deal.collateral / 2;
+        dispute.unsettled = false;
+        dispute.paid = true;
+        dispute.pot = uint128(pot);
+        Payout[] memory payouts = new Payout[](2);
+        payouts[0] = Payout(winner, reward, uint128(coins - pot));
+        payouts[1] = Payout(address(this), 0, uint128(pot));
+        MARKET.resolveChallenge(deal, claim, false, payouts);
+        emit Settled(claimHash, false, winner, reward, gasPrice);
+    }
+
+    /// @inheritdoc IGame
+    function collect(GameKey calldata key) external {
+        bytes32 id = gameId(key);
+        Game storage game = _games[id];
+        GameWord word = game.word;
+        uint256 bond = game.bond;
+        if (bond == 0) revert NothingToCollect();
+        uint256 made = game.sections - word.sectionsLeft();
+        uint256 toChallenger;
+        uint256 toProvider;
+        if (word.status() == Status.Refused) {
+            // At least half of a lost bond burns, so that nobody profits from challenging himself.
+            toProvider = _gasOfProvider(made) * _gasPrice();
+            // Before its first section a challenger has given nobody anything to run.
+            if (made != 0) toProvider += game.runFee;
+            if (toProvider > bond / 2) toProvider = bond / 2;
+        } else {
+            Dispute storage dispute = _disputes[key.claimHash];
+            if (!dispute.paid) revert NothingToCollect();
+            uint256 owed = _gasOfChallenger(made);
+            if (word.status() == Status.Running) {
+                game.word = word.ended(Status.Won);
+                _leave(word.provider(), word.seated());
+            } else {
+                owed += FINISH_GAS;
+            }
+            // What is left goes to those who are left in proportion, so that nothing stays behind.
+            uint256 share = dispute.pot * owed / dispute.owedGas;
+            dispute.pot -= uint128(share);
+            dispute.owedGas -= uint64(owed);
+            --dispute.live;
+            toChallenger = bond + share;
+        }
+        game.bond = 0;
+        uint256 burned = word.status() == Status.Refused ? bond - toProvider : 0;
+        if (toChallenger != 0) MARKET.release(key.challenger, toChallenger);
+        if (toProvider != 0) MARKET.release(word.provider(), toProvider);
+        if (burned != 0) MARKET.release(BURN, burned);
+        emit Collected(id, toChallenger, toProvider, burned);
+    }
+
+    /// @inheritdoc IGame
+    function multicall(bytes[] calldata calls) external returns (bytes[] memory results) {
+        results = new bytes[](calls.length);
+        for (uint256 i = 0; i < calls.length; ++i) {
+            results[i] = Address.functionDelegateCall(address(this), calls[i]);
+        }
+    }
+
+    // ---------------------------------------------------------------- views
+
+    /// @inheritdoc IGame
+    function standing(GameKey calldata key) external view returns (Standing memory) {
+        Game storage game = _games[gameId(key)];
+        GameWord word = game.word;
+        uint256 elapsed = word.elapsed(block.timestamp);
+        bool challengersTurn = word.challengersTurn();
+        return Standing({
+            status: word.status(),
+            provider: word.provider(),
+            root: game.root,
+            challengersTurn: challengersTurn,
+            seated: word.seated(),
+            sectionsLeft: uint8(word.sectionsLeft()),
+            challengerLeft: uint32(_left(word.challengerLeft(), challengersTurn ? elapsed : 0)),
+            providerLeft: uint32(_left(word.providerLeft(), challengersTurn ? 0 : elapsed)),
+            overdue: word.overdue(block.timestamp),
+            claimFell: _disputes[key.claimHash].winner != address(0),
+            bond: game.bond
+        });
+    }
+
+    /// @inheritdoc IGame
+    function gameId(GameKey calldata key) public pure returns (bytes32) {
+        return keccak256(abi.encode(key));
+    }
+
+    // ---------------------------------------------------------------- inside
+
+    /// @dev The game, if it runs and its claim has not fallen.
+    function _running(GameKey calldata key) private view returns (bytes32 id, Game storage game, GameWord word) {
+        id = gameId(key);
+        game = _games[id];
+        word = game.word;
+        if (word.status() != Status.Running) revert GameNotRunning();
+    }
+
+    /// @dev The game, if it is the sender's turn, in time, and the opponent asserted this part.
+    function _toMove(GameKey calldata key, Part calldata part)
+        private
+        view
+        returns (bytes32 id, Game storage game, GameWord word)
+    {
+        (id, game, word) = _running(key);
+        if (msg.sender != (word.challengersTurn() ? key.challenger : word.provider())) revert NotYourTurn();
+        if (word.overdue(block.timestamp)) revert ClockRunOut();
+        if (part.index >= Bisection.PARTS || Bisection.rootOf(part) != game.root) revert PartMismatch();
+    }
+
+    function _end(GameKey calldata key, bytes32 id, Game storage game, GameWord word, bool challengerWon, bool byTimeout)
+        private
+    {
+        Dispute storage dispute = _disputes[key.claimHash];
+        if (dispute.winner != address(0)) revert ClaimFell();
+        game.word = word.ended(challengerWon ? Status.Won : Status.Refused);
+        dispute.unsettled = true;
+        if (challengerWon) {
+            dispute.winner = key.challenger;
+            dispute.owedGas += uint64(FINISH_GAS);
+        } else {
+            dispute.owedGas -= uint64(_gasOfChallenger(game.sections - word.sectionsLeft()));
+            --dispute.live;
+        }
+        _leave(word.provider(), word.seated());
+        emit Ended(id, key.claimHash, challengerWon, byTimeout);
+    }
+
+    /// @dev What the challenged task starts with; reverts unless everything that it follows from is
+    /// the job's.
+    function _initialState(ChallengeCall calldata call) private view returns (bytes32) {
+        uint32 task = call.opening.task;
+        bytes32 leaf = keccak256(
+            abi.encode(
+                uint256(task),
+                call.input.blake3,
+                Hashing.input(call.input.length, call.input.archive),
+                uint256(call.input.length)
+            )
+        );
+        if (
+            call.input.path.length != Merkle.depth(call.job.taskCount)
+                || Merkle.rootOf(leaf, task, call.input.path) != call.job.inputsRoot
+        ) revert InputInvalid();
+        return INITIAL_STATE.initialState(
+            call.image, call.memories, call.job, task, call.input.length, call.input.archive
+        );
+    }
+
+    function _left(uint256 clock, uint256 elapsed) private pure returns (uint256) {
+        return clock > elapsed ? clock - elapsed : 0;
+    }
+}

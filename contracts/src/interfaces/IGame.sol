@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {TaskOpening} from "../types/Calls.sol";
+import {Claim, Deal, JobSpec} from "../types/Orders.sol";
+import {IInitialState} from "./IInitialState.sol";
+
+/// @title The dispute game: a false result loses money
+/// @notice Anybody may challenge one task of a claim in its challenge window, with a bond. Provider
+/// and challenger agree on the state in which the task starts and on nothing after the point where
+/// they part; the game finds that point.
+///
+/// A trace is a list of 16^n + 1 state hashes, the last ones repeating the halted state; n, the
+/// number of sections, follows from the job's cycle limit (`sectionsOf`). A **part** is a stretch of
+/// the trace of 16^level steps, with the states at both of its ends. The party that does not move
+/// has asserted a list of 16 parts that follow one another; the mover names the first of them with
+/// whose end it disagrees and asserts 16 parts of it (`section`). After n sections a part is one
+/// step, and the mover shows what the step really leads to (`prove`). The challenger moves first;
+/// the provider's first list is its claim, sixteen times.
+///
+/// Each party has one clock for the whole game. Games are independent of each other: N challengers
+/// play N games, and one game that is won makes the claim fall. Of a provider's games the 32 oldest
+/// have a **seat**; in the others its clock stands still.
+///
+/// No move moves money. Bonds lie in the market's ledger; `settle` gives the market the verdict on a
+/// claim, `collect` pays out one game, and `withdraw` of the market pays.
+interface IGame {
+    /// @dev Names a game; its id is keccak256(abi.encode(GameKey)).
+    struct GameKey {
+        bytes32 claimHash;
+        /// Index of the challenged task in the job.
+        uint32 task;
+        address challenger;
+    }
+
+    /// @dev One part of the opponent's list, with its path of four siblings to the list's root. Its
+    /// leaf is keccak256(before, end).
+    struct Part {
+        /// From 0.
+        uint8 index;
+        /// State hash at its start: that of the opponent's part before.
+        bytes32 before;
+        /// State hash at its end, as the opponent asserts it.
+        bytes32 end;
+        bytes32[4] path;
+    }
+
+    /// @dev Opens a task's input in the job.
+    struct InputOpening {
+        /// BLAKE3 of the archive, as in the task's leaf.
+        bytes32 blake3;
+        /// Bytes of the archive.
+        uint64 length;
+        /// Merkle root of the archive.
+        bytes32 archive;
+        /// Siblings from the task's leaf up to `JobSpec.inputsRoot`.
+        bytes32[] path;
+    }
+
+    /// @dev All that a challenge names. The challenger is the sender.
+    struct ChallengeCall {
+        Deal deal;
+        Claim claim;
+        JobSpec job;
+        /// The challenged task in the claim.
+        TaskOpening opening;
+        InputOpening input;
+        IInitialState.Image image;
+        IInitialState.Memory[] memories;
+        /// The halted state that the challenger asserts.
+        bytes32 halted;
+        /// Most wei that the challenger is willing to bond.
+        uint256 bondMax;
+    }
+
+    /// @dev What a deployment fixes for ever.
+    struct GameParameters {
+        address market;
+        address stepVerifier;
+        address initialState;
+        /// Seconds that a party may need to get all of its moves into blocks, censorship included.
+        uint32 inclusionDelay;
+        /// Cycles per second of the slowest interpreter that is protected while it plays 32 games.
+        uint64 interpreterSpeed;
+        /// Most wei per gas that bonds cover and refunds pay.
+        uint64 gasPriceCap;
+        /// Wei per 2^30 cycles of an interpreter's run.
+        uint128 runPrice;
+    }
+
+    enum Status {
+        None,
+        Running,
+        /// The provider won.
+        Refused,
+        /// The challenger won.
+        Won
+    }
+
+    /// @dev A game as it stands now.
+    struct Standing {
+        Status status;
+        address provider;
+        /// Root over the 16 parts that the party that does not move has asserted.
+        bytes32 root;
+        /// Whether the challenger moves.
+        bool challengersTurn;
+        /// Whether the provider's clock can run.
+        bool seated;
+        /// Sections still to be made; at 0 the mover proves.
+        uint8 sectionsLeft;
+        /// Seconds that are left on each clock, now.
+        uint32 challengerLeft;
+        uint32 providerLeft;
+        /// The mover's clock has run out: anybody may call `timeout`.
+        bool overdue;
+        /// Another game has shown that the claim is false: this one need not go on.
+        bool claimFell;
+        /// Wei; zero once the game is collected.
+        uint128 bond;
+    }
+
+    /// @param asserted the provider's halted state, `halted` the challenger's, `initial` the first
+    /// state of the trace
+    event Challenged(
+        bytes32 indexed game,
+        bytes32 indexed dealId,
+        address indexed provider,
+        GameKey key,
+        bytes32 initial,
+        bytes32 asserted,
+        bytes32 halted,
+        uint8 sections,
+        uint32 clock,
+        uint128 bond,
+        bool seated
+    );
+    /// @param part which of the opponent's parts the mover disputes
+    /// @param ends state hashes at the ends of the mover's 16 parts of it
+    event Sectioned(bytes32 indexed game, uint8 part, bytes32[16] ends);
+    /// A game of the provider got a seat.
+    event Seated(bytes32 indexed game);
+    /// @param byTimeout the loser's clock ran out; otherwise the winner proved a step
+    event Ended(bytes32 indexed game, bytes32 indexed claimHash, bool challengerWon, bool byTimeout);
+    /// The market has the verdict.
+    /// @param winner the challenger that is rewarded; zero if the claim stands
+    /// @param reward base units of the deal's token
+    /// @param gasPrice wei per gas that challengers of a fallen claim are refunded at, at most
+    event Settled(bytes32 indexed claimHash, bool stands, address winner, uint128 reward, uint256 gasPrice);
+    /// A game's bond has been paid out, together with the gas that its winner is owed.
+    event Collected(bytes32 indexed game, uint256 toChallenger, uint256 toProvider, uint256 burned);
+
+    error ParameterOutOfRange();
+    /// The game's key was used before.
+    error AlreadyChallenged();
+    /// The deal's job is another one.
+    error JobMismatch();
+    /// The input opening does not lead to the job's inputs.
+    error InputInvalid();
+    /// The challenger asserts what the provider claims.
+    error NothingDisputed();
+    /// The bond is larger than the challenger is willing to lock.
+    error BondTooLarge();
+    error GameNotRunning();
+    /// It is the other party's turn, or the sender is no party.
+    error NotYourTurn();
+    /// The mover's clock has run out.
+    error ClockRunOut();
+    /// The mover's clock has not run out.
+    error ClockNotRunOut();
+    /// The part is not one that the opponent asserted in its last move.
+    error PartMismatch();
+    /// The last end that the mover asserts is what the opponent asserts.
+    error EndNotDisputed();
+    /// All sections are made: prove the step.
+    error SectionsDone();
+    /// The parts are longer than a step: section on.
+    error SectionsLeft();
+    /// The step leads to just the state that the opponent asserts.
+    error StepAgrees();
+    /// Another game has shown that the claim is false.
+    error ClaimFell();
+    /// Games about the claim are still running, and none has been won.
+    error GamesRunning();
+    /// There is no game about this claim whose verdict is still to be settled.
+    error NothingToSettle();
+    /// The game has not ended, or its claim's verdict has not been settled, or it was collected.
+    error NothingToCollect();
+
+    /// @notice Challenges one task of a claim. The bond comes out of the sender's coins on the market.
+    function challenge(ChallengeCall calldata call) external returns (bytes32 game);
+    /// @notice Disputes one of the opponent's parts and asserts 16 parts of it.
+    function section(GameKey calldata key, Part calldata part, bytes32[16] calldata ends) external;
+    /// @notice Shows that a part of one step does not lead where the opponent asserts: wins the game.
+    function prove(GameKey calldata key, Part calldata part, bytes calldata proof) external;
+    /// @notice Ends a game whose mover's clock has run out. Anybody may call it.
+    function timeout(GameKey calldata key) external;
+    /// @notice Gives the market the verdict on a claim: it falls if a game about it was won, it stands
+    /// when all have ended and none was. Anybody may call it.
+    function settle(Deal calldata deal, Claim calldata claim) external;
+    /// @notice Pays out a game that has ended, or any game about a fallen claim. Anybody may call it.
+    function collect(GameKey calldata key) external;
+    /// @notice Gives free seats to a provider's games that wait for one. Anybody may call it; ends of
+    /// games do it by themselves, up to a bounded number of games that ended while they waited.
+    function seat(address provider) external;
+    /// @notice Several calls in one transaction.
+    function multicall(bytes[] calldata calls) external returns (bytes[] memory results);
+
+    function standing(GameKey calldata key) external view returns (Standing memory);
+    /// @notice What a challenge of this provider locks now, in wei.
+    function bondFor(address provider, uint64 cycleLimit) external view returns (uint256);
+    /// @notice Sections of a trace of this many cycles.
+    function sectionsOf(uint64 cycleLimit) external pure returns (uint256);
+    /// @notice Seconds on each party's clock.
+    function clockOf(uint64 cycleLimit) external view returns (uint256);
+    function gameId(GameKey calldata key) external pure returns (bytes32);
+    function parameters() external view returns (GameParameters memory);
+}
