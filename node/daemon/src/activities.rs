@@ -293,7 +293,7 @@ async fn run_tasks(
                 .max(1),
         )
     };
-    let mut run = node.engine.start(job, &inputs, left(node)).await?;
+    let mut run = node.executor.start(job, &inputs, left(node)).await?;
     reports.send_modify(|report| report.running = true);
     for (task, input) in range.zip(&inputs.archives) {
         if done.contains_key(&task) {
@@ -653,7 +653,7 @@ async fn verify(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
         .inputs(&job, first..first + deal.terms.taskCount, id)
         .await
         .map_err(RunProblem::from)?;
-    let mut run = node.engine.start(&job, &inputs, time_max).await?;
+    let mut run = node.executor.start(&job, &inputs, time_max).await?;
     let mut findings = Vec::with_capacity(inputs.archives.len());
     for (task, input) in provider::tasks_of(&deal).zip(&inputs.archives) {
         let (halted, output) = run

@@ -118,7 +118,7 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
             blobs,
             blob_bytes_max: 1000,
         },
-        engine: Engine {
+        executor: Arc::new(Engine {
             program: "/nonexistent".into(),
             cache: outcry_executor::CacheLimits {
                 folder: folder.path().join("cache"),
@@ -127,7 +127,7 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
             overhead_mib: 0,
             prepare_time_max: std::time::Duration::ZERO,
             scratch: folder.path().into(),
-        },
+        }),
         metrics: Arc::new(Metrics::new(registry, Default::default())),
         reader_health: watch::channel(health).1,
         sender_health: None,

@@ -48,4 +48,5 @@ pub use config::{Config, ConfigError};
 pub use log::install as install_log;
 /// The registry of error codes.
 pub use outcry_protocol::codes;
-pub use start::{Running, StartError, start};
+pub use run::{Engines, Execute, Execution};
+pub use start::{Running, StartError, start, start_with};

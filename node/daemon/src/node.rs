@@ -26,7 +26,7 @@ use crate::gas::GasUses;
 use crate::inputs::Fetcher;
 use crate::metrics::Metrics;
 use crate::rate::RateLimit;
-use crate::run::Engine;
+use crate::run::Execute;
 use crate::schedule::Schedule;
 use crate::state::chain::facts_of_bid;
 use crate::state::{Changes, Fact, State};
@@ -70,8 +70,8 @@ pub struct Node {
     pub chain: Chain,
     /// Peers and blobs.
     pub fetcher: Fetcher,
-    /// Workers.
-    pub engine: Engine,
+    /// What runs tasks.
+    pub executor: Arc<dyn Execute>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Health of reading the chain.

@@ -2,9 +2,11 @@
 //! verifiers, who compare it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::B256;
+use futures::future::BoxFuture;
 use outcry_executor::{
     CacheLimits, Confinement, EngineFailure, Executor, Halted, Prepare, Task, Worker,
 };
@@ -65,6 +67,43 @@ impl RunProblem {
     }
 }
 
+/// With what a node executes.
+#[derive(Debug, Clone)]
+pub struct Engines {
+    /// Runs tasks, to claim what comes out or to hold a claim against it.
+    pub executor: Arc<dyn Execute>,
+}
+
+/// What runs the tasks of jobs. [`Engine`] is the only one that the product has; a test network may
+/// put another around it, to see what a node with false results meets.
+pub trait Execute: std::fmt::Debug + Send + Sync {
+    /// Links and compiles the job's program and compares the image with the job's header. `time_max`
+    /// bounds the processor time of all that the execution will do, per core.
+    ///
+    /// # Errors
+    /// [`RunProblem`].
+    fn start<'a>(
+        &'a self,
+        job: &'a JobSpec,
+        inputs: &'a Inputs,
+        time_max: Duration,
+    ) -> BoxFuture<'a, Result<Box<dyn Execution>, RunProblem>>;
+}
+
+/// A job's program, ready to run its tasks.
+pub trait Execution: Send {
+    /// Runs one task. The output archive lies at the returned path; the caller takes it away.
+    ///
+    /// # Errors
+    /// [`EngineFailure`]; after it the execution is over.
+    fn task<'a>(
+        &'a mut self,
+        task: u32,
+        input: &'a Input,
+        time_max: Duration,
+    ) -> BoxFuture<'a, Result<(Halted, PathBuf), EngineFailure>>;
+}
+
 /// How this node runs workers.
 #[derive(Debug, Clone)]
 pub struct Engine {
@@ -82,7 +121,7 @@ pub struct Engine {
 
 /// A worker that holds a job's program.
 #[derive(Debug)]
-pub struct Run {
+struct Run {
     worker: Worker,
     program: Prepare,
     job: JobSpec,
@@ -90,14 +129,22 @@ pub struct Run {
     scratch: PathBuf,
 }
 
+impl Execute for Engine {
+    fn start<'a>(
+        &'a self,
+        job: &'a JobSpec,
+        inputs: &'a Inputs,
+        time_max: Duration,
+    ) -> BoxFuture<'a, Result<Box<dyn Execution>, RunProblem>> {
+        Box::pin(async move {
+            let run = self.worker(job, inputs, time_max).await?;
+            Ok(Box::new(run) as Box<dyn Execution>)
+        })
+    }
+}
+
 impl Engine {
-    /// Starts a worker, links the program and compares the image with the job's header.
-    ///
-    /// `time_max` bounds the processor time of all that the worker will do, per core.
-    ///
-    /// # Errors
-    /// [`RunProblem`].
-    pub async fn start(
+    async fn worker(
         &self,
         job: &JobSpec,
         inputs: &Inputs,
@@ -146,17 +193,13 @@ impl Engine {
     }
 }
 
-impl Run {
-    /// Runs one task. The output archive lies at the returned path; the caller takes it away.
-    ///
-    /// # Errors
-    /// [`EngineFailure`]; after it the run is over.
-    pub async fn task(
-        &mut self,
+impl Execution for Run {
+    fn task<'a>(
+        &'a mut self,
         task: u32,
-        input: &Input,
+        input: &'a Input,
         time_max: Duration,
-    ) -> Result<(Halted, PathBuf), EngineFailure> {
+    ) -> BoxFuture<'a, Result<(Halted, PathBuf), EngineFailure>> {
         let output = self
             .scratch
             .join(format!("{}-{task}.tar", self.worker.id()));
@@ -172,7 +215,9 @@ impl Run {
             slot_limit: self.job.slotLimit,
             output_limit: self.job.outputLimit,
         };
-        let halted = self.worker.run(task, time_max, |_| ()).await?;
-        Ok((halted, output))
+        Box::pin(async move {
+            let halted = self.worker.run(task, time_max, |_| ()).await?;
+            Ok((halted, output))
+        })
     }
 }

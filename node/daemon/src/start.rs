@@ -36,7 +36,7 @@ use crate::ingest::{SharedBook, ingest};
 use crate::inputs::Fetcher;
 use crate::metrics::Metrics;
 use crate::node::Node;
-use crate::run::Engine;
+use crate::run::{Engine, Engines};
 use crate::state::capacity::Capacity;
 use crate::state::{Fact, Setup, State, Windows, journal};
 use crate::{activities, arrivals, follow, node, progress, prune, secret};
@@ -112,7 +112,7 @@ pub struct Running {
     _folder: DataFolder,
 }
 
-/// Starts a node. `worker` is the program that becomes a worker with the argument
+/// Starts a node that executes as the product does. `worker` is the program that becomes a worker with the argument
 /// [`outcry_executor::WORKER_SUBCOMMAND`]; `environment` holds the secrets' variables.
 ///
 /// # Errors
@@ -121,6 +121,21 @@ pub async fn start(
     config: Config,
     worker: PathBuf,
     environment: impl Fn(&str) -> Option<String>,
+    stop: CancellationToken,
+) -> Result<Running, StartError> {
+    start_with(config, worker, environment, |engines| engines, stop).await
+}
+
+/// As [`start`], with the engines that `engines` makes of the product's own: a test network puts
+/// others around them to see what a node that lies meets.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with(
+    config: Config,
+    worker: PathBuf,
+    environment: impl Fn(&str) -> Option<String>,
+    engines: impl FnOnce(Engines) -> Engines,
     stop: CancellationToken,
 ) -> Result<Running, StartError> {
     let network_file = config.network.clone().ok_or(ConfigError::Missing {
@@ -272,6 +287,18 @@ pub async fn start(
             source,
         })?;
     let api = listener.local_addr()?;
+    let engines = engines(Engines {
+        executor: Arc::new(Engine {
+            program: worker,
+            cache: CacheLimits {
+                folder: cache,
+                bytes_max: config.executor.cache_mib_max * MIB,
+            },
+            overhead_mib: config.executor.overhead_mib,
+            prepare_time_max: Duration::from_secs(config.executor.prepare_s_max),
+            scratch,
+        }),
+    });
     let node = Arc::new(Node {
         domain,
         parameters,
@@ -284,16 +311,7 @@ pub async fn start(
             blobs,
             blob_bytes_max: config.blobs.blob_mib_max * MIB,
         },
-        engine: Engine {
-            program: worker,
-            cache: CacheLimits {
-                folder: cache,
-                bytes_max: config.executor.cache_mib_max * MIB,
-            },
-            overhead_mib: config.executor.overhead_mib,
-            prepare_time_max: Duration::from_secs(config.executor.prepare_s_max),
-            scratch,
-        },
+        executor: engines.executor,
         metrics: Arc::new(Metrics::new(registry, rpc_switches)),
         reader_health: follower.health(),
         sender_health,
