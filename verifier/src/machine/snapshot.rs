@@ -23,6 +23,20 @@ pub(super) struct Chunks {
     bytes: usize,
 }
 
+impl Chunks {
+    /// Bytes of the chunks that are not another one's, and of the list of all.
+    fn bytes_beyond(&self, other: &Self) -> usize {
+        let own = self.chunks.iter().enumerate().filter(|(at, chunk)| {
+            !other
+                .chunks
+                .get(*at)
+                .is_some_and(|shared| Arc::ptr_eq(chunk, shared))
+        });
+        own.map(|(_, chunk)| chunk.len()).sum::<usize>()
+            + self.chunks.len() * size_of::<Arc<[u8]>>()
+    }
+}
+
 /// What the last snapshot or restoration had, and what was written since.
 #[derive(Debug, Default)]
 pub(super) struct Base {
@@ -114,6 +128,27 @@ impl Snapshot {
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Bytes that it takes besides those that it shares with another one, of a state before.
+    #[must_use]
+    pub fn bytes_beyond(&self, other: Option<&Self>) -> u64 {
+        let none = Chunks::default();
+        let shared = |at: usize| other.map_or(&none, |other| &other.memories[at]);
+        let memories = self.memories.iter().enumerate();
+        let chunks: usize = memories
+            .map(|(at, memory)| memory.bytes_beyond(shared(at)))
+            .sum();
+        let output = other.map_or(&none, |other| &other.output);
+        let slots: usize =
+            self.tables.iter().map(Vec::len).sum::<usize>() + self.stack.len() + self.globals.len();
+        let bytes = chunks
+            + self.output.bytes_beyond(output)
+            + slots * size_of::<u64>()
+            + self.callers.len() * size_of::<Caller>()
+            + self.chain.len() * size_of::<B256>()
+            + size_of::<Self>();
+        bytes as u64
     }
 }
 
