@@ -13,6 +13,7 @@ import {Hashing} from "./market/Hashing.sol";
 import {Merkle} from "./market/Merkle.sol";
 import {Openings} from "./market/Openings.sol";
 import {Payout} from "./types/Calls.sol";
+import {ChallengeCall, GameKey, GameParameters, GameStatus, Part, Standing} from "./types/Disputes.sol";
 import {Claim, Deal, JobSpec} from "./types/Orders.sol";
 
 /// @title The dispute game
@@ -59,7 +60,7 @@ contract Game is Terms {
         (bytes32 dealId, bytes32 claimHash) = MARKET.openChallenge(call.deal, call.claim, msg.sender, bond);
         GameKey memory key = GameKey(claimHash, call.opening.task, msg.sender);
         game = keccak256(abi.encode(key));
-        if (_games[game].word.status() != Status.None) revert AlreadyChallenged();
+        if (_games[game].word.status() != GameStatus.None) revert AlreadyChallenged();
         bytes32 initial = _initialState(call);
         uint256 sections = Bisection.sections(job.cycleLimit);
         uint256 clock = _clock(job.cycleLimit);
@@ -161,7 +162,7 @@ contract Game is Terms {
         uint256 made = game.sections - word.sectionsLeft();
         uint256 toChallenger;
         uint256 toProvider;
-        if (word.status() == Status.Refused) {
+        if (word.status() == GameStatus.Refused) {
             // At least half of a lost bond burns, so that nobody profits from challenging himself.
             toProvider = _gasOfProvider(made) * _gasPrice();
             // Before its first section a challenger has given nobody anything to run.
@@ -171,8 +172,8 @@ contract Game is Terms {
             Dispute storage dispute = _disputes[key.claimHash];
             if (!dispute.paid) revert NothingToCollect();
             uint256 owed = _gasOfChallenger(made);
-            if (word.status() == Status.Running) {
-                game.word = word.ended(Status.Won);
+            if (word.status() == GameStatus.Running) {
+                game.word = word.ended(GameStatus.Won);
                 _leave(word.provider(), word.seated());
             } else {
                 owed += FINISH_GAS;
@@ -185,7 +186,7 @@ contract Game is Terms {
             toChallenger = bond + share;
         }
         game.bond = 0;
-        uint256 burned = word.status() == Status.Refused ? bond - toProvider : 0;
+        uint256 burned = word.status() == GameStatus.Refused ? bond - toProvider : 0;
         if (toChallenger != 0) MARKET.release(key.challenger, toChallenger);
         if (toProvider != 0) MARKET.release(word.provider(), toProvider);
         if (burned != 0) MARKET.release(BURN, burned);
@@ -235,7 +236,7 @@ contract Game is Terms {
         id = gameId(key);
         game = _games[id];
         word = game.word;
-        if (word.status() != Status.Running) revert GameNotRunning();
+        if (word.status() != GameStatus.Running) revert GameNotRunning();
     }
 
     /// @dev The game, if it is the sender's turn, in time, and the opponent asserted this part.
@@ -255,7 +256,7 @@ contract Game is Terms {
     {
         Dispute storage dispute = _disputes[key.claimHash];
         if (dispute.winner != address(0)) revert ClaimFell();
-        game.word = word.ended(challengerWon ? Status.Won : Status.Refused);
+        game.word = word.ended(challengerWon ? GameStatus.Won : GameStatus.Refused);
         dispute.unsettled = true;
         if (challengerWon) {
             dispute.winner = key.challenger;

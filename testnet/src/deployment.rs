@@ -5,11 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy::network::EthereumWallet;
 use alloy::primitives::{Address, U256};
-use alloy::providers::{Provider, ProviderBuilder};
+use alloy::providers::{Provider, ProviderBuilder, WalletProvider};
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context as _, ensure};
 use outcry_contracts::{
-    DeployParameters, Market, TestToken, TestTokenParameters, deploy as deploy_contracts,
+    DeployParameters, GameParameters, Market, TestToken, TestTokenParameters,
+    deploy as deploy_contracts,
 };
 
 use crate::network::{COIN_GRANT, FLOOR_GRANT, TOKEN_DECIMALS, TOKEN_GRANT, TOKEN_SYMBOL};
@@ -29,6 +30,8 @@ pub struct Windows {
     pub demand_s: u32,
     /// Between asking for tokens back and having them.
     pub withdrawal_s: u32,
+    /// On each party's clock in a dispute, besides the time to run the task step by step.
+    pub inclusion_s: u32,
 }
 
 /// Long enough to fetch and re-execute small jobs, short enough to watch.
@@ -37,12 +40,19 @@ pub const LOCAL: Windows = Windows {
     challenge_s: 30,
     demand_s: 20,
     withdrawal_s: 30,
+    inclusion_s: 60,
 };
 
 /// Part of the escrow that both sides burn when a deal is cancelled in the admission window.
 const ADMISSION_FEE_BPS: u16 = 50;
 /// Three games at 1.2M gas and one interpreter run, at 1 gwei, rounded up.
 const COLLATERAL_FLOOR_WEI: u128 = 5_000_000_000_000_000;
+/// Cycles per second that a dispute's clock allows for: what the interpreter does on one slow core.
+const INTERPRETER_SPEED: u64 = 250_000_000;
+/// Most that a refund pays for gas.
+const GAS_PRICE_CAP_WEI: u64 = 1_000_000_000;
+/// What 2^30 cycles of the interpreter cost, about four seconds of a core.
+const RUN_PRICE_WEI: u128 = 20_000_000_000;
 /// Reveals of 64 leaves at about 30k gas each, at 1 gwei.
 const DEMAND_BOND_WEI: u128 = 2_000_000_000_000_000;
 
@@ -86,7 +96,12 @@ pub async fn deploy(
     let deployed = deploy_contracts(
         sender.clone(),
         &DeployParameters {
-            game: Address::ZERO,
+            game: GameParameters {
+                inclusion_delay_s: windows.inclusion_s,
+                interpreter_speed: INTERPRETER_SPEED,
+                gas_price_cap_wei: GAS_PRICE_CAP_WEI,
+                run_price_wei: RUN_PRICE_WEI,
+            },
             token_holder: deployer.address(),
             fee_collector: deployer.address(),
             admission_window_s: windows.admission_s,
@@ -168,7 +183,10 @@ pub async fn mine_each(rpc: &str, block_time_s: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn connect(rpc: &str, signer: &PrivateKeySigner) -> anyhow::Result<impl Provider + Clone + use<>> {
+fn connect(
+    rpc: &str,
+    signer: &PrivateKeySigner,
+) -> anyhow::Result<impl Provider + WalletProvider + Clone + use<>> {
     Ok(ProviderBuilder::new()
         .wallet(EthereumWallet::from(signer.clone()))
         .connect_http(rpc.parse()?))

@@ -14,6 +14,11 @@ alloy::sol!(
 );
 alloy::sol!(
     #[sol(rpc, all_derives)]
+    Game,
+    "../artifacts/Game.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
     StepVerifier,
     "../artifacts/StepVerifier.json"
 );

@@ -1,19 +1,19 @@
 //! The contracts' structures and the protocol's are the same words under two Rust names.
 
-use crate::bindings::Market as chain;
+use crate::bindings::{Game as game, Market as chain};
 use outcry_protocol::types as protocol;
 
 macro_rules! same_structure {
-    ($($name:ident { $($field:ident),+ $(,)? })+) => {$(
-        impl From<protocol::$name> for chain::$name {
+    ($chain:ident: $($name:ident { $($field:ident),+ $(,)? })+) => {$(
+        impl From<protocol::$name> for $chain::$name {
             fn from(value: protocol::$name) -> Self {
                 let protocol::$name { $($field),+ } = value;
                 Self { $($field: $field.into()),+ }
             }
         }
-        impl From<chain::$name> for protocol::$name {
-            fn from(value: chain::$name) -> Self {
-                let chain::$name { $($field),+ } = value;
+        impl From<$chain::$name> for protocol::$name {
+            fn from(value: $chain::$name) -> Self {
+                let $chain::$name { $($field),+ } = value;
                 Self { $($field: $field.into()),+ }
             }
         }
@@ -21,7 +21,7 @@ macro_rules! same_structure {
 }
 
 same_structure! {
-    Resources { memoryMib, diskMib, gpuClass, gpuCount, egressMib }
+    chain: Resources { memoryMib, diskMib, gpuClass, gpuCount, egressMib }
     JobSpec {
         machineVersion, imageRoot, inputsRoot, manifest, source, cycleLimit, pageLimit, slotLimit,
         outputLimit, taskCount,
@@ -35,6 +35,20 @@ same_structure! {
         provider, token, capacityId, slots, peerKey, region, attributes, resources, startFee,
         cyclePrice, memoryPrice, diskPrice, gpuPrice, egressPrice, speed, collateralMax,
         machineVersion, tip, expiry, salt, counter,
+    }
+    Deal {
+        bidHash, offerHash, jobHash, buyer, provider, token, capacityId, cell, firstTask, taskCount,
+        cycleLimit, startFee, unitPrice, priceCap, escrow, collateral, buyerTip, providerTip,
+        openedAt, deadline, bidSalt, resources,
+    }
+    Claim { resultRoot, cycles, price }
+}
+
+// The game names a deal, its claim and its job.
+same_structure! {
+    game: JobSpec {
+        machineVersion, imageRoot, inputsRoot, manifest, source, cycleLimit, pageLimit, slotLimit,
+        outputLimit, taskCount,
     }
     Deal {
         bidHash, offerHash, jobHash, buyer, provider, token, capacityId, cell, firstTask, taskCount,

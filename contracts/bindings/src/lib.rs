@@ -7,9 +7,9 @@
 //! This crate never holds a key, watches a chain or decides anything: callers bring an alloy
 //! provider that signs.
 //!
-//! - [`bindings`]: the contracts (`Market`, `Stake`, `Token`, `TestToken`,
-//!   `StepVerifier`, `InitialState`) as alloy generates them.
-//! - [`deploy()`]: puts a market with its stake and token on a chain.
+//! - [`bindings`]: the contracts (`Market`, `Game`, `StepVerifier`, `InitialState`,
+//!   `Stake`, `Token`, `TestToken`) as alloy generates them.
+//! - [`deploy()`]: puts a market with its game, stake and token on a chain.
 //! - [`endpoint`]: clients of JSON-RPC endpoints, with TLS and failover.
 //! - [`machine`]: the contracts that end a dispute, as bytecode and as words.
 //! - [`refusal`]: names of the errors that the contracts revert with or log.
@@ -23,5 +23,7 @@ pub mod endpoint;
 pub mod machine;
 pub mod refusal;
 
-pub use bindings::{InitialState, Market, Stake, StepVerifier, TestToken, Token};
-pub use deploy::{DeployError, DeployParameters, Deployment, TestTokenParameters, deploy};
+pub use bindings::{Game, InitialState, Market, Stake, StepVerifier, TestToken, Token};
+pub use deploy::{
+    DeployError, DeployParameters, Deployment, GameParameters, TestTokenParameters, deploy,
+};

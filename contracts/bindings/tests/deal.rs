@@ -10,12 +10,13 @@ use std::process::{Child, Command, Stdio};
 use alloy::network::EthereumWallet;
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy::providers::ext::AnvilApi;
-use alloy::providers::{Provider, ProviderBuilder};
+use alloy::providers::{Provider, ProviderBuilder, WalletProvider};
 use alloy::rpc::types::TransactionReceipt;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use outcry_contracts::{
-    DeployParameters, Deployment, Market, TestToken, TestTokenParameters, deploy, refusal,
+    DeployParameters, Deployment, GameParameters, Market, TestToken, TestTokenParameters, deploy,
+    refusal,
 };
 use outcry_protocol::claim::{self, TaskResult};
 use outcry_protocol::hash::{Domain, job_hash};
@@ -76,7 +77,13 @@ impl Chain {
         Self { child, url }
     }
 
-    fn account(&self, key: &str) -> (PrivateKeySigner, impl Provider + Clone + use<>) {
+    fn account(
+        &self,
+        key: &str,
+    ) -> (
+        PrivateKeySigner,
+        impl Provider + WalletProvider + Clone + use<>,
+    ) {
         let signer: PrivateKeySigner = key.parse().unwrap();
         let provider = ProviderBuilder::new()
             .wallet(EthereumWallet::from(signer.clone()))
@@ -87,7 +94,12 @@ impl Chain {
 
 fn parameters(holder: Address) -> DeployParameters {
     DeployParameters {
-        game: Address::ZERO,
+        game: GameParameters {
+            inclusion_delay_s: 600,
+            interpreter_speed: 100_000_000,
+            gas_price_cap_wei: 1_000_000_000,
+            run_price_wei: 1_000,
+        },
         token_holder: holder,
         fee_collector: Address::ZERO,
         admission_window_s: 20,

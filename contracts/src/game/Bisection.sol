@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IGame} from "../interfaces/IGame.sol";
+import {Part} from "../types/Disputes.sol";
 
 /// @title Lists of 16 parts of a trace, and the root that stands for one
 /// @dev Leaf i is keccak256(state before part i, state at its end), so that one path shows both ends
@@ -53,7 +53,7 @@ library Bisection {
     }
 
     /// @dev The root to which a part's path leads. Needs an index below PARTS.
-    function rootOf(IGame.Part calldata part) internal pure returns (bytes32 hash) {
+    function rootOf(Part calldata part) internal pure returns (bytes32 hash) {
         hash = _pair(part.before, part.end);
         uint256 index = part.index;
         for (uint256 level = 0; level < DEPTH; ++level) {

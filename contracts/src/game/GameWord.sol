@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IGame} from "../interfaces/IGame.sol";
+import {GameStatus} from "../types/Disputes.sol";
 
 /// @title Whose turn it is and how long he has: a game in one word
 /// @dev Low bits first: provider (160), since (40), the challenger's seconds (24), the provider's
@@ -33,12 +33,12 @@ library GameWords {
         return GameWord.wrap(
             uint256(uint160(provider_)) | (now_ & SINCE_MASK) << SINCE_SHIFT | clock << CHALLENGER_SHIFT
                 | clock << PROVIDER_SHIFT | sections << SECTIONS_SHIFT | CHALLENGERS_TURN
-                | uint256(IGame.Status.Running) << STATUS_SHIFT
+                | uint256(GameStatus.Running) << STATUS_SHIFT
         );
     }
 
-    function status(GameWord word) internal pure returns (IGame.Status) {
-        return IGame.Status(GameWord.unwrap(word) >> STATUS_SHIFT);
+    function status(GameWord word) internal pure returns (GameStatus) {
+        return GameStatus(GameWord.unwrap(word) >> STATUS_SHIFT);
     }
 
     function provider(GameWord word) internal pure returns (address) {
@@ -69,7 +69,7 @@ library GameWords {
     /// @dev Seconds for which the mover's clock has run since the last move. A provider's clock runs
     /// in its seated games only.
     function elapsed(GameWord word, uint256 now_) internal pure returns (uint256) {
-        if (word.status() != IGame.Status.Running || !word.challengersTurn() && !word.seated()) return 0;
+        if (word.status() != GameStatus.Running || !word.challengersTurn() && !word.seated()) return 0;
         uint256 since = GameWord.unwrap(word) >> SINCE_SHIFT & SINCE_MASK;
         return now_ > since ? now_ - since : 0;
     }
@@ -93,7 +93,7 @@ library GameWords {
     }
 
     /// @dev The game has ended, and has no seat any more.
-    function ended(GameWord word, IGame.Status result) internal pure returns (GameWord) {
+    function ended(GameWord word, GameStatus result) internal pure returns (GameWord) {
         return GameWord.wrap(
             GameWord.unwrap(word) & ~SEATED & ~(uint256(3) << STATUS_SHIFT) | uint256(result) << STATUS_SHIFT
         );

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IGame} from "../interfaces/IGame.sol";
+import {GameStatus} from "../types/Disputes.sol";
 import {GameWord} from "./GameWord.sol";
 
 /// @title Which of a provider's games run on its clock
@@ -75,7 +76,7 @@ abstract contract Seats is IGame {
             delete _waiting[provider][queue.head++];
             GameWord word = _games[game].word;
             // It may have ended while it waited.
-            if (word.status() != Status.Running) continue;
+            if (word.status() != GameStatus.Running) continue;
             _games[game].word = word.takesSeat(block.timestamp);
             ++queue.seated;
             emit Seated(game);

@@ -5,6 +5,7 @@ import {IGame} from "../interfaces/IGame.sol";
 import {IInitialState} from "../interfaces/IInitialState.sol";
 import {IChallenges} from "../interfaces/IChallenges.sol";
 import {IStepVerifier} from "../interfaces/IStepVerifier.sol";
+import {GameParameters} from "../types/Disputes.sol";
 import {Bisection} from "./Bisection.sol";
 import {GameWords} from "./GameWord.sol";
 import {Seats} from "./Seats.sol";

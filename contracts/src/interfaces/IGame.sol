@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {TaskOpening} from "../types/Calls.sol";
-import {Claim, Deal, JobSpec} from "../types/Orders.sol";
-import {IInitialState} from "./IInitialState.sol";
+import {ChallengeCall, GameKey, GameParameters, Part, Standing} from "../types/Disputes.sol";
+import {Claim, Deal} from "../types/Orders.sol";
 
 /// @title The dispute game: a false result loses money
 /// @notice Anybody may challenge one task of a claim in its challenge window, with a bond. Provider
@@ -25,101 +24,6 @@ import {IInitialState} from "./IInitialState.sol";
 /// No move moves money. Bonds lie in the market's ledger; `settle` gives the market the verdict on a
 /// claim, `collect` pays out one game, and `withdraw` of the market pays.
 interface IGame {
-    /// @dev Names a game; its id is keccak256(abi.encode(GameKey)).
-    struct GameKey {
-        bytes32 claimHash;
-        /// Index of the challenged task in the job.
-        uint32 task;
-        address challenger;
-    }
-
-    /// @dev One part of the opponent's list, with its path of four siblings to the list's root. Its
-    /// leaf is keccak256(before, end).
-    struct Part {
-        /// From 0.
-        uint8 index;
-        /// State hash at its start: that of the opponent's part before.
-        bytes32 before;
-        /// State hash at its end, as the opponent asserts it.
-        bytes32 end;
-        bytes32[4] path;
-    }
-
-    /// @dev Opens a task's input in the job.
-    struct InputOpening {
-        /// BLAKE3 of the archive, as in the task's leaf.
-        bytes32 blake3;
-        /// Bytes of the archive.
-        uint64 length;
-        /// Merkle root of the archive.
-        bytes32 archive;
-        /// Siblings from the task's leaf up to `JobSpec.inputsRoot`.
-        bytes32[] path;
-    }
-
-    /// @dev All that a challenge names. The challenger is the sender.
-    struct ChallengeCall {
-        Deal deal;
-        Claim claim;
-        JobSpec job;
-        /// The challenged task in the claim.
-        TaskOpening opening;
-        InputOpening input;
-        IInitialState.Image image;
-        IInitialState.Memory[] memories;
-        /// The halted state that the challenger asserts.
-        bytes32 halted;
-        /// Most wei that the challenger is willing to bond.
-        uint256 bondMax;
-    }
-
-    /// @dev What a deployment fixes for ever.
-    struct GameParameters {
-        address market;
-        address stepVerifier;
-        address initialState;
-        /// Seconds that a party may need to get all of its moves into blocks, censorship included.
-        uint32 inclusionDelay;
-        /// Cycles per second of the slowest interpreter that is protected while it plays 32 games.
-        uint64 interpreterSpeed;
-        /// Most wei per gas that bonds cover and refunds pay.
-        uint64 gasPriceCap;
-        /// Wei per 2^30 cycles of an interpreter's run.
-        uint128 runPrice;
-    }
-
-    enum Status {
-        None,
-        Running,
-        /// The provider won.
-        Refused,
-        /// The challenger won.
-        Won
-    }
-
-    /// @dev A game as it stands now.
-    struct Standing {
-        Status status;
-        address provider;
-        /// Root over the 16 parts that the party that does not move has asserted.
-        bytes32 root;
-        /// Whether the challenger moves.
-        bool challengersTurn;
-        /// Whether the provider's clock can run.
-        bool seated;
-        /// Sections still to be made; at 0 the mover proves.
-        uint8 sectionsLeft;
-        /// Seconds that are left on each clock, now.
-        uint32 challengerLeft;
-        uint32 providerLeft;
-        /// The mover's clock has run out: anybody may call `timeout`.
-        bool overdue;
-        /// Another game has shown that the claim is false: this one need not go on.
-        bool claimFell;
-        /// Wei; zero once the game is collected.
-        uint128 bond;
-    }
-
     /// @param asserted the provider's halted state, `halted` the challenger's, `initial` the first
     /// state of the trace
     event Challenged(

@@ -1,30 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {Image, Memory} from "../types/Disputes.sol";
 import {JobSpec} from "../types/Orders.sol";
 
 /// @title The state in which a task starts
 /// @notice What a dispute begins with: it follows from the job and the task's input alone.
 interface IInitialState {
-    /// @dev The words of an image in the order of `verifier/MACHINE.md`, section 5.
-    struct Image {
-        /// Entry point and shape, packed.
-        uint256 shape;
-        bytes32 code;
-        bytes32 globals;
-        bytes32 tables;
-        bytes32 segments;
-        /// keccak of the memories' initial descriptors.
-        bytes32 memories;
-    }
-
-    /// @dev A memory before a job's page limit gives its tree the final depth.
-    struct Memory {
-        bytes32 root;
-        /// Pages now, most pages, and depth, packed as in the machine's state.
-        uint256 shape;
-    }
-
     /// The image is not the job's.
     error ImageMismatch();
     /// The memories are not the image's.

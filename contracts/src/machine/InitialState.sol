@@ -4,6 +4,7 @@ pragma solidity ^0.8.31;
 import {IInitialState} from "../interfaces/IInitialState.sol";
 import {Hashing} from "../market/Hashing.sol";
 import {Merkle} from "../market/Merkle.sol";
+import {Image, Memory} from "../types/Disputes.sol";
 import {JobSpec} from "../types/Orders.sol";
 import {Context, Rest, State, States} from "./State.sol";
 import {Trees} from "./Trees.sol";

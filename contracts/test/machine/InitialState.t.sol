@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IInitialState} from "../../src/interfaces/IInitialState.sol";
+import {Image, Memory} from "../../src/types/Disputes.sol";
 import {JobSpec} from "../../src/types/Orders.sol";
 import {StepTest} from "./StepTest.sol";
 import {VmMachine} from "./VmMachine.sol";
@@ -39,18 +40,18 @@ contract InitialStateTest is StepTest {
         area.tree.depth = Worlds.levels(512 * size);
     }
 
-    function _memories(World memory w) private pure returns (IInitialState.Memory[] memory memories) {
-        memories = new IInitialState.Memory[](w.memories.length);
+    function _memories(World memory w) private pure returns (Memory[] memory memories) {
+        memories = new Memory[](w.memories.length);
         for (uint256 i = 0; i < memories.length; ++i) {
             Area memory area = w.memories[i];
             uint256 shape = area.size << 224 | area.maximum << 192 | area.tree.depth << 184;
-            memories[i] = IInitialState.Memory(area.tree.root(), shape);
+            memories[i] = Memory(area.tree.root(), shape);
         }
     }
 
-    function _image(World memory w) private pure returns (IInitialState.Image memory image) {
+    function _image(World memory w) private pure returns (Image memory image) {
         bytes memory descriptors;
-        IInitialState.Memory[] memory memories = _memories(w);
+        Memory[] memory memories = _memories(w);
         for (uint256 i = 0; i < memories.length; ++i) {
             descriptors = abi.encodePacked(descriptors, memories[i].root, memories[i].shape);
         }
@@ -141,7 +142,7 @@ contract InitialStateTest is StepTest {
         this.startWith(w, job);
 
         w = _fresh();
-        IInitialState.Image memory image = _image(w);
+        Image memory image = _image(w);
         w.memories[4].maximum = 6;
         vm.expectRevert(IInitialState.MemoriesMismatch.selector);
         this.startImage(w, image, job);
@@ -175,7 +176,7 @@ contract InitialStateTest is StepTest {
         _start(w, job);
     }
 
-    function startImage(World calldata w, IInitialState.Image calldata image, JobSpec calldata job) external view {
+    function startImage(World calldata w, Image calldata image, JobSpec calldata job) external view {
         start.initialState(image, _memories(w), job, uint32(w.task), uint64(w.archiveLength), 0);
     }
 

@@ -27,6 +27,7 @@ pub(crate) const WINDOWS: Windows = Windows {
     challenge_s: 10,
     demand_s: 10,
     withdrawal_s: 5,
+    inclusion_s: 60,
 };
 
 /// A network with a buyer; its processes end with it.

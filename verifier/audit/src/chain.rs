@@ -2,10 +2,11 @@
 
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::SolCall;
-use outcry_contracts::bindings::IInitialState;
 use outcry_contracts::{InitialState, StepVerifier, machine, refusal};
 use outcry_protocol::types::JobSpec;
 use outcry_verifier::machine::commit::Descriptor;
+use outcry_verifier::machine::transition::LEAF_BYTES;
+use outcry_verifier::machine::tree::{Tree, levels};
 use outcry_verifier::machine::{CommittedProgram, StepProof};
 use revm::context::TxEnv;
 use revm::context::result::ExecutionResult;
@@ -122,11 +123,10 @@ impl Chain {
         program: &CommittedProgram,
         job: &JobSpec,
         task: u32,
-        archive_bytes: u64,
-        archive_root: B256,
+        archive: &[u8],
     ) -> Result<B256, ChainError> {
         let [shape, code, globals, tables, segments, memories] = program.image_words();
-        let image = IInitialState::Image {
+        let image = InitialState::Image {
             shape: shape.into(),
             code,
             globals,
@@ -138,7 +138,7 @@ impl Chain {
             .memory_descriptors()
             .iter()
             .map(Descriptor::to_words)
-            .map(|[root, shape]| IInitialState::Memory {
+            .map(|[root, shape]| InitialState::Memory {
                 root,
                 shape: shape.into(),
             })
@@ -155,13 +155,14 @@ impl Chain {
             outputLimit: job.outputLimit,
             taskCount: job.taskCount,
         };
+        let leaves = (archive.len() as u64).div_ceil(LEAF_BYTES);
         let call = InitialState::initialStateCall {
             image,
             memories,
             job,
             task,
-            archiveLength: archive_bytes,
-            archive: archive_root,
+            archiveLength: archive.len() as u64,
+            archive: Tree::over_bytes(levels(leaves), archive).root(),
         };
         Ok(self.call(INITIAL_STATE, call.abi_encode())?.after)
     }
