@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use outcry_audit::Chain;
-use outcry_audit::agreement::{Subject, job_of};
+use outcry_audit::agreement::Subject;
 use outcry_audit::check::Spread;
 use outcry_audit::floats::{FloatReport, compare_floats};
 use outcry_audit::fuzz::{FuzzReport, fuzz_seed, link_generated};
@@ -46,8 +46,7 @@ fn microseconds() -> [f64; 3] {
         slots: 1 << 16,
         output_bytes: 1 << 17,
     };
-    let job = job_of(subject.program(), limits);
-    let mut machine = subject.start(&job, limits, b"").unwrap();
+    let mut machine = subject.start(&subject.job(limits), 0, b"").unwrap();
     machine.commit().unwrap();
     let per_step =
         |started: Instant, steps: usize| started.elapsed().as_secs_f64() * 1e6 / steps as f64;
@@ -120,7 +119,7 @@ fn main() -> std::process::ExitCode {
             let mut total = total.lock().unwrap();
             total.vectors += found.vectors;
             total.trapped += found.trapped;
-            total.mismatches.merge("", &found.mismatches);
+            total.mismatches.merge(&found.mismatches);
         },
     );
     let floats_s = started.elapsed().as_secs_f64();

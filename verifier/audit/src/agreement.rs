@@ -1,5 +1,5 @@
-//! One run in all executions: natively in both variants, in the machine at once, in pieces and step
-//! by step, and on the chain.
+//! One run in all executions: natively in both variants, in the machine at once, in pieces, back and
+//! forth and step by step, and on the chain.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,6 @@ use outcry_protocol::hash::job_hash;
 use outcry_protocol::types::JobSpec;
 use outcry_verifier::Image;
 use outcry_verifier::guest::MACHINE_VERSION;
-use outcry_verifier::machine::tree::{Tree, levels};
 use outcry_verifier::machine::{CommittedProgram, Machine, Program, replay};
 use outcry_verifier::task::{RunLimits, TaskHeader};
 
@@ -147,23 +146,44 @@ impl Mismatches {
         }
     }
 
-    /// Takes others in, each introduced by `whose`.
-    pub fn merge(&mut self, whose: &str, other: &Self) {
+    /// Takes others in.
+    pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         let room = Self::KEPT - self.first.len();
-        self.first.extend(
-            other
-                .first
-                .iter()
-                .take(room)
-                .map(|what| format!("{whose}: {what}")),
-        );
+        self.first.extend(other.first.iter().take(room).cloned());
+    }
+
+    /// Takes others in, each introduced by `whose`.
+    pub fn merge_of(&mut self, whose: &str, other: &Self) {
+        let introduced = other.first.iter().map(|what| format!("{whose}: {what}"));
+        self.merge(&Self {
+            count: other.count,
+            first: introduced.collect(),
+        });
     }
 
     fn expect(&mut self, holds: bool, what: impl FnOnce() -> String) {
         if !holds {
             self.add(what);
         }
+    }
+
+    /// A native run must end as the machine did.
+    pub(crate) fn expect_end(
+        &mut self,
+        native: &str,
+        (halted, output): (Halted, &[u8]),
+        machine: (Halted, &[u8]),
+    ) {
+        self.expect(halted == machine.0, || {
+            format!(
+                "{native} ends as {halted:?}, the machine as {:?}",
+                machine.0
+            )
+        });
+        self.expect(output == machine.1, || {
+            format!("{native} and the machine write different outputs")
+        });
     }
 
     /// All of them.
@@ -186,20 +206,36 @@ pub struct Subject {
     program: Arc<CommittedProgram>,
 }
 
-/// One run of a subject.
+/// One run of a subject: the first task of a job.
 #[derive(Debug, Clone, Copy)]
 pub struct Trial<'a> {
-    /// The job's limits.
-    pub limits: RunLimits,
+    /// The job. Only the chain asks whether it names the subject's image.
+    pub job: &'a JobSpec,
     /// The task's input archive, in whatever form the program's library reads.
     pub archive: &'a [u8],
-    /// Steps for the chain.
+    /// Steps for the chain, if there is one.
     pub on_chain: OnChain,
-    /// Places of the instructions of another run: for as long as this run takes the same way, its
-    /// steps do not go on chain again.
+    /// Places of the instructions of another run.
     pub known: &'a [u32],
+    /// Whether steps go on chain also for as long as this run takes the known way.
+    pub repeats: bool,
     /// Whether [`Agreement::way`] is asked for.
     pub keep_way: bool,
+}
+
+impl<'a> Trial<'a> {
+    /// A run that knows no other.
+    #[must_use]
+    pub fn new(job: &'a JobSpec, archive: &'a [u8], on_chain: OnChain) -> Self {
+        Self {
+            job,
+            archive,
+            on_chain,
+            known: &[],
+            repeats: false,
+            keep_way: false,
+        }
+    }
 }
 
 /// What the executions agree on, and where they do not.
@@ -213,23 +249,25 @@ pub struct Agreement {
     pub steps: u64,
     /// Steps that the chain executed.
     pub steps_on_chain: u64,
-    /// What those cost.
+    /// Steps on the known way, which for that reason did not go on chain.
+    pub steps_repeated: u64,
+    /// What those on chain cost.
     pub costs: Costs,
     /// Everything that any execution did otherwise.
     pub mismatches: Mismatches,
     /// Place of each step's instruction, if asked for.
     pub way: Vec<u32>,
-    /// Whether the run took another way than [`Trial::known`] in the end.
+    /// Whether the run took another way than [`Trial::known`] in the end, if it went step by step.
     pub left_known_way: bool,
 }
 
-/// A job with one task that runs this image: names its input by nothing but the limits, because no
+/// A job with one task that runs an image: names its input by nothing but the limits, because no
 /// market ever sees it.
 #[must_use]
-pub fn job_of(program: &CommittedProgram, limits: RunLimits) -> JobSpec {
+pub fn job_of(image_root: B256, limits: RunLimits) -> JobSpec {
     JobSpec {
         machineVersion: MACHINE_VERSION,
-        imageRoot: program.image_root(),
+        imageRoot: image_root,
         inputsRoot: B256::ZERO,
         manifest: B256::ZERO,
         source: B256::ZERO,
@@ -241,13 +279,13 @@ pub fn job_of(program: &CommittedProgram, limits: RunLimits) -> JobSpec {
     }
 }
 
-/// The header of the only task of a job.
+/// The header of a task of a job.
 #[must_use]
-pub fn header_of(job: &JobSpec, archive_bytes: u64) -> TaskHeader {
+pub fn header_of(job: &JobSpec, task: u32, archive_bytes: u64) -> TaskHeader {
     TaskHeader {
         machine_version: job.machineVersion,
         job_hash: job_hash(job),
-        task: 0,
+        task,
         task_count: job.taskCount,
         archive_bytes,
         output_limit_bytes: job.outputLimit,
@@ -255,10 +293,28 @@ pub fn header_of(job: &JobSpec, archive_bytes: u64) -> TaskHeader {
     }
 }
 
-/// Bytes of a leaf of an archive.
-const LEAF_BYTES: usize = 128;
+/// The limits of each task of a job.
+#[must_use]
+pub fn limits_of(job: &JobSpec) -> RunLimits {
+    RunLimits {
+        cycles: job.cycleLimit,
+        pages: job.pageLimit,
+        slots: job.slotLimit,
+        output_bytes: job.outputLimit,
+    }
+}
+
+/// A task for the native engine.
+pub(crate) fn native_task(job: &JobSpec, task: u32, archive: &[u8]) -> Task {
+    let header = header_of(job, task, archive.len() as u64);
+    Task::new(header, limits_of(job))
+}
+
 /// Runs with more steps do not go step by step unless the chain asks for it.
 const SINGLE_STEPS: u64 = 1_000_000;
+/// So many steps at the start and at the end of a run that goes step by step without a chain are
+/// proven and replayed.
+const REPLAYED_STEPS: u64 = 300;
 
 impl Subject {
     /// Compiles an image for the native engine and flattens it for the machine.
@@ -266,9 +322,17 @@ impl Subject {
     /// # Errors
     /// [`AuditError`]: it cannot be done.
     pub fn new(engine: &Engine, image: &Image) -> Result<Self, AuditError> {
-        let program = Program::flatten(image)?;
+        Self::of(engine.compile(image)?)
+    }
+
+    /// Flattens for the machine what is compiled for the native engine.
+    ///
+    /// # Errors
+    /// [`AuditError::Load`].
+    pub fn of(compiled: CompiledImage) -> Result<Self, AuditError> {
+        let program = Program::flatten(compiled.image())?;
         Ok(Self {
-            compiled: engine.compile(image)?,
+            compiled,
             program: Arc::new(CommittedProgram::new(Arc::new(program))),
         })
     }
@@ -285,37 +349,40 @@ impl Subject {
         &self.compiled
     }
 
-    /// A machine before its first step.
+    /// A job with one task that runs this subject, see [`job_of`].
+    #[must_use]
+    pub fn job(&self, limits: RunLimits) -> JobSpec {
+        job_of(self.program.image_root(), limits)
+    }
+
+    /// A task's machine before its first step.
     ///
     /// # Errors
     /// [`AuditError::Limits`].
     pub fn start<'a>(
         &self,
         job: &JobSpec,
-        limits: RunLimits,
+        task: u32,
         archive: &'a [u8],
     ) -> Result<Machine<&'a [u8]>, AuditError> {
-        let header = header_of(job, archive.len() as u64);
-        Ok(Machine::start(
-            Arc::clone(&self.program),
-            header,
-            limits,
-            archive,
-        )?)
+        let header = header_of(job, task, archive.len() as u64);
+        let program = Arc::clone(&self.program);
+        Ok(Machine::start(program, header, limits_of(job), archive)?)
     }
 
-    /// Runs in all executions and compares them.
+    /// Runs in all executions and compares them; without a chain, in all others.
     ///
     /// # Errors
     /// [`AuditError`]: one of them could not be made. That they differ is no error.
-    pub fn compare(&self, chain: &mut Chain, trial: &Trial<'_>) -> Result<Agreement, AuditError> {
-        let Trial {
-            limits, archive, ..
-        } = *trial;
-        let job = job_of(&self.program, limits);
+    pub fn compare(
+        &self,
+        chain: Option<&mut Chain>,
+        trial: &Trial<'_>,
+    ) -> Result<Agreement, AuditError> {
+        let Trial { job, archive, .. } = *trial;
         let mut mismatches = Mismatches::default();
 
-        let mut machine = self.start(&job, limits, archive)?;
+        let mut machine = self.start(job, 0, archive)?;
         machine.run()?;
         let (steps, output) = (machine.steps(), machine.output().to_vec());
         let Some(halted) = machine.halted().copied() else {
@@ -323,19 +390,13 @@ impl Subject {
         };
         drop(machine);
 
-        let header = header_of(&job, archive.len() as u64);
-        let task = Task::new(header, limits);
+        let task = native_task(job, 0, archive);
         let fast = self.compiled.run(&task, archive.to_vec(), Vec::new());
         let exact = self.compiled.run_exact(&task, archive.to_vec(), Vec::new());
-        for (variant, run) in [("fast", fast), ("exact", exact)] {
+        for (variant, run) in [("native (fast)", fast), ("native (exact)", exact)] {
             match run {
                 Ok((native, written)) => {
-                    mismatches.expect(native == halted, || {
-                        format!("native ({variant}) ends as {native:?}, the machine as {halted:?}")
-                    });
-                    mismatches.expect(written == output, || {
-                        format!("native ({variant}) and the machine write different outputs")
-                    });
+                    mismatches.expect_end(variant, (native, &written), (halted, &output));
                 }
                 Err(EngineFailure::Divergence(what)) => {
                     mismatches.add(|| format!("the native variants disagree: {what}"));
@@ -344,55 +405,89 @@ impl Subject {
             }
         }
 
-        let mut pieces = self.start(&job, limits, archive)?;
-        while pieces.halted().is_none() && pieces.steps() <= steps {
-            let cycles = pieces.cycles();
-            pieces.run_to_cycles(cycles.saturating_add(halted.cycles / 7))?;
-            // Past the charge at which it stopped.
-            pieces.step()?;
-        }
-        let end = (pieces.halted(), pieces.steps(), pieces.output());
-        mismatches.expect(end == (Some(&halted), steps, &output[..]), || {
-            format!("in pieces the machine ends as {end:?}, not as {halted:?} after {steps} steps")
-        });
-        drop(pieces);
-
         let mut agreement = Agreement {
             halted,
             output,
             steps,
             steps_on_chain: 0,
+            steps_repeated: 0,
             costs: Costs::default(),
             mismatches,
             way: Vec::new(),
             left_known_way: false,
         };
-        if trial.on_chain != OnChain::None || steps <= SINGLE_STEPS {
-            self.step_by_step(chain, trial, &job, &mut agreement)?;
+        self.in_pieces(trial, &mut agreement)?;
+        self.back_and_forth(trial, &mut agreement)?;
+        let chain = chain.filter(|_| trial.on_chain != OnChain::None);
+        if chain.is_some() || steps <= SINGLE_STEPS {
+            self.step_by_step(chain, trial, &mut agreement)?;
         }
         Ok(agreement)
     }
 
-    fn step_by_step(
+    /// The interpreter with stops.
+    fn in_pieces(&self, trial: &Trial<'_>, agreement: &mut Agreement) -> Result<(), AuditError> {
+        let mut machine = self.start(trial.job, 0, trial.archive)?;
+        let piece = agreement.halted.cycles / 7;
+        while machine.halted().is_none() && machine.steps() <= agreement.steps {
+            let cycles = machine.cycles();
+            machine.run_to_cycles(cycles.saturating_add(piece))?;
+            // Past the charge at which it stopped.
+            machine.step()?;
+        }
+        agreement.expect_end_of("in pieces", &machine);
+        Ok(())
+    }
+
+    /// Back to the middle from the end, and again: the same states.
+    fn back_and_forth(
         &self,
-        chain: &mut Chain,
         trial: &Trial<'_>,
-        job: &JobSpec,
         agreement: &mut Agreement,
     ) -> Result<(), AuditError> {
-        let mut machine = self.start(job, trial.limits, trial.archive)?;
+        let mut machine = self.start(trial.job, 0, trial.archive)?;
+        let middle = agreement.steps / 2;
+        let first = machine.snapshot();
+        machine.run_to(middle)?;
+        let (snapshot, state) = (machine.snapshot(), machine.commit()?);
+        machine.run_to(u64::MAX)?;
+        let end = machine.commit()?;
+        for (snapshot, steps) in [(&snapshot, middle), (&first, 0), (&snapshot, middle)] {
+            machine.restore(snapshot);
+            let back = machine.steps();
+            machine.run_to(middle)?;
+            let found = machine.commit()?;
+            agreement
+                .mismatches
+                .expect(back == steps && found == state, || {
+                    format!(
+                        "back at step {back} of {steps} the machine comes to {found} at {middle}, not to {state}"
+                    )
+                });
+        }
+        machine.run_to(u64::MAX)?;
+        let found = machine.commit()?;
+        agreement.mismatches.expect(found == end, || {
+            format!("from the middle once more the machine ends in {found}, not in {end}")
+        });
+        agreement.expect_end_of("from the middle once more", &machine);
+        Ok(())
+    }
+
+    fn step_by_step(
+        &self,
+        mut chain: Option<&mut Chain>,
+        trial: &Trial<'_>,
+        agreement: &mut Agreement,
+    ) -> Result<(), AuditError> {
+        let mut machine = self.start(trial.job, 0, trial.archive)?;
         let mut known = trial.known.iter();
         let mut is_known = !trial.known.is_empty();
         let mut expected: Option<B256> = None;
-        if trial.on_chain != OnChain::None {
-            expected = Some(initial_state(
-                chain,
-                &mut machine,
-                job,
-                0,
-                trial.archive,
-                &mut agreement.mismatches,
-            )?);
+        if let Some(chain) = &mut chain {
+            let mismatches = &mut agreement.mismatches;
+            let state = initial_state(chain, &mut machine, trial.job, 0, trial.archive, mismatches);
+            expected = Some(state?);
         }
         let steps = agreement.steps;
         while let Some(pc) = machine.pc() {
@@ -404,8 +499,14 @@ impl Subject {
                 agreement.way.push(pc);
             }
             is_known = is_known && known.next() == Some(&pc);
-            let last = at + 1 == steps && trial.on_chain != OnChain::None;
-            if is_known || !(trial.on_chain.takes(at) || last) {
+            let repeated = chain.is_some() && is_known && !trial.repeats;
+            agreement.steps_repeated += u64::from(repeated);
+            let proven = match chain {
+                _ if repeated => false,
+                Some(_) => trial.on_chain.takes(at) || at + 1 == steps,
+                None => at < REPLAYED_STEPS || at + REPLAYED_STEPS >= steps,
+            };
+            if !proven {
                 if let Some(expected) = expected.take() {
                     let found = machine.commit()?;
                     agreement.mismatches.expect(found == expected, || {
@@ -421,8 +522,15 @@ impl Subject {
                     format!("before step {at} the machine commits to {before}, not {expected}")
                 });
             }
-            expected = execute(chain, at, before, &proof.to_bytes(), agreement);
-            agreement.steps_on_chain += 1;
+            agreement.steps_on_chain += u64::from(chain.is_some());
+            expected = execute(
+                chain.as_deref_mut(),
+                at,
+                before,
+                &proof.to_bytes(),
+                &mut agreement.costs,
+                &mut agreement.mismatches,
+            );
         }
         agreement.left_known_way = !is_known;
         let end = machine.commit()?;
@@ -431,21 +539,17 @@ impl Subject {
                 format!("at the end the machine commits to {end}, not {expected}")
             });
         }
-        let found = (machine.halted(), machine.steps(), machine.output());
-        let Agreement {
-            halted,
-            output,
-            mismatches,
-            ..
-        } = agreement;
-        mismatches.expect(found == (Some(&*halted), steps, &output[..]), || {
-            format!(
-                "step by step the machine ends as {found:?}, not as {halted:?} after {steps} steps"
-            )
-        });
-        if trial.on_chain != OnChain::None && machine.halted().is_some() {
+        agreement.expect_end_of("step by step", &machine);
+        if machine.halted().is_some() {
             let (before, proof) = machine.prove()?;
-            let after = execute(chain, steps, before, &proof.to_bytes(), agreement);
+            let after = execute(
+                chain,
+                steps,
+                before,
+                &proof.to_bytes(),
+                &mut agreement.costs,
+                &mut agreement.mismatches,
+            );
             agreement
                 .mismatches
                 .expect(after == Some(end) && before == end, || {
@@ -453,6 +557,20 @@ impl Subject {
                 });
         }
         Ok(())
+    }
+}
+
+impl Agreement {
+    /// A machine that came to its end in another way must be where the first one was.
+    fn expect_end_of(&mut self, how: &str, machine: &Machine<&[u8]>) {
+        let Self { halted, steps, .. } = *self;
+        let found = (machine.halted().copied(), machine.steps());
+        self.mismatches.expect(found == (Some(halted), steps), || {
+            format!("{how} the machine is at {found:?}, not at {halted:?} after {steps} steps")
+        });
+        self.mismatches.expect(machine.output() == self.output, || {
+            format!("{how} the machine writes another output")
+        });
     }
 }
 
@@ -466,10 +584,7 @@ pub(crate) fn initial_state(
     mismatches: &mut Mismatches,
 ) -> Result<B256, AuditError> {
     let state = machine.commit()?;
-    let depth = levels(archive.len().div_ceil(LEAF_BYTES) as u64);
-    let root = Tree::over_bytes(depth, archive).root();
-    let program = Arc::clone(machine.program());
-    match chain.initial_state(&program, job, task, archive.len() as u64, root) {
+    match chain.initial_state(machine.program(), job, task, archive) {
         Ok(computed) => mismatches.expect(computed == state, || {
             format!("the machine starts in {state}, by the chain in {computed}")
         }),
@@ -478,38 +593,35 @@ pub(crate) fn initial_state(
     Ok(state)
 }
 
-/// Executes a proof on hashes alone and on the chain, and gives the state after by the former.
+/// Executes a proof on hashes alone and, if there is one, on the chain; gives the state after by the
+/// former.
 pub(crate) fn execute(
-    chain: &mut Chain,
+    chain: Option<&mut Chain>,
     step: u64,
     before: B256,
     proof: &[u8],
-    agreement: &mut Agreement,
+    costs: &mut Costs,
+    mismatches: &mut Mismatches,
 ) -> Option<B256> {
     let replayed = replay(before, proof);
-    let executed = chain.execute_bytes(before, proof);
-    agreement.costs.proof_bytes.record(proof.len() as u64);
-    match &executed {
-        Ok(executed) => agreement.costs.gas.record(executed.gas),
-        Err(error) => agreement
-            .mismatches
-            .add(|| format!("step {step} on chain: {error}")),
+    if let Err(error) = &replayed {
+        mismatches.add(|| format!("step {step} replayed: {error}"));
     }
-    match (&replayed, &executed) {
-        (Err(error), _) => agreement
-            .mismatches
-            .add(|| format!("step {step} replayed: {error}")),
-        (Ok(replayed), Ok(executed)) => {
-            agreement
-                .mismatches
-                .expect(*replayed == executed.after, || {
+    costs.proof_bytes.record(proof.len() as u64);
+    match chain.map(|chain| chain.execute_bytes(before, proof)) {
+        None => {}
+        Some(Err(error)) => mismatches.add(|| format!("step {step} on chain: {error}")),
+        Some(Ok(executed)) => {
+            costs.gas.record(executed.gas);
+            if let Ok(replayed) = replayed {
+                mismatches.expect(replayed == executed.after, || {
                     format!(
                         "step {step} from {before} leads to {replayed}, on chain to {}",
                         executed.after
                     )
-                })
+                });
+            }
         }
-        _ => {}
     }
     replayed.ok()
 }

@@ -1,19 +1,17 @@
 //! One program at random steps: what an auditor runs to see for himself.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Instant;
 
-use outcry_native::{Engine, Task};
+use outcry_native::Engine;
 use outcry_protocol::types::JobSpec;
 use outcry_verifier::Image;
-use outcry_verifier::machine::Machine;
-use outcry_verifier::task::{RunLimits, TaskHeader};
+use outcry_verifier::task::RunLimits;
 use serde::Serialize;
 
 use crate::AuditError;
 use crate::agreement::{
-    Agreement, Costs, Distribution, Mismatches, Subject, execute, header_of, initial_state, job_of,
+    Costs, Distribution, Mismatches, Subject, execute, initial_state, job_of, native_task,
 };
 use crate::chain::Chain;
 use crate::random::Random;
@@ -104,14 +102,8 @@ pub fn check(
     options: CheckOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CheckReport, AuditError> {
-    progress(Progress {
-        stage: Stage::Native,
-        done: 0,
-        total: 0,
-    });
-    let subject = Subject::new(&Engine::new()?, image)?;
-    let job = job_of(subject.program(), limits);
-    sample(&subject, &job, 0, archive, options, progress)
+    let job = job_of(image.root(), limits);
+    check_task(image, &job, 0, archive, options, progress)
 }
 
 /// Runs a task natively and in the machine, which must agree on status, exit code, output and
@@ -129,44 +121,18 @@ pub fn check_task(
     options: CheckOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CheckReport, AuditError> {
-    progress(Progress {
-        stage: Stage::Native,
-        done: 0,
-        total: 0,
-    });
-    let subject = Subject::new(&Engine::new()?, image)?;
-    sample(&subject, job, task, archive, options, progress)
-}
-
-fn sample(
-    subject: &Subject,
-    job: &JobSpec,
-    task: u32,
-    archive: &[u8],
-    options: CheckOptions,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<CheckReport, AuditError> {
     let mut at = |stage, done, total| progress(Progress { stage, done, total });
-    let limits = RunLimits {
-        cycles: job.cycleLimit,
-        pages: job.pageLimit,
-        slots: job.slotLimit,
-        output_bytes: job.outputLimit,
-    };
-    let header = TaskHeader {
-        task,
-        ..header_of(job, archive.len() as u64)
-    };
-    let start = || Machine::start(Arc::clone(subject.program()), header, limits, archive);
+    at(Stage::Native, 0, 0);
+    let subject = Subject::new(&Engine::new()?, image)?;
+    let native_task = native_task(job, task, archive);
     let started = Instant::now();
-    let (native, written) =
-        subject
-            .compiled()
-            .run(&Task::new(header, limits), archive.to_vec(), Vec::new())?;
+    let (native, written) = subject
+        .compiled()
+        .run(&native_task, archive.to_vec(), Vec::new())?;
     let native_ms = started.elapsed().as_millis() as u64;
 
     at(Stage::Machine, 0, 0);
-    let mut machine = start()?;
+    let mut machine = subject.start(job, task, archive)?;
     let started = Instant::now();
     machine.run()?;
     let machine_ms = started.elapsed().as_millis() as u64;
@@ -174,70 +140,58 @@ fn sample(
     let Some(halted) = machine.halted().copied() else {
         unreachable!("`run` ends when the machine has halted");
     };
-    let mut agreement = Agreement {
-        halted,
-        output: machine.output().to_vec(),
-        steps,
-        steps_on_chain: 0,
-        costs: Costs::default(),
-        mismatches: Mismatches::default(),
-        way: Vec::new(),
-        left_known_way: false,
-    };
+    let (mut costs, mut mismatches) = (Costs::default(), Mismatches::default());
+    mismatches.expect_end("native", (native, &written), (halted, machine.output()));
     drop(machine);
-    if native != halted {
-        let what = format!("native ends as {native:?}, the machine as {halted:?}");
-        agreement.mismatches.add(|| what);
-    }
-    if written != agreement.output {
-        agreement
-            .mismatches
-            .add(|| "native and the machine write different outputs".to_owned());
-    }
 
     let samples = choose(steps, options);
-    let total = samples.len() as u64;
+    let sampled = samples.len() as u64;
     let mut chain = Chain::new();
-    let mut machine = start()?;
+    let mut machine = subject.start(job, task, archive)?;
     initial_state(
         &mut chain,
         &mut machine,
         job,
         task,
         archive,
-        &mut agreement.mismatches,
+        &mut mismatches,
     )?;
     for (done, step) in samples.into_iter().enumerate() {
-        at(Stage::Chain, done as u64, total);
+        at(Stage::Chain, done as u64, sampled);
         machine.run_to(step)?;
         let (before, proof) = machine.prove()?;
-        let after = execute(&mut chain, step, before, &proof.to_bytes(), &mut agreement);
+        let after = execute(
+            Some(&mut chain),
+            step,
+            before,
+            &proof.to_bytes(),
+            &mut costs,
+            &mut mismatches,
+        );
         let found = machine.commit()?;
         if let Some(after) = after
             && after != found
         {
-            agreement
-                .mismatches
+            mismatches
                 .add(|| format!("after step {step} the machine commits to {found}, not {after}"));
         }
-        agreement.steps_on_chain += 1;
     }
     if machine.halted() != Some(&halted) || machine.steps() != steps {
         let end = (machine.halted().copied(), machine.steps());
-        agreement.mismatches.add(|| {
+        mismatches.add(|| {
             format!("step by step the machine is at {end:?}, not at {halted:?} after {steps} steps")
         });
     }
-    at(Stage::Chain, total, total);
+    at(Stage::Chain, sampled, sampled);
 
     Ok(CheckReport {
         steps,
         cycles: halted.cycles,
-        sampled: agreement.steps_on_chain,
-        mismatches: agreement.mismatches.count(),
-        differences: agreement.mismatches.first().to_vec(),
-        gas: (&agreement.costs.gas).into(),
-        proof_bytes: (&agreement.costs.proof_bytes).into(),
+        sampled,
+        mismatches: mismatches.count(),
+        differences: mismatches.first().to_vec(),
+        gas: (&costs.gas).into(),
+        proof_bytes: (&costs.proof_bytes).into(),
         native_ms,
         machine_ms,
     })

@@ -1,17 +1,14 @@
 //! Generated programs in all executions, also just below every end, with changed proofs of some of
 //! their steps.
 
-use std::sync::Arc;
-
 use arbitrary::Unstructured;
 use outcry_native::Engine;
 use outcry_protocol::status::Status;
-use outcry_verifier::machine::Machine;
 use outcry_verifier::task::RunLimits;
 use outcry_verifier::{Image, LoadError, link_with_library};
 
 use crate::AuditError;
-use crate::agreement::{Costs, Mismatches, OnChain, Subject, Trial, header_of, job_of};
+use crate::agreement::{Costs, Mismatches, OnChain, Subject, Trial};
 use crate::chain::Chain;
 use crate::random::Random;
 use crate::tampering::{TamperReport, tamper};
@@ -78,11 +75,9 @@ impl FuzzReport {
         self.steps += other.steps;
         self.steps_on_chain += other.steps_on_chain;
         self.costs.merge(&other.costs);
-        self.mismatches.merge("", &other.mismatches);
+        self.mismatches.merge(&other.mismatches);
         self.tampering.tried += other.tampering.tried;
-        self.tampering
-            .mismatches
-            .merge("", &other.tampering.mismatches);
+        self.tampering.mismatches.merge(&other.tampering.mismatches);
     }
 
     /// Disagreements of any kind.
@@ -93,14 +88,12 @@ impl FuzzReport {
 }
 
 /// Whether a seed's program has no control instructions: it comes to its end.
-#[must_use]
-pub fn is_straight(seed: u64) -> bool {
+fn is_straight(seed: u64) -> bool {
     seed % 4 == 1
 }
 
 /// A program with `_start` that uses accepted features only; `None` if this seed gives none.
-#[must_use]
-pub fn generate(seed: u64) -> Option<Vec<u8>> {
+fn generate(seed: u64) -> Option<Vec<u8>> {
     use wasm_smith::{InstructionKind as Kind, InstructionKinds as Kinds};
     let mut random = Random::new(seed);
     let bytes: Vec<u8> = (0..512).flat_map(|_| random.next().to_le_bytes()).collect();
@@ -167,6 +160,64 @@ pub fn link_generated(program: &[u8]) -> Result<Image, LoadError> {
     link_with_library(program, &wat::parse_str(LIBRARY).unwrap_or_default())
 }
 
+/// The image of a seed's program, and limits that do not matter to it unless it runs for ever; `None`
+/// if this seed gives no program that loads.
+///
+/// # Errors
+/// The program should load, or be refused for another reason.
+pub fn generated_image(seed: u64) -> Result<Option<(Image, RunLimits)>, LoadError> {
+    let Some(program) = generate(seed) else {
+        return Ok(None);
+    };
+    match link_generated(&program) {
+        // Growing memory takes many cycles, and without control instructions nothing runs for ever.
+        Ok(image) => {
+            let cycles = if is_straight(seed) { 1 << 40 } else { 300_000 };
+            Ok(Some((image, generous(cycles))))
+        }
+        // `externref`, segments out of bounds and the like: refused by name, as they should be.
+        Err(
+            LoadError::Feature { .. }
+            | LoadError::SegmentOutOfBounds { .. }
+            | LoadError::NoEntry { .. },
+        ) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// So many cycles, and enough of everything else for a small program.
+#[must_use]
+pub const fn generous(cycles: u64) -> RunLimits {
+    RunLimits {
+        cycles,
+        slots: 4096,
+        pages: 40,
+        output_bytes: 1 << 17,
+    }
+}
+
+/// Limits around what a program needs that used so many cycles: also just below its end, and below
+/// each other limit that it may reach.
+#[must_use]
+pub fn limits_around(limits: RunLimits, used: u64) -> Vec<RunLimits> {
+    let below = [1, 0, used - used / 2, used - used / 3]
+        .into_iter()
+        .chain((2..10).map(|step| step * step));
+    let mut around: Vec<RunLimits> = below
+        .map(|less| RunLimits {
+            cycles: used.saturating_sub(less),
+            ..limits
+        })
+        .collect();
+    around.extend([0, 20, 50, 100, 300].map(|slots| RunLimits { slots, ..limits }));
+    around.extend([4, 2, 1].map(|pages| RunLimits { pages, ..limits }));
+    around.extend([0, 1000, 65_535].map(|output_bytes| RunLimits {
+        output_bytes,
+        ..limits
+    }));
+    around
+}
+
 /// Compares the program of a seed in all executions, and adds what was found to the report.
 ///
 /// # Errors
@@ -177,64 +228,31 @@ pub fn fuzz_seed(
     chain: &mut Chain,
     report: &mut FuzzReport,
 ) -> Result<(), AuditError> {
-    let Some(program) = generate(seed) else {
-        return Ok(());
-    };
-    let image = match link_generated(&program) {
-        Ok(image) => image,
-        // `externref`, segments out of bounds and the like: refused by name, as they should be.
-        Err(
-            LoadError::Feature { .. }
-            | LoadError::SegmentOutOfBounds { .. }
-            | LoadError::NoEntry { .. },
-        ) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    // Growing memory takes many cycles, and without control instructions nothing runs for ever.
-    let cycles = if is_straight(seed) { 1 << 40 } else { 300_000 };
-    compare_program(&image, cycles, seed, engine, chain, report)
+    match generated_image(seed)? {
+        Some((image, limits)) => compare_program(&image, limits, seed, engine, chain, report),
+        None => Ok(()),
+    }
 }
 
-/// Compares a program in all executions without limits that matter, and at limits around what it
-/// needs. The chain executes some steps of each run, the first and the last among them, and is shown
-/// changed proofs of a few.
+/// Compares a program in all executions with limits that do not matter to it, and at limits around
+/// what it needs. The chain executes some steps of each run, the first and the last among them, and
+/// is shown changed proofs of a few.
 ///
 /// # Errors
 /// As [`fuzz_seed`].
 pub fn compare_program(
     image: &Image,
-    cycles: u64,
+    limits: RunLimits,
     seed: u64,
     engine: &Engine,
     chain: &mut Chain,
     report: &mut FuzzReport,
 ) -> Result<(), AuditError> {
     let subject = Subject::new(engine, image)?;
-    let limits = RunLimits {
-        cycles,
-        slots: 4096,
-        pages: 40,
-        output_bytes: 1 << 17,
-    };
-    let whole = compare_run(&subject, limits, seed, 50, chain, report)?;
+    let (status, used) = compare_run(&subject, limits, seed, 50, chain, report)?;
     report.programs += 1;
-    report.ends[usize::from(whole.0.number())] += 1;
-    let mut around = Vec::new();
-    let used = whole.1;
-    let below = [1, 0, used - used / 2, used - used / 3]
-        .into_iter()
-        .chain((2..10).map(|step| step * step));
-    around.extend(below.map(|less| RunLimits {
-        cycles: used.saturating_sub(less),
-        ..limits
-    }));
-    around.extend([0, 20, 50, 100, 300].map(|slots| RunLimits { slots, ..limits }));
-    around.extend([4, 2, 1].map(|pages| RunLimits { pages, ..limits }));
-    around.extend([0, 1000, 65_535].map(|output_bytes| RunLimits {
-        output_bytes,
-        ..limits
-    }));
-    for limits in around {
+    report.ends[usize::from(status.number())] += 1;
+    for limits in limits_around(limits, used) {
         compare_run(&subject, limits, seed, 1000, chain, report)?;
     }
     tamper_with(&subject, limits, seed, used, chain, report)
@@ -248,21 +266,16 @@ fn compare_run(
     chain: &mut Chain,
     report: &mut FuzzReport,
 ) -> Result<(Status, u64), AuditError> {
-    let trial = Trial {
-        limits,
-        archive: ARCHIVE,
-        on_chain: OnChain::Sample(every),
-        known: &[],
-        keep_way: false,
-    };
-    let agreement = subject.compare(chain, &trial)?;
+    let job = subject.job(limits);
+    let trial = Trial::new(&job, ARCHIVE, OnChain::Sample(every));
+    let agreement = subject.compare(Some(chain), &trial)?;
     report.runs += 1;
     report.steps += agreement.steps;
     report.steps_on_chain += agreement.steps_on_chain;
     report.costs.merge(&agreement.costs);
     report
         .mismatches
-        .merge(&format!("seed {seed} at {limits:?}"), &agreement.mismatches);
+        .merge_of(&format!("seed {seed} at {limits:?}"), &agreement.mismatches);
     Ok((agreement.halted.outcome.status, agreement.halted.cycles))
 }
 
@@ -275,9 +288,7 @@ fn tamper_with(
     chain: &mut Chain,
     report: &mut FuzzReport,
 ) -> Result<(), AuditError> {
-    let job = job_of(subject.program(), limits);
-    let header = header_of(&job, ARCHIVE.len() as u64);
-    let mut machine = Machine::start(Arc::clone(subject.program()), header, limits, ARCHIVE)?;
+    let mut machine = subject.start(&subject.job(limits), 0, ARCHIVE)?;
     let mut random = Random::new(seed);
     while machine.halted().is_none() {
         let (before, proof) = machine.prove()?;

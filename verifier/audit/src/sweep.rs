@@ -12,13 +12,14 @@
 
 use std::fmt::Write;
 
-use outcry_native::{CompiledImage, Engine, Task};
+use outcry_native::{CompiledImage, Engine};
 use outcry_protocol::status::Status;
+use outcry_protocol::types::JobSpec;
 use outcry_verifier::machine::isa::{self, op};
 use outcry_verifier::task::{Halted, RunLimits};
 
 use crate::AuditError;
-use crate::agreement::{Mismatches, Subject, header_of, job_of};
+use crate::agreement::{Mismatches, Subject, native_task};
 use crate::floats::{EDGES, OPERATIONS, operands};
 use crate::fuzz::link_generated;
 
@@ -35,7 +36,7 @@ impl SweepReport {
     /// Takes another report in.
     pub fn merge(&mut self, other: &Self) {
         self.vectors += other.vectors;
-        self.mismatches.merge("", &other.mismatches);
+        self.mismatches.merge(&other.mismatches);
     }
 }
 
@@ -43,6 +44,7 @@ impl SweepReport {
 #[derive(Debug)]
 pub struct Sweep {
     subject: Subject,
+    job: JobSpec,
     lanes: Vec<Lane>,
 }
 
@@ -67,8 +69,10 @@ impl Sweep {
             name: "the program of a float sweep".to_owned(),
             message: error.to_string(),
         })?;
+        let subject = Subject::new(engine, &link_generated(&program)?)?;
         Ok(Self {
-            subject: Subject::new(engine, &link_generated(&program)?)?,
+            job: subject.job(LIMITS),
+            subject,
             lanes: lanes(),
         })
     }
@@ -152,9 +156,8 @@ impl Sweep {
     }
 
     fn run_in_machine(&self, first: u64, rounds: u64) -> Result<SweepRun, AuditError> {
-        let job = job_of(self.subject.program(), LIMITS);
         let archive = archive(first, rounds);
-        let mut machine = self.subject.start(&job, LIMITS, &archive)?;
+        let mut machine = self.subject.start(&self.job, 0, &archive)?;
         machine.run()?;
         let Some(halted) = machine.halted().copied() else {
             unreachable!("`run` ends when the machine has halted");
@@ -171,9 +174,8 @@ impl Sweep {
         first: u64,
         rounds: u64,
     ) -> Result<SweepRun, AuditError> {
-        let job = job_of(self.subject.program(), LIMITS);
         let archive = archive(first, rounds);
-        let task = Task::new(header_of(&job, archive.len() as u64), LIMITS);
+        let task = native_task(&self.job, 0, &archive);
         let (halted, output) = compiled.run(&task, archive.to_vec(), Vec::new())?;
         Ok(SweepRun { halted, output })
     }

@@ -48,7 +48,7 @@ pub struct WastOptions {
 pub struct Skipped {
     /// Its line.
     pub line: usize,
-    /// The feature that it , or why it cannot be expressed.
+    /// The feature that it needs, or why it cannot be expressed.
     pub needs: String,
 }
 
@@ -589,19 +589,21 @@ impl Script {
                 Status::OutOfFrameSlots => FEW_SLOTS,
                 _ => LIMITS.slots,
             };
+            let (job, archive) = (
+                subject.job(RunLimits { slots, ..LIMITS }),
+                case.to_le_bytes(),
+            );
             let trial = Trial {
-                limits: RunLimits { slots, ..LIMITS },
-                archive: &case.to_le_bytes(),
-                on_chain: options.chain,
                 known: &way,
                 keep_way: case == 0,
+                ..Trial::new(&job, &archive, options.chain)
             };
-            let agreement = subject.compare(chain, &trial)?;
+            let agreement = subject.compare(Some(chain), &trial)?;
             self.report.steps += agreement.steps;
             self.report.steps_on_chain += agreement.steps_on_chain;
             self.costs.merge(&agreement.costs);
             self.mismatches
-                .merge(&format!("line {line}"), &agreement.mismatches);
+                .merge_of(&format!("line {line}"), &agreement.mismatches);
             let outcome = agreement.halted.outcome;
             if outcome.status != expected || outcome.exit_code != 0 {
                 self.mismatches.add(|| match outcome.status {

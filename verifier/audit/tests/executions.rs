@@ -5,17 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use outcry_audit::agreement::{Subject, Trial, header_of, job_of};
+use outcry_audit::agreement::{Subject, Trial};
 use outcry_audit::floats::compare_floats;
-use outcry_audit::fuzz::{FuzzReport, compare_program, fuzz_seed, link_generated};
+use outcry_audit::fuzz::{FuzzReport, compare_program, fuzz_seed, generous, link_generated};
 use outcry_audit::sweep::Sweep;
 use outcry_audit::tampering::{TamperReport, flip_every_bit};
 use outcry_audit::{Chain, ChainError, CheckOptions, OnChain, check};
 use outcry_native::Engine;
 use outcry_protocol::status::Status;
 use outcry_verifier::archive::input::Invocation;
-use outcry_verifier::machine::Machine;
-use outcry_verifier::machine::tree::{Tree, levels};
 use outcry_verifier::task::RunLimits;
 
 const LIMITS: RunLimits = RunLimits {
@@ -46,12 +44,9 @@ fn the_chain_computes_the_state_in_which_a_task_starts() {
         for pages in [13, 14, 15, 16, 17, 64, 1000, 65_536] {
             for archive in [&b""[..], &[7; 128], &[9; 1000]] {
                 let limits = RunLimits { pages, ..LIMITS };
-                let job = job_of(subject.program(), limits);
-                let mut machine = subject.start(&job, limits, archive).unwrap();
-                let depth = levels(archive.len().div_ceil(128) as u64);
-                let root = Tree::over_bytes(depth, archive).root();
-                let computed =
-                    chain.initial_state(subject.program(), &job, 0, archive.len() as u64, root);
+                let job = subject.job(limits);
+                let mut machine = subject.start(&job, 0, archive).unwrap();
+                let computed = chain.initial_state(subject.program(), &job, 0, archive);
                 assert_eq!(computed, Ok(machine.commit().unwrap()), "{image} {pages}");
             }
         }
@@ -63,14 +58,9 @@ fn a_task_whose_memories_exceed_the_page_limit_starts_halted_everywhere() {
     let subject = subject(r#"(module (memory 9) (func (export "_start")))"#);
     // The library has 3 pages.
     for (pages, status) in [(11, Status::Trapped), (12, Status::Exited)] {
-        let trial = Trial {
-            limits: RunLimits { pages, ..LIMITS },
-            archive: b"",
-            on_chain: OnChain::Every,
-            known: &[],
-            keep_way: false,
-        };
-        let agreement = subject.compare(&mut Chain::new(), &trial).unwrap();
+        let job = subject.job(RunLimits { pages, ..LIMITS });
+        let trial = Trial::new(&job, b"", OnChain::Every);
+        let agreement = subject.compare(Some(&mut Chain::new()), &trial).unwrap();
         assert_eq!(agreement.mismatches.first(), &[] as &[String]);
         assert_eq!(agreement.halted.outcome.status, status);
         assert_eq!(agreement.steps == 0, status == Status::Trapped);
@@ -81,7 +71,7 @@ fn a_task_whose_memories_exceed_the_page_limit_starts_halted_everywhere() {
 fn the_chain_refuses_jobs_that_are_not_the_images() {
     let subject = subject(r#"(module (func (export "_start")))"#);
     let mut chain = Chain::new();
-    let job = job_of(subject.program(), LIMITS);
+    let job = subject.job(LIMITS);
     let (mut other_image, mut endless) = (job.clone(), job.clone());
     other_image.imageRoot = job.inputsRoot;
     endless.slotLimit = 1 << 32;
@@ -90,9 +80,8 @@ fn the_chain_refuses_jobs_that_are_not_the_images() {
         (&other_image, 0, "ImageMismatch"),
         (&endless, 0, "LimitTooLarge"),
     ] {
-        let root = Tree::zero(0).root();
         assert_eq!(
-            chain.initial_state(subject.program(), job, task, 0, root),
+            chain.initial_state(subject.program(), job, task, b""),
             Err(ChainError::Refused(reason.to_owned()))
         );
     }
@@ -101,8 +90,7 @@ fn the_chain_refuses_jobs_that_are_not_the_images() {
 #[test]
 fn a_step_pays_for_its_calldata_at_least() {
     let subject = subject(r#"(module (func (export "_start")))"#);
-    let job = job_of(subject.program(), LIMITS);
-    let mut machine = subject.start(&job, LIMITS, b"").unwrap();
+    let mut machine = subject.start(&subject.job(LIMITS), 0, b"").unwrap();
     let (before, proof) = machine.prove().unwrap();
     let step = Chain::new().execute(before, &proof).unwrap();
     let bytes = proof.to_bytes();
@@ -193,7 +181,15 @@ fn all_programs_of_the_corpus_agree_in_every_execution() {
         let program = wat::parse_file(&path).unwrap();
         let image = link_generated(&program).unwrap();
         let mut report = FuzzReport::default();
-        compare_program(&image, 1 << 20, 0, &engine, &mut chain, &mut report).unwrap();
+        compare_program(
+            &image,
+            generous(1 << 20),
+            0,
+            &engine,
+            &mut chain,
+            &mut report,
+        )
+        .unwrap();
         assert_eq!(report.mismatches.first(), &[] as &[String], "{name}");
         let tampering = &report.tampering;
         assert_eq!(tampering.mismatches.first(), &[] as &[String], "{name}");
@@ -218,17 +214,12 @@ fn other_bytecode_in_the_step_verifiers_place_is_found_out() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/bulk.wat");
     let image = link_generated(&wat::parse_file(path).unwrap()).unwrap();
     let subject = Subject::new(&Engine::new().unwrap(), &image).unwrap();
-    let trial = Trial {
-        limits: LIMITS,
-        archive: b"",
-        on_chain: OnChain::Every,
-        known: &[],
-        keep_way: false,
-    };
+    let job = subject.job(LIMITS);
+    let trial = Trial::new(&job, b"", OnChain::Every);
     let runtime = outcry_contracts::machine::step_verifier().runtime;
     let mismatches = |runtime| {
         let mut chain = Chain::with_step_verifier(runtime);
-        let agreement = subject.compare(&mut chain, &trial).unwrap();
+        let agreement = subject.compare(Some(&mut chain), &trial).unwrap();
         (agreement.mismatches.count(), agreement.steps_on_chain)
     };
     let (unchanged, steps) = mismatches(runtime.clone());
@@ -257,8 +248,7 @@ fn every_bit_of_a_proof_counts() {
             (i32.store (i32.const 126) (i32.add (call $pair (i32.const 3))))
             (drop (memory.grow (i32.const 1)))))"#,
     );
-    let job = job_of(subject.program(), LIMITS);
-    let mut machine = subject.start(&job, LIMITS, b"").unwrap();
+    let mut machine = subject.start(&subject.job(LIMITS), 0, b"").unwrap();
     let (mut chain, mut report) = (Chain::new(), TamperReport::default());
     let mut seen = BTreeSet::new();
     while let Some(pc) = machine.pc() {
@@ -274,9 +264,7 @@ fn every_bit_of_a_proof_counts() {
 #[test]
 fn a_machine_that_halts_stays_so_on_chain() {
     let subject = subject(r#"(module (func (export "_start") unreachable))"#);
-    let job = job_of(subject.program(), LIMITS);
-    let header = header_of(&job, 0);
-    let mut machine = Machine::start(subject.program().clone(), header, LIMITS, b"").unwrap();
+    let mut machine = subject.start(&subject.job(LIMITS), 0, b"").unwrap();
     machine.run().unwrap();
     let (before, proof) = machine.prove().unwrap();
     assert_eq!(Chain::new().execute(before, &proof).unwrap().after, before);

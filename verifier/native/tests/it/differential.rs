@@ -1,53 +1,31 @@
-//! Generated programs: both variants against the reference, also just below every end.
+//! Generated programs: all executions but the chain against the reference, also just below every end.
 
-use outcry_audit::fuzz::{generate, is_straight, link_generated};
+use outcry_audit::fuzz::{generated_image, limits_around};
 use outcry_native::{CompiledImage, Engine};
+use outcry_verifier::Image;
 use outcry_verifier::task::RunLimits;
-use outcry_verifier::{Image, LoadError};
 
 use crate::reference::{self, Outcome, Reference};
 use crate::support::{INPUT, run_with};
 
-/// Compares both variants with the reference without limits that matter, and at limits around what
-/// the program needs. Returns the outcome without limits.
+/// Compares all executions with the reference at limits that do not matter to the program, and at
+/// limits around what it needs. Returns the outcome of the former.
 pub(crate) fn compare(
     image: &Image,
-    cycles: u64,
+    limits: RunLimits,
     native: &Engine,
     reference: &wasmtime::Engine,
 ) -> Outcome {
     let compiled = native.compile(image).unwrap();
     let reference = Reference::new(reference, image);
-    let check = |limits| check(&compiled, &reference, limits, INPUT);
-    let limits = RunLimits {
-        cycles,
-        slots: 4096,
-        pages: 40,
-        output_bytes: 1 << 17,
-    };
-    let full = check(limits);
-    let mut below = vec![
-        full.cycles.saturating_sub(1),
-        full.cycles,
-        full.cycles / 2,
-        full.cycles / 3,
-    ];
-    below.extend((2..10).map(|step| full.cycles.saturating_sub(step * step)));
-    for cycles in below {
-        check(RunLimits { cycles, ..limits });
+    let full = check(&compiled, &reference, limits, INPUT);
+    for limits in limits_around(limits, full.cycles) {
+        check(&compiled, &reference, limits, INPUT);
     }
-    for slots in [0, 20, 50, 100, 300] {
-        check(RunLimits { slots, ..limits });
-    }
-    check(RunLimits {
-        pages: 4,
-        output_bytes: 70_000,
-        ..limits
-    });
     full
 }
 
-/// Compares one run of both variants and the reference.
+/// Compares one run of all executions and the reference.
 pub(crate) fn check(
     compiled: &CompiledImage,
     reference: &Reference,
@@ -75,22 +53,12 @@ pub(crate) fn compare_seeds(seeds: std::ops::Range<u64>) -> [u64; 5] {
     let (native, reference) = (Engine::new().unwrap(), reference::engine());
     let mut ends = [0; 5];
     for seed in seeds {
-        let Some(program) = generate(seed) else {
+        let generated =
+            generated_image(seed).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let Some((image, limits)) = generated else {
             continue;
         };
-        let image = match link_generated(&program) {
-            Ok(image) => image,
-            // `externref`, segments out of bounds and the like: refused by name, as they should be.
-            Err(
-                LoadError::Feature { .. }
-                | LoadError::SegmentOutOfBounds { .. }
-                | LoadError::NoEntry { .. },
-            ) => continue,
-            Err(error) => panic!("seed {seed}: {error}"),
-        };
-        // Growing memory takes many cycles, and without control instructions nothing runs for ever.
-        let cycles = if is_straight(seed) { 1 << 40 } else { 300_000 };
-        let compare = || compare(&image, cycles, &native, &reference);
+        let compare = || compare(&image, limits, &native, &reference);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(compare));
         let outcome = outcome.unwrap_or_else(|_| panic!("seed {seed} differs"));
         ends[usize::from(outcome.status.number())] += 1;
@@ -164,7 +132,7 @@ fn nan_bits_are_canonical_wherever_they_can_be_observed() {
         );
         let outcome = compare(
             &crate::support::link(&program).unwrap(),
-            1 << 30,
+            outcry_audit::fuzz::generous(1 << 30),
             &native,
             &reference,
         );

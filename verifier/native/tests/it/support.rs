@@ -1,9 +1,10 @@
-//! A small guest library in text form, and runs in both variants.
+//! A small guest library in text form, and runs in all executions but the chain.
 
-use outcry_native::{CompiledImage, Engine, Halted, Task};
-use std::sync::Arc;
-
-use outcry_verifier::machine::{CommittedProgram, Machine, Program, replay};
+use alloy_primitives::B256;
+use outcry_audit::OnChain;
+use outcry_audit::agreement::{Subject, Trial, header_of, job_of};
+use outcry_native::{CompiledImage, Engine, Halted};
+use outcry_protocol::types::JobSpec;
 use outcry_verifier::task::{RunLimits, TaskHeader};
 use outcry_verifier::{Image, LoadError, link_with_library};
 
@@ -63,122 +64,27 @@ pub(crate) fn compile(program: &str) -> CompiledImage {
     engine().compile(&link(program).unwrap()).unwrap()
 }
 
-pub(crate) fn header(limits: RunLimits, input: &[u8]) -> TaskHeader {
-    TaskHeader {
-        machine_version: 1,
-        job_hash: Default::default(),
-        task: 0,
-        task_count: 1,
-        archive_bytes: input.len() as u64,
-        output_limit_bytes: limits.output_bytes,
-        page_limit: limits.pages,
-    }
+/// A job that any image may run: the chain, which would ask, has no part in these tests.
+fn job(limits: RunLimits) -> JobSpec {
+    job_of(B256::ZERO, limits)
 }
 
-/// Runs a program in both variants, which must agree.
+pub(crate) fn header(limits: RunLimits, input: &[u8]) -> TaskHeader {
+    header_of(&job(limits), 0, input.len() as u64)
+}
+
+/// Runs a program in both variants and in every way in the machine, which must all agree.
 pub(crate) fn run_with(
     compiled: &CompiledImage,
     limits: RunLimits,
     input: &[u8],
 ) -> (Halted, Vec<u8>) {
-    let task = Task::new(header(limits, input), limits);
-    let fast = compiled.run(&task, input.to_vec(), Vec::new()).unwrap();
-    let exact = compiled
-        .run_exact(&task, input.to_vec(), Vec::new())
-        .unwrap();
-    assert_eq!(fast, exact, "the variants disagree at {limits:?}");
-    let machine = run_on_machine(compiled, limits, input);
-    assert_eq!(fast, machine, "the machine disagrees at {limits:?}");
-    fast
-}
-
-/// So many steps at the start and at the end of a run are proven and replayed.
-const PROVEN_STEPS: u64 = 300;
-
-/// Runs a program on the machine: by the interpreter, by the interpreter with stops, and step by
-/// step. All must agree on the number of steps as well.
-pub(crate) fn run_on_machine(
-    compiled: &CompiledImage,
-    limits: RunLimits,
-    input: &[u8],
-) -> (Halted, Vec<u8>) {
-    let program = Program::flatten(compiled.image()).unwrap();
-    let program = Arc::new(CommittedProgram::new(Arc::new(program)));
-    let start = || {
-        Machine::start(
-            Arc::clone(&program),
-            header(limits, input),
-            limits,
-            input.to_vec(),
-        )
-        .unwrap()
-    };
-    let mut machine = start();
-    machine.run().unwrap();
-    let halted = *machine.halted().unwrap();
-    let result = (halted, machine.output().to_vec());
-
-    let mut stopping = start();
-    while stopping.halted().is_none() {
-        let cycles = stopping.cycles();
-        stopping.run_to_cycles(cycles + halted.cycles / 7).unwrap();
-        // Past the charge at which it stopped.
-        stopping.step().unwrap();
-    }
-    assert_eq!(stopping.steps(), machine.steps());
-    assert_eq!(
-        (*stopping.halted().unwrap(), stopping.output().to_vec()),
-        result
-    );
-
-    // Back to the middle from the end, and again: the same states.
-    let middle = machine.steps() / 2;
-    let mut returning = start();
-    let first = returning.snapshot();
-    returning.run_to(middle).unwrap();
-    let (snapshot, state) = (returning.snapshot(), returning.commit().unwrap());
-    returning.run_to(u64::MAX).unwrap();
-    let end = returning.commit().unwrap();
-    for (snapshot, steps) in [(&snapshot, middle), (&first, 0), (&snapshot, middle)] {
-        returning.restore(snapshot);
-        assert_eq!(returning.steps(), steps);
-        returning.run_to(middle).unwrap();
-        assert_eq!(returning.commit().unwrap(), state);
-    }
-    returning.run_to(u64::MAX).unwrap();
-    assert_eq!(returning.commit().unwrap(), end);
-    assert_eq!(
-        (*returning.halted().unwrap(), returning.output().to_vec()),
-        result
-    );
-
-    const SINGLE_STEPS: u64 = 1_000_000;
-    if machine.steps() <= SINGLE_STEPS {
-        let mut stepping = start();
-        let mut expected = None;
-        while stepping.halted().is_none() {
-            let at = stepping.steps();
-            if at >= PROVEN_STEPS && at + PROVEN_STEPS < machine.steps() {
-                stepping.step().unwrap();
-                expected = None;
-                continue;
-            }
-            let (before, proof) = stepping.prove().unwrap();
-            assert!(
-                expected.is_none_or(|expected| expected == before),
-                "step {at}"
-            );
-            expected = Some(replay(before, &proof.to_bytes()).unwrap());
-        }
-        let end = stepping.commit().unwrap();
-        assert!(expected.is_none_or(|expected| expected == end));
-        assert_eq!(stepping.steps(), machine.steps());
-        assert_eq!(
-            (*stepping.halted().unwrap(), stepping.output().to_vec()),
-            result
-        );
-    }
-    result
+    let (subject, job) = (Subject::of(compiled.clone()).unwrap(), job(limits));
+    let trial = Trial::new(&job, input, OnChain::None);
+    let agreement = subject.compare(None, &trial).unwrap();
+    let mismatches = agreement.mismatches.first();
+    assert!(mismatches.is_empty(), "at {limits:?}: {mismatches:#?}");
+    (agreement.halted, agreement.output)
 }
 
 /// The same with the input archive of all tests.
