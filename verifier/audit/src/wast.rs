@@ -41,6 +41,9 @@ use crate::check::{Progress, Spread, Stage};
 pub struct WastOptions {
     /// Which steps the chain executes.
     pub chain: OnChain,
+    /// Whether also those that a case repeats of the image's first run: until it comes to its own
+    /// assertion, nothing but its number tells its states from that run's.
+    pub repeats: bool,
 }
 
 /// A directive that was not run.
@@ -67,6 +70,8 @@ pub struct WastReport {
     pub steps: u64,
     /// Steps that the chain executed.
     pub steps_on_chain: u64,
+    /// Steps that it did not because they were repeated, see [`WastOptions::repeats`].
+    pub steps_repeated: u64,
     /// Disagreements between executions, and assertions that do not hold.
     pub mismatches: u64,
     /// The first of them in words.
@@ -595,12 +600,14 @@ impl Script {
             );
             let trial = Trial {
                 known: &way,
+                repeats: options.repeats,
                 keep_way: case == 0,
                 ..Trial::new(&job, &archive, options.chain)
             };
             let agreement = subject.compare(Some(chain), &trial)?;
             self.report.steps += agreement.steps;
             self.report.steps_on_chain += agreement.steps_on_chain;
+            self.report.steps_repeated += agreement.steps_repeated;
             self.costs.merge(&agreement.costs);
             self.mismatches
                 .merge_of(&format!("line {line}"), &agreement.mismatches);

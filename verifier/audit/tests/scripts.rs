@@ -6,6 +6,7 @@ use outcry_audit::{OnChain, WastOptions, WastReport, wast};
 fn run(script: &str) -> WastReport {
     let options = WastOptions {
         chain: OnChain::Every,
+        repeats: false,
     };
     wast("script", script, options, &mut |_| {}).unwrap()
 }
@@ -115,6 +116,7 @@ fn what_is_not_accepted_is_skipped_by_name() {
 fn a_text_that_is_no_script_is_refused_with_the_place() {
     let options = WastOptions {
         chain: OnChain::None,
+        repeats: false,
     };
     let error = wast("some.wast", "(module\n  (func", options, &mut |_| {}).unwrap_err();
     assert!(error.to_string().starts_with("some.wast: "), "{error}");

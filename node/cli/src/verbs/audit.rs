@@ -343,7 +343,10 @@ pub(crate) async fn wast(
     settings: &Settings,
     console: &mut Console<'_>,
 ) -> Result<u8, Failure> {
-    let options = WastOptions { chain: args.chain };
+    let options = WastOptions {
+        chain: args.chain,
+        repeats: true,
+    };
     let mut agrees = true;
     for file in &args.files {
         let script = script(file)?;
