@@ -88,7 +88,7 @@ abstract contract MarketTest is Test {
 
     // ---------------------------------------------------------------- orders
 
-    function _job(uint32 tasks) internal pure returns (JobSpec memory) {
+    function _job(uint32 tasks) internal pure virtual returns (JobSpec memory) {
         return JobSpec({
             machineVersion: 1,
             imageRoot: keccak256("image"),
