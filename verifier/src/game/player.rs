@@ -90,7 +90,11 @@ pub enum Decision {
 ///
 /// # Errors
 /// [`Fault`]: the trace could not answer. Nothing is known; ask again.
-pub fn next_move(view: &View<'_>, trace: &mut impl Trace, now: u64) -> Result<Decision, Fault> {
+pub fn next_move(
+    view: &View<'_>,
+    trace: &mut (impl Trace + ?Sized),
+    now: u64,
+) -> Result<Decision, Fault> {
     let game = view.game;
     if game.winner().is_some() || view.claim_fell {
         return Ok(Decision::Wait);
@@ -123,7 +127,7 @@ pub fn next_move(view: &View<'_>, trace: &mut impl Trace, now: u64) -> Result<De
 }
 
 /// The first part of the opponent's list whose end is not the trace's state there.
-fn first_disputed(game: &Game, trace: &mut impl Trace) -> Result<Option<Part>, Fault> {
+fn first_disputed(game: &Game, trace: &mut (impl Trace + ?Sized)) -> Result<Option<Part>, Fault> {
     for (index, end) in (0..).zip(&game.list().ends) {
         if trace.state(game.end_of(index))? != *end {
             return Ok(game.list().part(index));

@@ -4,6 +4,7 @@
 use alloy_primitives::B256;
 use outcry_protocol::merkle::{node, root_from_proof};
 
+use crate::machine::STEPS_PER_CYCLE;
 use crate::machine::proof::{ProofError, replay};
 
 /// Parts of a list.
@@ -14,9 +15,6 @@ pub const PATH: usize = 4;
 /// 2^44, needs 14.
 pub const SECTIONS_MAX: u8 = 15;
 
-/// log2 of the most steps that a cycle can stand for.
-const STEPS_PER_CYCLE_BITS: u32 = 10;
-
 /// State hashes at the ends of 16 parts that follow one another.
 pub type Ends = [B256; PARTS];
 
@@ -24,7 +22,7 @@ pub type Ends = [B256; PARTS];
 /// 16^n >= 1024 (cycles + 1) for every possible run, ceil((10 + bits of the limit) / 4).
 #[must_use]
 pub const fn sections(cycle_limit: u64) -> u8 {
-    let bits = STEPS_PER_CYCLE_BITS + (u64::BITS - cycle_limit.leading_zeros());
+    let bits = STEPS_PER_CYCLE.ilog2() + (u64::BITS - cycle_limit.leading_zeros());
     // At most 19.
     bits.div_ceil(4) as u8
 }

@@ -37,5 +37,6 @@ pub mod tree;
 pub use commit::CommittedProgram;
 pub use program::Program;
 pub use proof::{StepProof, replay};
+pub use run::STEPS_PER_CYCLE;
 pub use snapshot::Snapshot;
 pub use state::{Archive, Machine, MachineFault};

@@ -26,7 +26,7 @@ use super::tree;
 
 /// Most steps that a cycle can stand for: an instruction moves at most 128 operands, and each takes
 /// a step; the factor allows for much more.
-const STEPS_PER_CYCLE: u64 = 1024;
+pub const STEPS_PER_CYCLE: u64 = 1024;
 /// Below this many steps the machine goes one by one.
 const SINGLE_STEPS: u64 = 4096;
 
