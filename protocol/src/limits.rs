@@ -27,6 +27,9 @@ pub const PAGE_LIMIT_MAX: u32 = 65_536;
 /// Most frame slots at once. A native run keeps up to 512 bytes of stack for each (`verifier/native`),
 /// so that this is a stack of 512 MiB, beyond which it can't be promised to outlast the limit.
 pub const SLOT_LIMIT_MAX: u64 = 1 << 20;
+/// Least bytes of one task's output archive: the headers of `stdout` and `stderr` and the two zero
+/// blocks of its end. No program could exit within less. Vectors: `hashes.json`.
+pub const OUTPUT_LIMIT_MIN: u64 = 4 * 512;
 /// Most bytes of one task's output archive.
 pub const OUTPUT_LIMIT_MAX: u64 = 1 << 36;
 

@@ -8,8 +8,9 @@ use crate::codes::{self, Code, Coded};
 use crate::hash::{Domain, job_hash};
 use crate::limits::{
     BID_LIFE_S_MAX, COLLATERAL_BPS_MAX, CYCLE_LIMIT_MAX, EXECUTION_TIMEOUT_S_MAX,
-    MACHINE_VERSION_MAX, OFFER_LIFE_S_MAX, OUTPUT_LIMIT_MAX, PAGE_LIMIT_MAX, PAGES_PER_MIB,
-    PRICE_MAX, QUEUE_TIMEOUT_S_MAX, SLOT_LIMIT_MAX, SLOTS_MAX, SPEED_MAX, TASKS_PER_JOB_MAX,
+    MACHINE_VERSION_MAX, OFFER_LIFE_S_MAX, OUTPUT_LIMIT_MAX, OUTPUT_LIMIT_MIN, PAGE_LIMIT_MAX,
+    PAGES_PER_MIB, PRICE_MAX, QUEUE_TIMEOUT_S_MAX, SLOT_LIMIT_MAX, SLOTS_MAX, SPEED_MAX,
+    TASKS_PER_JOB_MAX,
 };
 use crate::signature::{self, Verdict};
 use crate::types::{Bid, JobSpec, Offer};
@@ -191,7 +192,12 @@ pub fn validate_job(job: &JobSpec) -> Result<(), OrderError> {
         ("cycleLimit", job.cycleLimit, 1, CYCLE_LIMIT_MAX),
         ("pageLimit", job.pageLimit.into(), 0, PAGE_LIMIT_MAX.into()),
         ("slotLimit", job.slotLimit, 1, SLOT_LIMIT_MAX),
-        ("outputLimit", job.outputLimit, 0, OUTPUT_LIMIT_MAX),
+        (
+            "outputLimit",
+            job.outputLimit,
+            OUTPUT_LIMIT_MIN,
+            OUTPUT_LIMIT_MAX,
+        ),
     ];
     for (field, value, min, max) in limits {
         require(

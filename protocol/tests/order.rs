@@ -49,6 +49,8 @@ fn every_wrong_field_of_a_bid_has_its_code() {
         bid_code(|_, j| j.outputLimit = (1 << 36) + 1),
         Some("O-003")
     );
+    assert_eq!(bid_code(|_, j| j.outputLimit = 2_047), Some("O-003"));
+    assert_eq!(bid_code(|_, j| j.outputLimit = 2_048), None);
     assert_eq!(bid_code(|b, _| b.tasks = 4), Some("O-004"));
     assert_eq!(
         bid_code(|b, j| {

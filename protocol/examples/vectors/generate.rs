@@ -13,7 +13,7 @@ use k256::ecdsa::SigningKey;
 use outcry_protocol::claim::{self, TaskResult};
 use outcry_protocol::deal;
 use outcry_protocol::hash::{self, Domain};
-use outcry_protocol::limits::{CYCLE_LIMIT_MAX, PRICE_MAX};
+use outcry_protocol::limits::{CYCLE_LIMIT_MAX, OUTPUT_LIMIT_MIN, PRICE_MAX};
 use outcry_protocol::merkle;
 use outcry_protocol::money::{self, Tariff};
 use outcry_protocol::signature;
@@ -508,6 +508,7 @@ fn hashes_file() -> Value {
         "inputs": inputs,
         "taskTrees": task_trees,
         "outputs": outputs,
+        "outputLimitMin": OUTPUT_LIMIT_MIN.to_string(),
         "halted": halted,
         "ranks": [json!({
             "bidHash": word("bid"), "beacon": word("beacon"),

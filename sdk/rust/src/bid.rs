@@ -235,6 +235,7 @@ mod tests {
             cycleLimit: 1_000_000_000_000,
             pageLimit: 16_384,
             slotLimit: 1 << 20,
+            outputLimit: 1 << 20,
             taskCount: 3,
             ..Default::default()
         }

@@ -7,8 +7,7 @@ use alloy::primitives::B256;
 use bytes::Bytes;
 use outcry_protocol::codes;
 use outcry_protocol::hash;
-use outcry_protocol::limits::{OUTPUT_LIMIT_MAX, PAGE_LIMIT_MAX, PAGES_PER_MIB, TASKS_PER_JOB_MAX};
-use outcry_protocol::order::OrderError;
+use outcry_protocol::limits::{PAGE_LIMIT_MAX, PAGES_PER_MIB, TASKS_PER_JOB_MAX};
 use outcry_protocol::types::JobSpec;
 use outcry_verifier::archive::input::Invocation;
 use outcry_verifier::archive::{ArchiveError, Writer, folder};
@@ -17,9 +16,6 @@ use outcry_verifier::{Image, LoadError, guest, link_with_library};
 use crate::api::BlobHash;
 use crate::error::Error;
 use crate::manifest::{BlobRef, Manifest, TaskInput};
-
-/// Bytes of an output archive without files: the headers of stdout and stderr, and two zero blocks.
-const OUTPUT_BYTES_MIN: u64 = 2_048;
 
 /// What a task may use at most. Part of the job, so a run that exceeds one ends alike everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,14 +171,6 @@ impl JobBuilder {
             return Err(Error::Input(format!(
                 "{folders} input folders for {tasks} tasks: give one, or one for each"
             )));
-        }
-        if self.limits.output_bytes < OUTPUT_BYTES_MIN {
-            return Err(Error::Order(OrderError::JobLimit {
-                field: "outputLimit",
-                value: self.limits.output_bytes,
-                min: OUTPUT_BYTES_MIN,
-                max: OUTPUT_LIMIT_MAX,
-            }));
         }
         let image = link(&self.program)?;
         let mut invocation = self.invocation;

@@ -109,22 +109,22 @@ fn a_job_put_together_from_its_blobs_is_the_same_and_a_wrong_blob_is_refused() {
 }
 
 #[test]
-fn an_output_limit_that_no_output_fits_is_refused_before_anybody_pays() {
+fn the_least_output_limit_is_the_length_of_an_output_that_says_nothing() {
     use outcry_protocol::codes::Coded as _;
-    let program =
-        wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "_start")))"#);
-    let program = program.unwrap();
+    use outcry_protocol::limits::OUTPUT_LIMIT_MIN;
+    let silent = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+    let silent = JobBuilder::wasm("silent", wat::parse_str(silent).unwrap());
     let with = |output_bytes| {
-        let limits = outcry_sdk::Limits {
+        silent.clone().limits(Limits {
             output_bytes,
-            ..Default::default()
-        };
-        JobBuilder::wasm("x", program.clone())
-            .limits(limits)
-            .build(B256::ZERO)
+            ..Limits::default()
+        })
     };
-    assert!(with(2_048).is_ok());
-    assert_eq!(with(2_047).unwrap_err().code().id, "O-003");
+    let output = run(with(OUTPUT_LIMIT_MIN));
+    assert_eq!(output.outcome.status, Status::Exited);
+    assert_eq!(output.archive().len() as u64, OUTPUT_LIMIT_MIN);
+    let refusal = with(OUTPUT_LIMIT_MIN - 1).build(B256::ZERO).unwrap_err();
+    assert_eq!(refusal.code().id, "O-003");
 }
 
 #[test]

@@ -126,6 +126,9 @@ export function buildBid(job: JobSpec, terms: Terms, place: Place): Bid {
   return bid;
 }
 
+/** Bytes of an output archive with nothing printed and no files. Vectors: `hashes.json`. */
+const OUTPUT_LIMIT_MIN = 2_048n;
+
 /** Refuses a job whose limits lie outside what the machine allows. */
 export function validateJob(job: JobSpec): void {
   if (job.machineVersion !== 1) refuse("O-025", `machine version ${job.machineVersion} is unknown here`, "Use version 1.");
@@ -133,7 +136,7 @@ export function validateJob(job: JobSpec): void {
     ["cycleLimit", job.cycleLimit, 1n, 1n << 44n],
     ["pageLimit", BigInt(job.pageLimit), 0n, 65_536n],
     ["slotLimit", job.slotLimit, 1n, 1n << 20n],
-    ["outputLimit", job.outputLimit, 0n, 1n << 36n],
+    ["outputLimit", job.outputLimit, OUTPUT_LIMIT_MIN, 1n << 36n],
   ];
   for (const [field, value, min, max] of limits) {
     if (value < min || value > max) refuse("O-003", `the job's ${field} is ${value}, allowed is ${min} to ${max}`, `Change ${field}.`);

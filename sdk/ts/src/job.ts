@@ -1,6 +1,7 @@
 /** From a program and its inputs to a job: archives, manifest, header. */
 import { blake3 } from "./bytes.js";
 import type { Hex } from "./bytes.js";
+import { validateJob } from "./bid.js";
 import { OutcryError } from "./errors.js";
 import { packInput } from "./archive.js";
 import type { Files } from "./archive.js";
@@ -77,9 +78,6 @@ interface ManifestTask {
   length: number;
 }
 
-/** Bytes of an output archive without files: the headers of stdout and stderr, and two zero blocks. */
-const OUTPUT_BYTES_MIN = 2048n;
-
 /** The manifest's bytes: compact JSON with its fields in this order, so that there is one form. */
 export function manifestBytes(program: { blake3: string; length: number }, tasks: readonly ManifestTask[]): Uint8Array {
   const manifest = {
@@ -100,10 +98,6 @@ export function buildJob(request: JobRequest, source: Hex): Job {
   }
   if (inputs.length !== 1 && inputs.length !== taskCount) {
     throw new OutcryError("O-004", `${inputs.length} inputs for ${taskCount} tasks`, "Give one input, or one for each.");
-  }
-  const outputLimit = request.limits?.outputBytes ?? 64n << 20n;
-  if (outputLimit < OUTPUT_BYTES_MIN) {
-    throw new OutcryError("O-003", `an output limit of ${outputLimit} bytes does not hold an empty output`, `Allow at least ${OUTPUT_BYTES_MIN} bytes.`);
   }
   const invocation = {
     args: request.args,
@@ -128,9 +122,10 @@ export function buildJob(request: JobRequest, source: Hex): Job {
     cycleLimit: limits.cycles ?? 1_000_000_000_000n,
     pageLimit: Math.min((limits.memoryMib ?? 1024) * 16, 65_536),
     slotLimit: limits.slots ?? 1n << 20n,
-    outputLimit,
+    outputLimit: limits.outputBytes ?? 64n << 20n,
     taskCount,
   };
+  validateJob(spec);
   const blobs = new Map<string, Blob>();
   for (const blob of [named, { blake3: program.blake3, bytes: request.program.wasm }, ...archives]) {
     blobs.set(blob.blake3, { blake3: blob.blake3, bytes: blob.bytes });

@@ -4,6 +4,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { TypedDataEncoder, Wallet, getBytes, id } from "ethers";
 
+import { pack } from "../src/archive.js";
 import { depthForBytes, zeroSubtree } from "../src/hashes.js";
 import * as sdk from "../src/index.js";
 import type { Structures } from "../src/index.js";
@@ -89,6 +90,17 @@ test("inputs, outputs and task trees have the roots of the vectors", () => {
     assert.equal(sdk.outputRoot(getBytes(bytes), BigInt(outputLimit)), outputRoot);
   }
   for (const { leaves, inputsRoot } of list(hashes, "taskTrees")) assert.equal(sdk.inputsRoot(leaves), inputsRoot);
+});
+
+test("the least output limit is that of the vectors, the length of an output that says nothing", () => {
+  const least = BigInt(vectors("hashes").outputLimitMin);
+  const nothing = new Uint8Array();
+  assert.equal(BigInt(pack(new Map([["stderr", nothing], ["stdout", nothing]])).length), least);
+  const program = { wasm: nothing, imageRoot: `0x${"11".repeat(32)}` };
+  const withLimit = (outputBytes: bigint) =>
+    sdk.buildJob({ program, args: ["p"], limits: { outputBytes } }, `0x${"22".repeat(32)}`);
+  assert.equal(withLimit(least).spec.outputLimit, least);
+  assert.throws(() => withLimit(least - 1n), { code: "O-003" });
 });
 
 test("Merkle roots are those of the vectors", () => {
