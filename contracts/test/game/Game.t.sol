@@ -202,7 +202,7 @@ contract GameRulesTest is GameTest {
         GameKey memory thrown = _challenge(deal, made, Belief(0, 9, keccak256("also false")), address(0xacc));
         GameKey memory key = _challenge(deal, made, truth, CHALLENGER);
         vm.warp(block.timestamp + CLOCK / 2);
-        assertTrue(_play(key, _claimed(truth, _lie(0, 5).halted), truth, _lie(0, 5)), "the honest one wins");
+        assertTrue(_dispute(key, truth, _lie(0, 5)), "the honest one wins");
         vm.warp(block.timestamp + CLOCK);
         assertTrue(game.standing(thrown).overdue, "overdue");
         vm.expectRevert(IGame.ClaimFell.selector);

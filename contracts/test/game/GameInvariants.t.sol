@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IMarket} from "../../src/interfaces/IMarket.sol";
+import {IGame} from "../../src/interfaces/IGame.sol";
+import {Bid, Claim, Deal, Offer} from "../../src/types/Orders.sol";
+import {GameKey, GameStatus, Part, Standing} from "../../src/types/Disputes.sol";
+import {GameTest} from "./GameTest.sol";
+
+/// @dev Lets parties that are honest or not, awake or not, do whatever the game lets them, and checks
+/// at each step that no clock grows.
+contract Arena is GameTest {
+    struct Played {
+        GameKey key;
+        uint256 deal;
+        List list;
+        Belief challenger;
+        Belief provider;
+    }
+
+    Deal[] private _deals;
+    Claim[] private _claims;
+    Played[] private _played;
+    uint256 private _nextSalt = 100;
+    mapping(bytes32 action => uint256) public done;
+    /// Coins that every challenger brought in.
+    address[4] public challengers = [address(0xe000), address(0xe001), address(0xe002), address(0)];
+
+    constructor() {
+        setUp();
+        for (uint256 i = 0; i < 3; ++i) {
+            _grant(challengers[i]);
+        }
+        // Whoever challenges himself.
+        challengers[3] = provider;
+    }
+
+    function world() external view returns (IMarket, IGame, address, address, address) {
+        return (market, game, address(token), buyer, provider);
+    }
+
+    function games() external view returns (uint256) {
+        return _played.length;
+    }
+
+    function standingOf(uint256 i) external view returns (Standing memory) {
+        return game.standing(_played[i].key);
+    }
+
+    function open(uint256 seed) external {
+        Bid memory bid = _bid(2);
+        Offer memory offer = _offer();
+        (bid.salt, offer.salt) = (_nextSalt, _nextSalt + 1);
+        _nextSalt += 2;
+        offer.slots = 100;
+        bid.collateralBps = uint32(seed % 40_000);
+        Deal memory deal = _open(_call(bid, offer, 2));
+        _deals.push(deal);
+        _claims.push(_claim(deal));
+        ++done["open"];
+    }
+
+    function challenge(uint256 seed) external {
+        if (_deals.length == 0) return;
+        uint256 i = _deals.length - 1 - seed % (_deals.length < 4 ? _deals.length : 4);
+        uint256 task = seed >> 8 & 1;
+        bytes32 halted = _halted(_deals[i], task);
+        // Of half of all deals the claim is false, for a reason of the deal's own; the trace is one for all.
+        Belief memory truth = Belief(task, TRUE, _end(i, task));
+        Belief memory lie = Belief(task, (seed >> 16) % TRACE_LENGTH, seed >> 9 & 1 == 0 ? keccak256("a lie") : halted);
+        bool honest = seed >> 10 & 1 == 0;
+        Belief memory mine = honest && truth.halted != halted ? truth : Belief(task, lie.until, keccak256("a lie"));
+        address challenger = challengers[seed >> 12 & 3];
+        _use(i);
+        vm.prank(challenger);
+        try game.challenge(_challengeCall(_deals[i], _claims[i], uint32(task), mine.halted)) {
+            Belief memory its = truth.halted == halted ? truth : Belief(task, lie.until, halted);
+            Played storage played = _played.push();
+            played.key = GameKey(_claimHash(_deals[i], _claims[i]), uint32(task), challenger);
+            played.deal = i;
+            played.list = _claimed(its, halted);
+            played.challenger = mine;
+            played.provider = its;
+            ++done["challenge"];
+        } catch {}
+    }
+
+    function section(uint256 seed) public {
+        if (_played.length == 0) return;
+        Played storage played = _pick(seed);
+        _use(played.deal);
+        Standing memory before = game.standing(played.key);
+        Belief memory mover = before.challengersTurn ? played.challenger : played.provider;
+        uint256 index = _disputed(played.list, mover);
+        if (index == 16) return;
+        address sender = before.challengersTurn ? played.key.challenger : provider;
+        if (before.sectionsLeft == 0) {
+            bytes memory proof = _proof(played.list, index, played.key.task);
+            vm.prank(sender);
+            try game.prove(played.key, _part(played.list, index), proof) {
+                ++done["prove"];
+                Belief memory other = before.challengersTurn ? played.provider : played.challenger;
+                assertTrue(other.until != TRUE, "nothing is proven against the truth");
+            } catch {}
+            return;
+        }
+        List memory parts = _parts(played.list, index, mover);
+        // A liar may also change its mind.
+        if (mover.until != TRUE && seed >> 20 & 7 == 0) parts.ends[seed >> 24 & 7] = bytes32(seed);
+        vm.prank(sender);
+        try game.section(played.key, _part(played.list, index), parts.ends) {
+            played.list = parts;
+            Standing memory later = game.standing(played.key);
+            assertTrue(
+                later.challengerLeft <= before.challengerLeft && later.providerLeft <= before.providerLeft, "clocks never grow"
+            );
+            assertTrue(later.sectionsLeft + 1 == before.sectionsLeft, "a game gets shorter");
+            ++done["section"];
+        } catch {}
+    }
+
+    /// @dev Goes on with one game for a while, or few would come to their last step.
+    function persist(uint256 seed) external {
+        for (uint256 i = 0; i < 15; ++i) {
+            section(seed);
+        }
+    }
+
+    function timeout(uint256 seed) external {
+        if (_played.length == 0) return;
+        Played storage played = _pick(seed);
+        try game.timeout(played.key) {
+            ++done["timeout"];
+        } catch {}
+    }
+
+    function settle(uint256 seed) external {
+        if (_played.length == 0) return;
+        uint256 i = _pick(seed).deal;
+        try game.settle(_deals[i], _claims[i]) {
+            ++done["settle"];
+        } catch {}
+    }
+
+    function collect(uint256 seed) external {
+        if (_played.length == 0) return;
+        try game.collect(_pick(seed).key) {
+            ++done["collect"];
+        } catch {}
+    }
+
+    function finalise(uint256 seed) external {
+        if (_deals.length == 0) return;
+        uint256 i = seed % _deals.length;
+        try market.finalise(_deals[i], _claims[i]) {
+            ++done["finalise"];
+        } catch {}
+    }
+
+    function pass(uint256 seed) external {
+        vm.warp(block.timestamp + (seed % 16 == 0 ? seed % CLOCK : seed % 300));
+    }
+
+    function fee(uint256 seed) external {
+        vm.fee(seed % (2 * GAS_PRICE_CAP));
+    }
+
+    /// @dev Everybody stays silent: all games end, all claims are settled, all bonds are paid out.
+    function finish() external {
+        for (uint256 round = 0; round < 3; ++round) {
+            for (uint256 i = 0; i < _played.length; ++i) {
+                try game.timeout(_played[i].key) {} catch {}
+            }
+            game.seat(provider);
+            vm.warp(block.timestamp + CLOCK + WINDOW + 1);
+        }
+        for (uint256 i = 0; i < _deals.length; ++i) {
+            try game.settle(_deals[i], _claims[i]) {} catch {}
+        }
+        for (uint256 i = 0; i < _played.length; ++i) {
+            try game.collect(_played[i].key) {} catch {}
+        }
+        for (uint256 i = 0; i < _deals.length; ++i) {
+            try market.finalise(_deals[i], _claims[i]) {} catch {}
+        }
+    }
+
+    /// @dev How a task of a deal truly ends.
+    function _end(uint256 deal, uint256 task) private view returns (bytes32) {
+        return deal % 2 == 0 ? _halted(_deals[deal], task) : keccak256(abi.encode("the truth", task));
+    }
+
+    /// @dev Sets the machine to the traces of a deal's tasks.
+    function _use(uint256 deal) private {
+        machine.set(0, TRACE_LENGTH, _end(deal, 0));
+        machine.set(1, TRACE_LENGTH, _end(deal, 1));
+    }
+
+    function _pick(uint256 seed) private view returns (Played storage) {
+        return _played[_played.length - 1 - seed % (_played.length < 6 ? _played.length : 6)];
+    }
+}
+
+/// @dev After any sequence of calls: no coin is created or stuck, nobody gains by playing himself, and
+/// every game ends.
+contract GameInvariantsTest is GameTest {
+    Arena private arena;
+    address private coin;
+
+    function setUp() public override {
+        arena = new Arena();
+        (market, game, coin, buyer, provider) = arena.world();
+    }
+
+    function targetContracts() external view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(arena);
+    }
+
+    struct Selectors {
+        address addr;
+        bytes4[] selectors;
+    }
+
+    function targetSelectors() external view returns (Selectors[] memory targets) {
+        targets = new Selectors[](1);
+        targets[0].addr = address(arena);
+        bytes4[] memory s = new bytes4[](12);
+        (s[0], s[1], s[2], s[3]) = (Arena.open.selector, Arena.challenge.selector, Arena.section.selector, Arena.persist.selector);
+        (s[4], s[5], s[6], s[7]) = (Arena.timeout.selector, Arena.settle.selector, Arena.collect.selector, Arena.finalise.selector);
+        (s[8], s[9], s[10], s[11]) = (Arena.pass.selector, Arena.fee.selector, Arena.challenge.selector, Arena.persist.selector);
+        targets[0].selectors = s;
+    }
+
+    /// @dev Coins that the game holds are bonds not yet collected, and pots of fallen claims.
+    function invariant_the_game_holds_the_bonds_that_are_not_collected() public view {
+        uint256 bonds;
+        for (uint256 i = 0; i < arena.games(); ++i) {
+            bonds += arena.standingOf(i).bond;
+        }
+        assertTrue(_coins(GAME) >= bonds, "bonds are there");
+    }
+
+    function invariant_every_game_ends_and_leaves_nothing_behind() public {
+        arena.finish();
+        for (uint256 i = 0; i < arena.games(); ++i) {
+            Standing memory standing = arena.standingOf(i);
+            assertTrue(standing.status == GameStatus.Refused || standing.status == GameStatus.Won, "ended");
+            assertEq(standing.bond, 0, "collected");
+        }
+        assertEq(_coins(GAME), 0, "no coin is stuck");
+        uint256 coins = _coins(buyer) + _coins(provider) + _coins(BURN) + _coins(ANYBODY);
+        for (uint256 i = 0; i < 3; ++i) {
+            coins += _coins(arena.challengers(i));
+        }
+        assertEq(coins + _coins(CHALLENGER), market.totalHeld(NATIVE), "no coin is created");
+    }
+
+    /// @dev The invariants would hold of games that nobody plays.
+    function test_random_games_reach_every_action() public {
+        for (uint256 i = 0; i < 4000; ++i) {
+            uint256 seed = uint256(keccak256(abi.encode(i)));
+            uint256 action = i % 11;
+            if (action == 0 && seed % 3 == 0) arena.open(seed);
+            else if (action == 1) arena.challenge(seed);
+            else if (action == 2) arena.section(seed);
+            else if (action == 3) arena.timeout(seed);
+            else if (action == 4) arena.settle(seed);
+            else if (action == 5) arena.collect(seed);
+            else if (action == 6) arena.finalise(seed);
+            else if (action == 7 && seed % 4 == 0) arena.pass(seed);
+            else if (action == 8) arena.fee(seed);
+            else if (action == 9) arena.persist(seed);
+        }
+        string[8] memory actions = ["open", "challenge", "section", "prove", "timeout", "settle", "collect", "finalise"];
+        for (uint256 i = 0; i < actions.length; ++i) {
+            assertTrue(arena.done(bytes32(bytes(actions[i]))) != 0, actions[i]);
+        }
+        invariant_every_game_ends_and_leaves_nothing_behind();
+    }
+}
