@@ -67,6 +67,7 @@ impl Move {
 }
 
 /// What a party does now.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// Send this move.
