@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use alloy::primitives::B256;
-use outcry_protocol::codes::{Coded as _, Exit};
-use outcry_sdk::Terms;
+use outcry_protocol::codes::{self, Code, Coded as _};
 use outcry_sdk::api::{DealState, JobState};
+use outcry_sdk::{Error, Job, Terms};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -14,6 +14,15 @@ use crate::fixture::{Fixture, ends, quick};
 
 const JOBS: usize = 50;
 const KILLS_MIN: usize = 10;
+
+/// What a buyer meets while a node restarts: it is away, not ready, or has not heard an offer yet.
+const AWAY: [&Code; 3] = [
+    &codes::NET_UNREACHABLE,
+    &codes::NET_NOT_READY,
+    &codes::MATCH_EMPTY,
+];
+/// Longest that it is so.
+const AWAY_MAX: Duration = Duration::from_secs(60);
 
 /// Names the seed of a run, to draw the same victims and pauses again.
 const SEED_VARIABLE: &str = "OUTCRY_KILL_SEED";
@@ -53,24 +62,7 @@ async fn fifty_jobs_end_paid_or_refunded_although_any_process_is_killed_at_any_m
             kills += 1;
             next_kill = Instant::now() + pause(&mut random);
         }
-        // A buyer whose node is away tries again; the same signed bid can't be taken twice.
-        let Ok(bid) = market.client.bid(&job, &terms, None).await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        loop {
-            match market.client.submit(&job, &bid, |_| {}).await {
-                Ok(id) => {
-                    jobs.push(id);
-                    break;
-                }
-                // Away, or back but not ready yet.
-                Err(error) if error.code().exit == Exit::Network => {
-                    tokio::time::sleep(Duration::from_millis(50)).await
-                }
-                Err(error) => panic!("job {} is refused: {error}", jobs.len()),
-            }
-        }
+        jobs.push(submit(&market, &job, &terms).await);
         tokio::time::sleep(Duration::from_millis(random.random_range(0..600))).await;
     }
     // The last jobs are still on their way.
@@ -123,6 +115,35 @@ async fn fifty_jobs_end_paid_or_refunded_although_any_process_is_killed_at_any_m
                 .await
                 .unwrap();
             assert_eq!(open, 0, "a slot of {} stays taken", terms.provider);
+        }
+    }
+}
+
+/// Submits a job as a buyer does whose node may be away: the same signed bid can't be taken twice.
+async fn submit(market: &Fixture, job: &Job, terms: &Terms) -> B256 {
+    let deadline = Instant::now() + AWAY_MAX;
+    let try_again = async |error: Error| {
+        assert!(
+            AWAY.contains(&error.code()),
+            "a job is refused: {} {error}",
+            error.code().id
+        );
+        assert!(
+            Instant::now() < deadline,
+            "the buyer's node stays away: {error}"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let bid = loop {
+        match market.client.bid(job, terms, None).await {
+            Ok(bid) => break bid,
+            Err(error) => try_again(error).await,
+        }
+    };
+    loop {
+        match market.client.submit(job, &bid, |_| {}).await {
+            Ok(id) => return id,
+            Err(error) => try_again(error).await,
         }
     }
 }

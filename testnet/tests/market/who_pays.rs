@@ -324,8 +324,18 @@ async fn an_input_that_no_program_can_read_is_cancelled_and_not_billed() {
         })
         .await;
     market.check_conservation().await;
-    let fee = before - market.balance(market.account("buyer")).await;
-    assert!(fee <= U256::from(view.deals[0].terms.escrow / 50), "{fee}");
+    let bps = market
+        .market()
+        .parameters()
+        .call()
+        .await
+        .unwrap()
+        .admissionFeeBps;
+    let fee = view.deals[0].terms.escrow * u128::from(bps) / 10_000;
+    assert!(fee > 0);
+    let after = market.balance(market.account("buyer")).await;
+    assert_eq!(before - after, U256::from(fee));
+    assert_eq!(market.burned().await, U256::from(2 * fee));
 }
 
 /// Free coin on the market, in wei.
