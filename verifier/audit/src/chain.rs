@@ -4,9 +4,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::SolCall;
 use outcry_contracts::{InitialState, StepVerifier, machine, refusal};
 use outcry_protocol::types::JobSpec;
-use outcry_verifier::machine::commit::Descriptor;
-use outcry_verifier::machine::transition::LEAF_BYTES;
-use outcry_verifier::machine::tree::{Tree, levels};
+use outcry_verifier::game::TaskStart;
 use outcry_verifier::machine::{CommittedProgram, StepProof};
 use revm::context::TxEnv;
 use revm::context::result::ExecutionResult;
@@ -125,7 +123,11 @@ impl Chain {
         task: u32,
         archive: &[u8],
     ) -> Result<B256, ChainError> {
-        let [shape, code, globals, tables, segments, memories] = program.image_words();
+        let bytes = archive.len() as u64;
+        // Bytes in memory are there.
+        let start = TaskStart::of(program, &mut { archive }, bytes)
+            .map_err(|error| ChainError::Evm(error.to_string()))?;
+        let [shape, code, globals, tables, segments, memories] = start.image;
         let image = InitialState::Image {
             shape: shape.into(),
             code,
@@ -134,10 +136,9 @@ impl Chain {
             segments,
             memories,
         };
-        let memories = program
-            .memory_descriptors()
-            .iter()
-            .map(Descriptor::to_words)
+        let memories = start
+            .memories
+            .into_iter()
             .map(|[root, shape]| InitialState::Memory {
                 root,
                 shape: shape.into(),
@@ -155,14 +156,13 @@ impl Chain {
             outputLimit: job.outputLimit,
             taskCount: job.taskCount,
         };
-        let leaves = (archive.len() as u64).div_ceil(LEAF_BYTES);
         let call = InitialState::initialStateCall {
             image,
             memories,
             job,
             task,
-            archiveLength: archive.len() as u64,
-            archive: Tree::over_bytes(levels(leaves), archive).root(),
+            archiveLength: start.archive_bytes,
+            archive: start.archive,
         };
         Ok(self.call(INITIAL_STATE, call.abi_encode())?.after)
     }
