@@ -108,7 +108,7 @@ contract GameRulesTest is GameTest {
         game.timeout(key);
         uint256 before = _coins(provider);
         game.collect(key);
-        assertEq(_coins(provider) - before, 450_000 * 1 gwei, "the end alone");
+        assertEq(_coins(provider) - before, 350_000 * 1 gwei, "the end alone");
     }
 
     function test_gas_comes_before_rewards_and_is_shared_by_all_that_were_right() public {
@@ -140,19 +140,19 @@ contract GameRulesTest is GameTest {
         assertEq(sum, FLOOR / 2, "all of the half");
         assertTrue(gained[2] > gained[1], "who moved more gets more");
         assertEq(gained[1], gained[3], "who moved as much gets as much");
-        assertEq(gained[1], FLOOR / 2 * 350_000 / _gasOf(4), "in proportion");
+        assertEq(gained[1], FLOOR / 2 * 220_000 / _gasOf(4), "in proportion");
         assertEq(_coins(GAME), 0, "nothing stays");
     }
 
     function _bondOfOne() private pure returns (uint256) {
         uint256 run = (uint256(RUN_PRICE) * CYCLE_LIMIT + (1 << 30) - 1) >> 30;
         // 13 sections, of which the provider makes 6.
-        return 2 * ((6 * 70_000 + 450_000) * uint256(GAS_PRICE_CAP) + run);
+        return 2 * ((6 * 65_000 + 350_000) * uint256(GAS_PRICE_CAP) + run);
     }
 
     /// @dev Gas that the four are owed: four challenges, one section, and the winner's seven and its end.
     function _gasOf(uint256 challenges) private pure returns (uint256) {
-        return challenges * 350_000 + 70_000 + 7 * 70_000 + 450_000;
+        return challenges * 220_000 + 65_000 + 7 * 65_000 + 350_000;
     }
 
     function test_a_bond_covers_what_a_provider_is_owed_and_doubles_every_32_games() public {

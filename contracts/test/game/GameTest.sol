@@ -91,20 +91,29 @@ abstract contract GameTest is MarketTest {
         return keccak256(abi.encode("archive", task));
     }
 
+    function _cycleLimit() internal pure virtual returns (uint64) {
+        return CYCLE_LIMIT;
+    }
+
+    function _imageRoot() internal pure virtual returns (bytes32) {
+        return keccak256("image");
+    }
+
     function _job(uint32 tasks) internal pure override returns (JobSpec memory job) {
         job = super._job(tasks);
+        (job.cycleLimit, job.imageRoot) = (_cycleLimit(), _imageRoot());
         job.inputsRoot = tasks == 1 ? _leaf(0) : keccak256(abi.encode(_leaf(0), _leaf(1)));
     }
 
     /// @dev The result that the tests' claims assert for a task, and its halted state.
     function _halted(Deal memory deal, uint256 task) internal pure returns (bytes32) {
-        return Hashing.halted(deal.jobHash, task, 1e12 + task, _inner(task));
+        return Hashing.halted(deal.jobHash, task, _cycles() + task, _inner(task));
     }
 
     function _opening(Deal memory deal, uint32 task) internal pure returns (TaskOpening memory opening) {
         opening = TaskOpening({
             task: task,
-            cycles: uint64(1e12 + task),
+            cycles: uint64(_cycles() + task),
             status: 0,
             exitCode: 0,
             outputRoot: keccak256(abi.encode("output", uint256(task))),
@@ -116,7 +125,8 @@ abstract contract GameTest is MarketTest {
 
     function _challengeCall(Deal memory deal, Claim memory made, uint32 task, bytes32 halted)
         internal
-        pure
+        view
+        virtual
         returns (ChallengeCall memory call)
     {
         uint32 tasks = deal.taskCount;
@@ -161,7 +171,7 @@ abstract contract GameTest is MarketTest {
         return Belief(task, TRUE, halted);
     }
 
-    function _state(Belief memory belief, uint256 step) internal view returns (bytes32) {
+    function _state(Belief memory belief, uint256 step) internal view virtual returns (bytes32) {
         if (step <= belief.until && (belief.until == TRUE || step < TRACE_LENGTH)) return machine.state(belief.task, step);
         return step >= TRACE_LENGTH ? belief.halted : keccak256(abi.encode("a lie", belief.halted, step));
     }
@@ -170,11 +180,11 @@ abstract contract GameTest is MarketTest {
 
     /// @dev What the claim asserts.
     function _claimed(Belief memory provider_, bytes32 asserted) internal view returns (List memory list) {
-        list.before = machine.state(provider_.task, 0);
+        list.before = _state(provider_, 0);
         for (uint256 i = 0; i < 16; ++i) {
             list.ends[i] = asserted;
         }
-        list.width = 16 ** game.sectionsOf(CYCLE_LIMIT);
+        list.width = 16 ** game.sectionsOf(_cycleLimit());
     }
 
     /// @dev The first part with whose end the belief disagrees; 16 if there is none.
@@ -210,7 +220,7 @@ abstract contract GameTest is MarketTest {
         }
     }
 
-    function _proof(List memory list, uint256 index, uint256 task) internal pure returns (bytes memory) {
+    function _proof(List memory list, uint256 index, uint256 task) internal view virtual returns (bytes memory) {
         return abi.encode(task, list.offset + index * list.width);
     }
 
@@ -232,6 +242,7 @@ abstract contract GameTest is MarketTest {
                 bytes memory proof = _proof(list, index, key.task);
                 vm.prank(sender);
                 try game.prove(key, part, proof) {
+                    _spent(abi.encodeCall(game.prove, (key, part, proof)), turn);
                     return turn;
                 } catch {
                     return !turn;
@@ -240,10 +251,14 @@ abstract contract GameTest is MarketTest {
             List memory parts = _parts(list, index, mover);
             vm.prank(sender);
             game.section(key, part, parts.ends);
+            _spent(abi.encodeCall(game.section, (key, part, parts.ends)), turn);
             list = parts;
             now_ = game.standing(key);
         }
     }
+
+    /// @dev A party has sent this transaction.
+    function _spent(bytes memory data, bool byChallenger) internal virtual {}
 
     /// @dev A whole dispute about task 0; silence runs into the clock.
     function _dispute(GameKey memory key, Belief memory challenger, Belief memory provider_) internal returns (bool won) {

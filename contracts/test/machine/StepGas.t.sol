@@ -2,24 +2,17 @@
 pragma solidity ^0.8.28;
 
 import {IStepVerifier} from "../../src/interfaces/IStepVerifier.sol";
-import {Proof, StepTest} from "./StepTest.sol";
+import {BigWorld} from "./BigWorld.sol";
+import {Proof} from "./StepTest.sol";
 import {BRANCH, IMM, halves} from "./Instructions.sol";
-import {Area, Record, Tree, World, Worlds} from "./World.sol";
+import {Record, World, Worlds} from "./World.sol";
 
 /// @dev What a step costs as a transaction, at 4M instructions of code and 64 MiB of memory: 21,000,
 /// calldata and execution, or the calldata's floor where that is more. Every leaf and digest is
 /// random, so that hardly a byte is the cheaper zero. `npm run gas` keeps the figures in
 /// gas/snapshot.json.
-contract StepGasTest is StepTest {
-    uint256 private constant CODE_DEPTH = 19;
-    uint256 private constant MEMORY_DEPTH = 19;
-    uint256 private constant PAGES = 1024;
-    /// Of an archive, and of an output's limit: 1 MiB.
-    uint256 private constant ARCHIVE_DEPTH = 13;
-    uint256 private constant SEGMENTS_DEPTH = 13;
-    uint256 private constant TABLE_DEPTH = 10;
-    /// Slots of an ordinary frame, of depth 2, and of the largest there is, of depth 11.
-    uint256 private constant ORDINARY = 40;
+contract StepGasTest is BigWorld {
+    /// Slots of the largest frame there is, of depth 11.
     uint256 private constant LARGEST = 1 << 15;
 
     uint256 private constant STEP_MEDIAN_MAX = 100_000;
@@ -29,7 +22,6 @@ contract StepGasTest is StepTest {
     string private figures;
     uint256[] private costs;
     uint256 private executionMost;
-    uint256 private size;
 
     function setUp() public override {
         verifier = IStepVerifier(_deploy("artifacts/StepVerifier.json"));
@@ -252,42 +244,13 @@ contract StepGasTest is StepTest {
         _openLeaf(p, w.memories[1].tree, 2);
         _cost(prefix, "read input", p);
 
-        w = _big(0x3d, 1, 0, 0, 0);
-        w.frame.setSlot(1, 128);
-        w.frame.setSlot(2, 128);
-        p = _prove(w);
-        _openFrame(p, w, 0);
-        _openRest(p, w);
-        _openContext(p, w);
-        _openMemories(p, w, 0);
-        _openLeaf(p, w.memories[1].tree, 1);
-        _openLeaf(p, w.output, 0);
+        (p,) = _appendOutput();
         _cost(prefix, "append output", p);
 
         w = _big(0x3e, 1, 0, 0, 0);
         p = _prove(w);
         _openFrame(p, w, 0);
         _halt(prefix, "exit", p, w);
-    }
-
-    function _big(uint256 op, uint256 a, uint256 b, uint256 c, uint256 imm) private view returns (World memory w) {
-        w = _world();
-        w.code = _tree("code", 0, 4, CODE_DEPTH);
-        w.frameSize = size;
-        w.frame = _tree("frame", 0, 3, Worlds.levels((size + 15) / 16));
-        w.memories = new Area[](2);
-        for (uint256 i = 0; i < 2; ++i) {
-            w.memories[i] = Area(_tree("memory", i, 3, MEMORY_DEPTH), PAGES, PAGES);
-        }
-        for (uint256 i = 0; i < 3; ++i) {
-            w.tables[i] = Area(_tree("table", i, 2, TABLE_DEPTH), 16 << TABLE_DEPTH, 16 << TABLE_DEPTH);
-        }
-        w.segments = _tree("segments", 0, 2, SEGMENTS_DEPTH);
-        w.archive = _tree("archive", 0, 3, ARCHIVE_DEPTH);
-        w.output.depth = ARCHIVE_DEPTH;
-        (w.archiveLength, w.outputLimit, w.outputLength) = (1 << 20, 1 << 20, 0);
-        (w.cycleLimit, w.slotLimit) = (1 << 44, 1 << 20);
-        _at(w, op, a, b, c, imm);
     }
 
     function _halt(string memory prefix, string memory what, Proof memory p, World memory w) private {
