@@ -11,8 +11,8 @@ use outcry_audit::{
 use outcry_protocol::codes;
 use outcry_protocol::status::Status;
 use outcry_sdk::{Engine, Job};
+use outcry_verifier::machine::Machine;
 use outcry_verifier::machine::trace::NextStep;
-use outcry_verifier::machine::{Machine, MachineFault};
 use outcry_verifier::names::FunctionNames;
 use serde::Serialize;
 
@@ -22,10 +22,7 @@ use crate::failure::Failure;
 use crate::jobfile::read;
 use crate::progress::Bar;
 use crate::settings::Settings;
-use crate::verbs::machine::job;
-
-/// Steps between two looks at the clock of a progress bar.
-pub(crate) const STRIDE: u64 = 1 << 26;
+use crate::verbs::machine::{advance, fault, job};
 
 /// Does on a thread of its own what takes long and blocks.
 async fn blocking<T: Send + 'static>(
@@ -34,10 +31,6 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(Failure::internal)?
-}
-
-pub(crate) fn fault(fault: MachineFault) -> Failure {
-    Failure::new(&codes::PROGRAM_ENGINE, fault.to_string())
 }
 
 /// A task's machine at a step, and what its functions are called.
@@ -51,12 +44,7 @@ fn machine_at(
     let names = FunctionNames::of(job.program()).map_err(Failure::internal)?;
     let mut machine = Engine::machine(job, task)?;
     bar.say("running");
-    while machine.steps() < step && machine.halted().is_none() {
-        bar.at(machine.steps(), step);
-        machine
-            .run_to(step.min(machine.steps() + STRIDE))
-            .map_err(fault)?;
-    }
+    advance(&mut machine, step, |machine| bar.at(machine.steps(), step))?;
     if machine.steps() < step {
         let text = format!(
             "the run has {} steps, and {step} is beyond them",
@@ -364,9 +352,9 @@ pub(crate) async fn wast(
 }
 
 fn script(file: &Path) -> Result<String, Failure> {
-    let bytes = read(file, &codes::CONFIG_FILE)?;
+    let bytes = read(file, &codes::PROGRAM_FILE)?;
     String::from_utf8(bytes.into())
-        .map_err(|e| Failure::new(&codes::CONFIG_FILE, format!("{}: {e}", file.display())))
+        .map_err(|e| Failure::new(&codes::PROGRAM_FILE, format!("{}: {e}", file.display())))
 }
 
 #[derive(Serialize)]

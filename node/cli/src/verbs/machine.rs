@@ -9,6 +9,7 @@ use outcry_protocol::codes;
 use outcry_protocol::status::Status;
 use outcry_sdk::api::BlobHash;
 use outcry_sdk::{Job, JobBuilder, Limits, TaskOutput};
+use outcry_verifier::machine::{Machine, MachineFault};
 use serde::Serialize;
 
 use crate::args::{Engine, LocalTask, MachineRun};
@@ -17,7 +18,6 @@ use crate::failure::Failure;
 use crate::jobfile::{file_name, parse_env, python, read};
 use crate::progress::Bar;
 use crate::settings::Settings;
-use crate::verbs::audit::fault;
 use crate::verbs::job::require_empty;
 
 pub(crate) async fn run(
@@ -128,16 +128,40 @@ fn natively(engine: &outcry_sdk::Engine, job: &Job, task: u32, bar: &Bar) -> Res
     })
 }
 
+/// Steps between two looks at how far a machine is: a fraction of a second.
+const STRIDE: u64 = 1 << 26;
+
+/// Runs a machine to a step, or to its end, and tells again and again how far it is.
+pub(crate) fn advance(
+    machine: &mut Machine<Bytes>,
+    to: u64,
+    tell: impl Fn(&Machine<Bytes>),
+) -> Result<(), Failure> {
+    while machine.steps() < to && machine.halted().is_none() {
+        tell(machine);
+        let next = to.min(machine.steps().saturating_add(STRIDE));
+        machine.run_to(next).map_err(fault)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn fault(fault: MachineFault) -> Failure {
+    Failure::new(&codes::PROGRAM_ENGINE, fault.to_string())
+}
+
 fn in_machine(job: &Job, task: u32, bar: &Bar) -> Result<Ran, Failure> {
     bar.say("flattening");
     let started = Instant::now();
     let mut machine = outcry_sdk::Engine::machine(job, task)?;
     let compile = started.elapsed();
-    bar.say("running");
+    bar.say("running: cycles of the limit");
+    let limit = job.spec().cycleLimit;
     let started = Instant::now();
-    machine.run().map_err(fault)?;
+    advance(&mut machine, u64::MAX, |machine| {
+        bar.at(machine.cycles(), limit)
+    })?;
     let wall = started.elapsed();
-    // `run` ends when the machine has halted.
+    // No machine makes so many steps.
     let halted = machine
         .halted()
         .ok_or_else(|| Failure::internal("the machine goes on"))?;
