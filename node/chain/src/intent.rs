@@ -51,8 +51,20 @@ pub enum IntentKind {
     Approve = 15,
     /// Stake.
     Stake = 16,
-    /// Answer in a game.
+    /// Challenge a claim.
     Challenge = 17,
+    /// Name a part of the opponent's list and assert one of it.
+    Section = 18,
+    /// Prove a step, which wins a game.
+    Prove = 19,
+    /// End a game whose mover's clock has run out.
+    GameTimeout = 20,
+    /// Give the market the verdict on a claim.
+    Verdict = 21,
+    /// Pay out games.
+    Collect = 22,
+    /// Give free seats to games that wait for one.
+    Seat = 23,
 }
 
 impl IntentKind {
@@ -77,6 +89,12 @@ impl IntentKind {
             Self::Approve => "approve",
             Self::Stake => "stake",
             Self::Challenge => "challenge",
+            Self::Section => "section",
+            Self::Prove => "prove",
+            Self::GameTimeout => "game_timeout",
+            Self::Verdict => "verdict",
+            Self::Collect => "collect",
+            Self::Seat => "seat",
         }
     }
 }

@@ -29,7 +29,7 @@ pub use intent::{
     GasUse, Intent, IntentId, IntentKind, IntentReport, IntentStatus, MinedTransaction, Outcome,
     Urgency,
 };
-pub use market::{MarketFollower, market_refusal};
+pub use market::{ContractEvents, MarketFollower, market_refusal};
 pub use revert::{ErrorDecoder, Revert, decode_with};
 pub use rpc::{ANSWER_LIMIT, BlockRef, Rpc, RpcError};
 pub use sender::{Sender, SenderConfig, SenderHealth, SenderTask};

@@ -1,14 +1,41 @@
-//! The market as this crate reads it and sends to it.
+//! The contracts as this crate reads them and sends to them.
 
-use alloy::primitives::Bytes;
+use alloy::primitives::{B256, Bytes};
+use alloy::sol_types::{self, SolEventInterface};
+use outcry_contracts::Game::GameEvents;
 use outcry_contracts::{bindings::Market::MarketEvents, refusal};
 
 use crate::Follower;
 
-/// Follows the market's events.
-pub type MarketFollower = Follower<MarketEvents>;
+/// Follows the events of the market and of the dispute game.
+pub type MarketFollower = Follower<ContractEvents>;
 
-/// An [`crate::ErrorDecoder`] for the market and the stake: `DealNotOpen`, say.
+/// An event of one of the contracts that a node follows. No two of them have an event in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContractEvents {
+    /// Of the market.
+    Market(MarketEvents),
+    /// Of the dispute game.
+    Game(GameEvents),
+}
+
+impl SolEventInterface for ContractEvents {
+    const NAME: &'static str = "ContractEvents";
+    const COUNT: usize = MarketEvents::COUNT + GameEvents::COUNT;
+
+    fn decode_raw_log(topics: &[B256], data: &[u8]) -> sol_types::Result<Self> {
+        let is_games = topics
+            .first()
+            .is_some_and(|topic| GameEvents::SELECTORS.contains(topic));
+        if is_games {
+            GameEvents::decode_raw_log(topics, data).map(Self::Game)
+        } else {
+            MarketEvents::decode_raw_log(topics, data).map(Self::Market)
+        }
+    }
+}
+
+/// An [`crate::ErrorDecoder`] for the contracts: `DealNotOpen`, say.
 #[must_use]
 pub fn market_refusal(data: &[u8]) -> Option<String> {
     refusal::name_of_revert(&Bytes::copy_from_slice(data)).map(str::to_owned)
@@ -16,7 +43,11 @@ pub fn market_refusal(data: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use alloy::primitives::Address;
+    use alloy::sol_types::SolEvent;
+    use outcry_contracts::{Game, Market};
 
     #[test]
     fn every_error_of_the_market_has_a_name() {
@@ -28,5 +59,30 @@ mod tests {
         assert!(names > 0);
         assert_eq!(market_refusal(&[]), None);
         assert_eq!(market_refusal(&[1, 2, 3]), None);
+    }
+
+    #[test]
+    fn an_event_is_read_as_the_one_contract_means_it() {
+        for selector in MarketEvents::SELECTORS {
+            assert!(!GameEvents::SELECTORS.contains(selector));
+        }
+        let seated = Game::Seated {
+            game: B256::repeat_byte(1),
+        };
+        let log = seated.encode_log_data();
+        assert_eq!(
+            ContractEvents::decode_raw_log(log.topics(), &log.data).unwrap(),
+            ContractEvents::Game(GameEvents::Seated(seated))
+        );
+        let cancelled = Market::AllOrdersCancelled {
+            account: Address::repeat_byte(2),
+            counter: 3,
+        };
+        let log = cancelled.encode_log_data();
+        assert_eq!(
+            ContractEvents::decode_raw_log(log.topics(), &log.data).unwrap(),
+            ContractEvents::Market(MarketEvents::AllOrdersCancelled(cancelled))
+        );
+        ContractEvents::decode_raw_log(&[B256::ZERO], &[]).unwrap_err();
     }
 }

@@ -63,6 +63,8 @@ pub enum Table {
 
     /// Checkpoints of a trace, by claim and position.
     Trace = 0x40,
+    /// Games about claims, by game id.
+    Dispute = 0x41,
 }
 
 /// The full key of one record.
@@ -234,6 +236,8 @@ keys! {
 
     /// A checkpoint of a claim's trace.
     trace(claim: &Hash, position: u64) in Trace;
+    /// A game about a claim.
+    dispute(game: &Hash) in Dispute;
 }
 
 prefixes! {
