@@ -187,10 +187,10 @@ pub(crate) enum Verb {
     /// Offer capacity
     #[command(subcommand)]
     Provider(Provider),
-    /// Re-execute other people's claims
+    /// Re-execute other people's claims, and challenge those that are false
     #[command(subcommand)]
     Verifier(Verifier),
-    /// Claims that were found to be wrong
+    /// Games about claims
     #[command(subcommand)]
     Dispute(Dispute),
     /// Run a node
@@ -526,21 +526,25 @@ pub(crate) struct Start {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verifier {
-    /// Run a node that re-executes claims
+    /// Run a node that re-executes claims, and challenges those that are false
     Start(Start),
-    /// What the node's verifier has found
+    /// What the node's verifier has found, risks and has won
     Status,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Dispute {
-    /// List the claims that the node found to be wrong
+    /// List the games about claims, the latest first
     Ls,
-    /// Show one
+    /// Show one: what is still in dispute, the clocks, who moves, and each move's transaction
     Show {
-        /// The dispute, or the first digits of its id
+        /// The game, or the first digits of its id
         #[arg(value_name = "ID")]
         id: String,
+        /// Run the task here, say who is right, and name the function and the instruction on which the
+        /// parties part, as far as they have narrowed it down
+        #[arg(long)]
+        steps: bool,
     },
 }
 

@@ -134,7 +134,7 @@ async fn perform(
     host: &dyn Host,
     console: &mut Console<'_>,
 ) -> Result<u8, Failure> {
-    use verbs::{account, audit, job, machine, market, node, provider};
+    use verbs::{account, audit, dispute, job, machine, market, node, provider};
     match verb {
         Verb::Run(args) => job::run(args, settings, console).await,
         Verb::Submit(args) => job::submit(args, settings, console).await,
@@ -163,8 +163,10 @@ async fn perform(
             provider::doctor(node_config.as_deref(), settings, host, console).await
         }
         Verb::Verifier(Verifier::Status) => node::verifier_status(settings, console).await,
-        Verb::Dispute(Dispute::Ls) => node::disputes(settings, console).await,
-        Verb::Dispute(Dispute::Show { id }) => node::dispute(id, settings, console).await,
+        Verb::Dispute(Dispute::Ls) => dispute::ls(settings, console).await,
+        Verb::Dispute(Dispute::Show { id, steps }) => {
+            dispute::show(id, *steps, settings, console).await
+        }
         Verb::Node(Node::Status) => node::status(settings, console).await,
         Verb::Machine(Machine::Run(args)) => machine::run(args, settings, console).await,
         Verb::Machine(Machine::Steps(args)) => audit::steps(args, settings, console).await,

@@ -16,6 +16,7 @@ use outcry_store::StoreError;
 
 use crate::chain::ChainProblem;
 use crate::demand;
+use crate::dispute;
 use crate::inputs::InputProblem;
 use crate::node::{Node, OrderProblem};
 use crate::progress;
@@ -66,6 +67,9 @@ pub enum ActivityProblem {
         /// Its words.
         message: String,
     },
+    /// A game can't be played, or a claim not challenged.
+    #[error("{0}")]
+    Dispute(String),
     /// The state moved on while this was starting.
     #[error("no longer wanted")]
     Stale,
@@ -82,6 +86,7 @@ impl Coded for ActivityProblem {
             Self::Claim(_) => &codes::DEAL_CLAIM,
             Self::Mismatch(_) => &codes::DEAL_RESULT,
             Self::RefusedByPeer { .. } => &codes::NET_PEER,
+            Self::Dispute(_) => &codes::DEAL_CLAIM,
             Self::Stale => &codes::DEAL_STATE,
         }
     }
@@ -91,7 +96,13 @@ impl Coded for ActivityProblem {
 pub async fn carry_out(node: Arc<Node>) {
     let mut changed = node.changed();
     loop {
-        let (wanted, block) = node.read(|state| (state.wanted(), state.head.number));
+        let (wanted, block, in_dispute) = node.read(|state| {
+            let in_dispute = state.is_synced.then(|| state.tasks_in_dispute());
+            (state.wanted(), state.head.number, in_dispute)
+        });
+        if let Some(tasks) = in_dispute {
+            node.traces.keep_only(&tasks);
+        }
         for (activity, attempt) in lock(&node.schedule).start(wanted, block) {
             node.metrics.activities.inc();
             let node = Arc::clone(&node);
@@ -162,6 +173,11 @@ async fn perform(
             Ok(())
         }
         Activity::Verify(deal) => verify(node, deal).await,
+        Activity::Challenge(deal) => dispute::challenge(node, deal).await,
+        Activity::Play(game, moves) => dispute::play(node, game, moves, attempt).await,
+        Activity::Verdict(claim) => dispute::verdict(node, claim).await,
+        Activity::Collect(claim) => dispute::collect(node, claim).await,
+        Activity::Seat(provider) => dispute::seat(node, provider).await,
     }
 }
 
@@ -668,15 +684,19 @@ async fn verify(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
             output: halted.output_hash,
         };
         let finding = compare(&deal, &found);
-        if let Finding::Mismatched { cycles, inner } = finding {
+        if let Finding::Mismatched { cycles, outcome } = finding {
+            let inner = outcome.inner();
             tracing::error!(deal = %id, task, cycles, %inner, "a claim is wrong");
         }
         findings.push(finding);
     }
-    node.blobs()
-        .unpin(id)
-        .await
-        .map_err(outcry_net::NetError::from)?;
+    // What a game is about is needed until the deal is over.
+    if !findings.iter().any(Finding::is_mismatch) {
+        node.blobs()
+            .unpin(id)
+            .await
+            .map_err(outcry_net::NetError::from)?;
+    }
     node.core
         .apply(Fact::ClaimChecked { deal: id, findings })
         .await?;

@@ -9,10 +9,12 @@ use alloy::providers::DynProvider;
 use alloy::sol_types::SolCall;
 use futures::{StreamExt, TryStreamExt, stream};
 use outcry_chain::{
-    ChainError, ChainEvent, Intent, IntentKind, IntentReport, IntentStatus, MinedTransaction,
-    Outcome, Rpc, Sender, Urgency,
+    ChainError, ChainEvent, ContractEvents, Intent, IntentKind, IntentReport, IntentStatus,
+    MinedTransaction, Outcome, Rpc, Sender, Urgency,
 };
+use outcry_contracts::Game::{self, GameEvents, GameInstance};
 use outcry_contracts::Market::{self, MarketEvents, MarketInstance};
+use outcry_contracts::Stake;
 use outcry_protocol::book::{Fact, FactKey};
 use outcry_protocol::codes::{self, Code, Coded};
 use outcry_protocol::hash::Domain;
@@ -25,6 +27,7 @@ use tokio::sync::broadcast;
 use crate::state::capacity::Reservation;
 use crate::state::chain::{Event, Observed};
 use crate::state::deal::{Change, DealRecord, Failure, Place};
+use crate::state::dispute::{DisputeRecord, GameKey, Turn};
 
 /// Longest that one view call may take.
 const CALL_TIME_MAX: Duration = Duration::from_secs(10);
@@ -34,6 +37,9 @@ const CALLS_AT_ONCE: usize = 16;
 const ERC1271_GAS: u64 = 100_000;
 /// What `isValidSignature` answers for a valid one (ERC-1271).
 const ERC1271_MAGIC: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
+
+/// Times that an intent is sent anew at most because the one before came to nothing.
+const ROUNDS_MAX: u64 = 256;
 
 /// Why the chain did not do or say something.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +76,7 @@ impl Coded for ChainProblem {
 #[derive(Debug, Clone)]
 pub struct Chain {
     market: MarketInstance<DynProvider>,
+    game: GameInstance<DynProvider>,
     sender: Option<Sender>,
     reports: broadcast::Sender<IntentReport>,
 }
@@ -85,9 +92,17 @@ impl Chain {
     ) -> Self {
         Self {
             market: Market::new(market, rpc.provider().clone()),
+            game: Game::new(Address::ZERO, rpc.provider().clone()),
             sender,
             reports,
         }
+    }
+
+    /// The same with the dispute game that the market names.
+    #[must_use]
+    pub fn with_game(mut self, game: Address) -> Self {
+        self.game.set_address(game);
+        self
     }
 
     /// What the deployment fixed.
@@ -124,6 +139,39 @@ impl Chain {
         let call = self.market.pendingWithdrawal(account, token);
         let pending = timely("pendingWithdrawal", call.call()).await?;
         Ok((pending.amount, pending.readyAt))
+    }
+
+    /// Wei that a challenge of a claim of this provider locks now.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`].
+    pub async fn bond_for(
+        &self,
+        provider: Address,
+        cycle_limit: u64,
+    ) -> Result<u128, ChainProblem> {
+        let call = self.game.bondFor(provider, cycle_limit);
+        let bond = timely("bondFor", call.call()).await?;
+        Ok(u128::try_from(bond).unwrap_or(u128::MAX))
+    }
+
+    /// Coins of an account on the market, wei.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`].
+    pub async fn coins_of(&self, account: Address) -> Result<U256, ChainProblem> {
+        let call = self.market.balanceOf(account, Address::ZERO);
+        timely("balanceOf", call.call()).await
+    }
+
+    /// What an account has staked, base units of the protocol's token.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`].
+    pub async fn stake_of(&self, stake: Address, account: Address) -> Result<U256, ChainProblem> {
+        let stake = Stake::new(stake, self.market.provider().clone());
+        let call = stake.stakeOf(account);
+        timely("stakeOf", call.call()).await
     }
 
     /// One fact; `None` for those that follow from a deal's history instead.
@@ -492,6 +540,51 @@ impl Chain {
         self.send(intent).await
     }
 
+    /// Calls the game, as one transaction. `subject` and `round` name what it is about: the game and
+    /// the sections made in it, say. An intent of the same name is taken up, unless it came to
+    /// nothing: it was refused, or it was mined in a block up to `applied`, whose effects the caller
+    /// knows, and a fork took it back.
+    ///
+    /// # Errors
+    /// [`ChainProblem`].
+    pub async fn call_game(
+        &self,
+        kind: IntentKind,
+        subject: B256,
+        round: u64,
+        mut calls: Vec<Vec<u8>>,
+        not_after_s: Option<u64>,
+        applied: u64,
+    ) -> Result<MinedTransaction, ChainProblem> {
+        let data = match (calls.pop(), calls.is_empty()) {
+            (Some(call), true) => call,
+            (last, _) => {
+                calls.extend(last);
+                let calls = calls.into_iter().map(Bytes::from).collect();
+                Game::multicallCall { calls }.abi_encode()
+            }
+        };
+        let mut intent = Intent::call(kind, subject, *self.game.address(), data);
+        (intent.urgency, intent.not_after_s) = (Urgency::Deadline, not_after_s);
+        let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
+        for attempt in 0..ROUNDS_MAX {
+            intent.round = round * ROUNDS_MAX + attempt;
+            let came_to_nothing = match sender.status(&intent.id())? {
+                Some(IntentStatus::Done(Outcome::Mined { transaction, .. })) => {
+                    !transaction.success || transaction.block_number <= applied
+                }
+                Some(IntentStatus::Done(_)) => true,
+                Some(IntentStatus::Queued | IntentStatus::Sent { .. }) | None => false,
+            };
+            if !came_to_nothing {
+                return self.send(intent).await;
+            }
+        }
+        Err(ChainProblem::Refused(format!(
+            "{kind} was refused {ROUNDS_MAX} times"
+        )))
+    }
+
     fn intent(&self, kind: IntentKind, subject: B256, data: Vec<u8>) -> Intent {
         Intent::call(kind, subject, *self.market.address(), data)
     }
@@ -552,20 +645,26 @@ async fn timely<T, E: std::fmt::Display>(
 /// Names of the market's errors, for the sender.
 #[must_use]
 pub fn decode_refusal(data: &[u8]) -> Option<String> {
-    let selector = data.get(..4)?.try_into().ok()?;
-    Market::MarketErrors::name_by_selector(selector).map(str::to_owned)
+    outcry_chain::market_refusal(data)
 }
 
-/// The market's events in the words of the state. Skipped items of batches change nothing.
+/// The contracts' events in the words of the state. Skipped items of batches change nothing.
 #[must_use]
-pub fn observe(event: ChainEvent<MarketEvents>, fee_bps: u16) -> Vec<Event> {
+pub fn observe(event: ChainEvent<ContractEvents>, fee_bps: u16) -> Vec<Event> {
     let place = Place {
         block: event.block.number,
         at: event.block.timestamp_s,
         transaction: event.transaction,
     };
     let changed = |deal, change| Observed::Changed { deal, change };
-    let observed = match event.event {
+    let event = match event.event {
+        ContractEvents::Market(event) => event,
+        ContractEvents::Game(event) => {
+            let observed = observe_game(event, place);
+            return vec![Event { place, observed }];
+        }
+    };
+    let observed = match event {
         MarketEvents::JobPosted(e) => Observed::JobPosted {
             bid: e.bidHash,
             job: e.job.into(),
@@ -678,4 +777,59 @@ pub fn observe(event: ChainEvent<MarketEvents>, fee_bps: u16) -> Vec<Event> {
         _ => return Vec::new(),
     };
     vec![Event { place, observed }]
+}
+
+fn observe_game(event: GameEvents, place: Place) -> Observed {
+    let narrow = |value: U256| u128::try_from(value).unwrap_or(u128::MAX);
+    let went_on = |game, turn| Observed::GameWentOn { game, turn };
+    match event {
+        GameEvents::Challenged(e) => Observed::GameBegan(Box::new(DisputeRecord {
+            id: e.game,
+            deal: e.dealId,
+            key: GameKey {
+                claim_hash: e.key.claimHash,
+                task: e.key.task,
+                challenger: e.key.challenger,
+            },
+            provider: e.provider,
+            initial: e.initial,
+            asserted: e.asserted,
+            halted: e.halted,
+            sections: e.sections,
+            clock_s: e.clock,
+            bond: e.bond,
+            history: vec![(place, Turn::Challenged { seated: e.seated })],
+        })),
+        GameEvents::Sectioned(e) => went_on(
+            e.game,
+            Turn::Sectioned {
+                part: e.part,
+                ends: e.ends.into(),
+            },
+        ),
+        GameEvents::Seated(e) => went_on(e.game, Turn::Seated),
+        GameEvents::Ended(e) => went_on(
+            e.game,
+            Turn::Ended {
+                challenger_won: e.challengerWon,
+                by_timeout: e.byTimeout,
+            },
+        ),
+        GameEvents::Settled(e) => Observed::ClaimDecided {
+            claim_hash: e.claimHash,
+            turn: Turn::Settled {
+                stands: e.stands,
+                winner: e.winner,
+                reward: e.reward,
+            },
+        },
+        GameEvents::Collected(e) => went_on(
+            e.game,
+            Turn::Collected {
+                to_challenger: narrow(e.toChallenger),
+                to_provider: narrow(e.toProvider),
+                burned: narrow(e.burned),
+            },
+        ),
+    }
 }

@@ -168,6 +168,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// What a verifier checks.
     pub verifier: Verifier,
+    /// How games are played.
+    pub dispute: Dispute,
     /// How long the node remembers.
     pub retention: Retention,
     /// Log lines.
@@ -209,6 +211,7 @@ impl Default for Config {
             provider: Provider::default(),
             gateway: Gateway::default(),
             verifier: Verifier::default(),
+            dispute: Dispute::default(),
             retention: Retention::default(),
             log: Log::default(),
         }
@@ -405,17 +408,71 @@ impl Default for Gateway {
     }
 }
 
-/// Which claims a verifier re-executes.
+/// Which claims a verifier re-executes, and what it stakes on what it finds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Verifier {
     /// Share of claims, in basis points.
     pub sample_bps: u16,
+    /// Claims of a lower price are passed over, base units of the deal's token.
+    pub price_min: Amount,
+    /// Claims re-executed at once.
+    pub checks_at_once: u32,
+    /// Claims that wait for that.
+    pub checks_waiting_max: u32,
+    /// Whether false claims are challenged, and not only reported.
+    pub challenge: bool,
+    /// Challenges that run at once.
+    pub games_max: u32,
+    /// Most wei of one challenge's bond.
+    pub bond_max: Amount,
+    /// Most wei of all running challenges' bonds.
+    pub value_at_risk_max: Amount,
 }
 
 impl Default for Verifier {
     fn default() -> Self {
-        Self { sample_bps: 10_000 }
+        Self {
+            sample_bps: 10_000,
+            price_min: Amount(0),
+            checks_at_once: 1,
+            checks_waiting_max: 1024,
+            challenge: true,
+            games_max: 32,
+            bond_max: Amount(1_000_000_000_000_000_000),
+            value_at_risk_max: Amount(10_000_000_000_000_000_000),
+        }
+    }
+}
+
+/// How games are played, by verifiers and by providers whose claims are challenged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dispute {
+    /// Interpreters that run at once; 0 stands for one less than there are cores, and at least one.
+    pub interpreters: u32,
+    /// Most MiB of memory that all tasks in dispute keep for their traces.
+    pub memory_mib_max: u64,
+}
+
+impl Default for Dispute {
+    fn default() -> Self {
+        Self {
+            interpreters: 0,
+            memory_mib_max: 4096,
+        }
+    }
+}
+
+impl Dispute {
+    /// Interpreters that run at once.
+    #[must_use]
+    pub fn interpreters(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        match self.interpreters {
+            0 => cores.saturating_sub(1).max(1),
+            count => count as usize,
+        }
     }
 }
 
@@ -552,6 +609,12 @@ impl Config {
                 "verifier.sample_bps",
                 "is a share in basis points, at most 10000",
             );
+        }
+        if !(1..=256).contains(&self.verifier.checks_at_once) {
+            return bad("verifier.checks_at_once", "must lie between 1 and 256");
+        }
+        if self.dispute.interpreters > 1024 {
+            return bad("dispute.interpreters", "must be at most 1024");
         }
         if self.blobs.blob_mib_max > self.blobs.mib_max {
             return bad("blobs.blob_mib_max", "exceeds blobs.mib_max");
@@ -749,6 +812,30 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.provider.start_fee, Amount(u128::MAX));
+    }
+
+    #[test]
+    fn a_verifier_challenges_within_what_it_may_lose() {
+        let config = load(
+            "roles = \"verifier\"\n[verifier]\nbond_max = \"7\"\ngames_max = 3\n[dispute]\ninterpreters = 2\n",
+            &[("OUTCRY_VERIFIER_CHALLENGE", "false")],
+            &[("verifier.price_min", "1000000000000000000000")],
+        )
+        .unwrap();
+        assert_eq!(config.verifier.bond_max, Amount(7));
+        assert_eq!(config.verifier.games_max, 3);
+        assert!(!config.verifier.challenge);
+        assert_eq!(
+            config.verifier.price_min,
+            Amount(1_000_000_000_000_000_000_000)
+        );
+        assert_eq!(config.dispute.interpreters(), 2);
+        assert!(Config::default().dispute.interpreters() >= 1);
+        let error = load("[verifier]\nchecks_at_once = 0\n", &[], &[]).unwrap_err();
+        assert!(
+            error.to_string().contains("verifier.checks_at_once"),
+            "{error}"
+        );
     }
 
     /// A key that exists but is not documented, or is documented but does not exist, fails here.

@@ -4,8 +4,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use alloy::primitives::B256;
-use outcry_chain::{ChainError, Follower};
-use outcry_contracts::Market::MarketEvents;
+use outcry_chain::{ChainError, MarketFollower};
 use outcry_sdk::api::JobEvent;
 use outcry_store::{Batch, Store, StoreError};
 use tokio::sync::{Mutex, watch};
@@ -71,7 +70,7 @@ impl Core {
     pub async fn apply_blocks(
         &self,
         fact: Fact,
-        follower: &mut Follower<MarketEvents>,
+        follower: &mut MarketFollower,
     ) -> Result<Changes, ChainError> {
         let _one_at_a_time = self.applying.lock().await;
         let mut changes = self.reduce(fact);
@@ -94,7 +93,7 @@ impl Core {
     pub async fn roll_back(
         &self,
         block: u64,
-        follower: &mut Follower<MarketEvents>,
+        follower: &mut MarketFollower,
     ) -> Result<(), ChainError> {
         let _one_at_a_time = self.applying.lock().await;
         follower.acknowledge(Batch::new()).await?;

@@ -16,6 +16,7 @@ use crate::chain::Chain;
 use crate::config::Config;
 use crate::core::Core;
 use crate::deals::Deals;
+use crate::dispute::trace::{Interpreter, Traces};
 use crate::gas::GasUses;
 use crate::ingest::SharedBook;
 use crate::inputs::Fetcher;
@@ -43,6 +44,9 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
         send_timeouts: true,
         sample_bps: 0,
         sample_secret: B256::ZERO,
+        price_min: 0,
+        checks_max: 0,
+        games_max: 0,
     };
     let state = State::new(setup, windows, Book::new(domain, 0));
     let core = Arc::new(Core::open(state, Arc::new(MemoryStore::new())).unwrap());
@@ -93,6 +97,14 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
         failures: 0,
         error: None,
     };
+    let cache = outcry_executor::CacheLimits {
+        folder: folder.path().join("cache"),
+        bytes_max: 0,
+    };
+    let tracer = Arc::new(Interpreter {
+        cache: cache.clone(),
+        snapshot_bytes: 0,
+    });
     let node = Arc::new(Node {
         config: Config::default(),
         network: Network {
@@ -118,12 +130,11 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
             blobs,
             blob_bytes_max: 1000,
         },
+        traces: Traces::new(Arc::clone(&tracer) as _, 1, 1),
+        tracer,
         executor: Arc::new(Engine {
             program: "/nonexistent".into(),
-            cache: outcry_executor::CacheLimits {
-                folder: folder.path().join("cache"),
-                bytes_max: 0,
-            },
+            cache,
             overhead_mib: 0,
             prepare_time_max: std::time::Duration::ZERO,
             scratch: folder.path().into(),
@@ -137,6 +148,7 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
         gas: GasUses::default(),
         unheard: std::sync::Mutex::default(),
         verifying: tokio::sync::Semaphore::new(1),
+        challenging: tokio::sync::Semaphore::new(1),
         stop: tokio_util::sync::CancellationToken::new(),
     });
     (node, folder)

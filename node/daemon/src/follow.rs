@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use outcry_chain::{ChainError, ChainUpdate, Follower};
-use outcry_contracts::Market::MarketEvents;
+use outcry_chain::{ChainError, ChainUpdate, MarketFollower};
 
 use crate::chain::{ChainProblem, observe};
 use crate::node::Node;
@@ -14,10 +13,7 @@ use crate::state::chain::{Block, Event};
 ///
 /// # Errors
 /// [`ChainError`].
-pub async fn follow(
-    node: Arc<Node>,
-    mut follower: Follower<MarketEvents>,
-) -> Result<(), ChainError> {
+pub async fn follow(node: Arc<Node>, mut follower: MarketFollower) -> Result<(), ChainError> {
     loop {
         let update = tokio::select! {
             update = follower.next() => update?,

@@ -168,7 +168,10 @@ impl Fetcher {
     }
 
     /// The manifest, checked against the root that the buyer signed.
-    async fn manifest(&self, job: &JobSpec, holder: B256) -> Result<Manifest, InputProblem> {
+    ///
+    /// # Errors
+    /// [`InputProblem`].
+    pub async fn manifest(&self, job: &JobSpec, holder: B256) -> Result<Manifest, InputProblem> {
         let length_max = MANIFEST_BYTES_BASE + MANIFEST_BYTES_PER_TASK * u64::from(job.taskCount);
         let blob = self
             .fetch(

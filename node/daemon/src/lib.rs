@@ -10,7 +10,8 @@
 //!                            └── activities <─────────────────────────────┘
 //!                                  ├─ chain     open, claim, settle, time out
 //!                                  ├─ inputs    manifest, program, archives
-//!                                  └─ run       workers
+//!                                  ├─ run       workers
+//!                                  └─ dispute   challenges, moves, verdicts
 //! ```
 //!
 //! The rules are elsewhere: a decision that two nodes must make alike lives in `outcry_protocol` or
@@ -25,6 +26,7 @@ pub mod config;
 pub mod core;
 pub mod deals;
 pub mod demand;
+pub mod dispute;
 #[cfg(test)]
 mod example;
 pub mod follow;
@@ -45,6 +47,7 @@ pub mod state;
 pub mod stop;
 
 pub use config::{Config, ConfigError};
+pub use dispute::trace::Tracer;
 pub use log::install as install_log;
 /// The registry of error codes.
 pub use outcry_protocol::codes;

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::chain::{Chain, ChainProblem};
 use crate::config::Config;
 use crate::core::Core;
+use crate::dispute::trace::{Tracer, Traces};
 use crate::gas::GasUses;
 use crate::inputs::Fetcher;
 use crate::metrics::Metrics;
@@ -72,6 +73,10 @@ pub struct Node {
     pub fetcher: Fetcher,
     /// What runs tasks.
     pub executor: Arc<dyn Execute>,
+    /// What traces tasks in dispute.
+    pub tracer: Arc<dyn Tracer>,
+    /// Traces of the tasks in dispute.
+    pub(crate) traces: Traces,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Health of reading the chain.
@@ -88,8 +93,10 @@ pub struct Node {
     pub(crate) unheard: Mutex<BTreeSet<B256>>,
     /// Gas that transactions used, as far as anybody asked.
     pub(crate) gas: GasUses,
-    /// Lets one claim be re-executed at a time: checking must not crowd out what earns.
+    /// Lets few claims be re-executed at a time: checking must not crowd out what earns.
     pub(crate) verifying: tokio::sync::Semaphore,
+    /// Lets one claim be challenged at a time, so that the limits on games hold for all together.
+    pub(crate) challenging: tokio::sync::Semaphore,
     /// Cancelled when the node is to stop.
     pub stop: tokio_util::sync::CancellationToken,
 }

@@ -66,9 +66,16 @@ pub(crate) async fn round(
     *offers_after = deleting
         .await
         .map_err(|error| StoreError::Io(std::io::Error::other(error)))??;
-    let is_full = due.deals.len() >= ROUND_MAX || due.jobs.len() >= ROUND_MAX;
-    if !due.deals.is_empty() || !due.jobs.is_empty() {
-        tracing::debug!(deals = due.deals.len(), jobs = due.jobs.len(), "forgotten");
+    let is_full = [&due.deals, &due.jobs, &due.disputes]
+        .iter()
+        .any(|list| list.len() >= ROUND_MAX);
+    if !due.is_empty() {
+        tracing::debug!(
+            deals = due.deals.len(),
+            jobs = due.jobs.len(),
+            games = due.disputes.len(),
+            "forgotten"
+        );
         node.core.apply(Fact::Pruned(due)).await?;
     }
     Ok(is_full || offers_after.is_some())

@@ -14,6 +14,7 @@ use outcry_protocol::codes::{self, Code, Coded};
 use outcry_protocol::hash::job_hash;
 use outcry_protocol::types::JobSpec;
 
+use crate::dispute::trace::Tracer;
 use crate::inputs::{Input, InputProblem, Inputs};
 
 const MIB: u64 = 1 << 20;
@@ -72,6 +73,8 @@ impl RunProblem {
 pub struct Engines {
     /// Runs tasks, to claim what comes out or to hold a claim against it.
     pub executor: Arc<dyn Execute>,
+    /// Traces tasks in dispute, to make the moves of games.
+    pub tracer: Arc<dyn Tracer>,
 }
 
 /// What runs the tasks of jobs. [`Engine`] is the only one that the product has; a test network may

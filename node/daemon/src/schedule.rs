@@ -13,6 +13,8 @@ use crate::state::Activity;
 const REST_AFTER_SUCCESS_BLOCKS: u64 = 2;
 /// Longest rest after failures.
 const REST_BLOCKS_MAX: u64 = 32;
+/// The same while a clock runs.
+const REST_BLOCKS_MAX_TIMED: u64 = 2;
 
 /// What runs and what rests.
 #[derive(Debug, Default)]
@@ -58,10 +60,12 @@ impl Schedule {
                 failures: 0,
             }
         } else {
-            let blocks = 1_u64
-                .checked_shl(failures)
-                .unwrap_or(REST_BLOCKS_MAX)
-                .min(REST_BLOCKS_MAX);
+            let most = if activity.is_timed() {
+                REST_BLOCKS_MAX_TIMED
+            } else {
+                REST_BLOCKS_MAX
+            };
+            let blocks = 1_u64.checked_shl(failures).unwrap_or(most).min(most);
             Rest {
                 until_block: block.saturating_add(blocks),
                 failures: failures.saturating_add(1),

@@ -31,6 +31,7 @@ use crate::chain::{Chain, ChainProblem, decode_refusal};
 use crate::config::{Config, ConfigError, Role};
 use crate::core::Core;
 use crate::deals::Deals;
+use crate::dispute::trace::{self, Interpreter, Traces};
 use crate::gas::GasUses;
 use crate::ingest::{SharedBook, ingest};
 use crate::inputs::Fetcher;
@@ -219,8 +220,11 @@ pub async fn start_with(
     }
     let chain = Chain::new(&rpc, network.market, sender, reports);
     let parameters = chain.parameters().await?;
+    let chain = chain.with_game(parameters.game);
 
-    let mut reading = FollowerConfig::new(vec![network.market], config.chain.start_block);
+    // The market stays first: it names the cursor.
+    let contracts = vec![network.market, parameters.game];
+    let mut reading = FollowerConfig::new(contracts, config.chain.start_block);
     (reading.finality, reading.poll_interval) = (finality, poll_interval);
     let follower = Follower::open(rpc.clone(), Arc::clone(&store), reading).await?;
 
@@ -240,7 +244,19 @@ pub async fn start_with(
             0
         },
         sample_secret: keccak256(identity.to_bytes()),
+        price_min: config.verifier.price_min.0,
+        checks_max: config.verifier.checks_waiting_max as usize,
+        games_max: if config.is(Role::Verifier) && config.verifier.challenge {
+            config.verifier.games_max as usize
+        } else {
+            0
+        },
     };
+    if setup.games_max > 0 && account.is_none() {
+        tracing::warn!(
+            "false claims are only reported: a challenge needs `account_key_file` or OUTCRY_ACCOUNT_KEY"
+        );
+    }
     let windows = Windows {
         admission_s: parameters.admissionWindow.into(),
         challenge_s: parameters.challengeWindow.into(),
@@ -287,13 +303,19 @@ pub async fn start_with(
             source,
         })?;
     let api = listener.local_addr()?;
+    let cache = CacheLimits {
+        folder: cache,
+        bytes_max: config.executor.cache_mib_max * MIB,
+    };
+    let (traces_max, snapshot_bytes) = trace::shares(config.dispute.memory_mib_max);
     let engines = engines(Engines {
+        tracer: Arc::new(Interpreter {
+            cache: cache.clone(),
+            snapshot_bytes,
+        }),
         executor: Arc::new(Engine {
             program: worker,
-            cache: CacheLimits {
-                folder: cache,
-                bytes_max: config.executor.cache_mib_max * MIB,
-            },
+            cache,
             overhead_mib: config.executor.overhead_mib,
             prepare_time_max: Duration::from_secs(config.executor.prepare_s_max),
             scratch,
@@ -312,6 +334,12 @@ pub async fn start_with(
             blob_bytes_max: config.blobs.blob_mib_max * MIB,
         },
         executor: engines.executor,
+        traces: Traces::new(
+            Arc::clone(&engines.tracer),
+            config.dispute.interpreters(),
+            traces_max,
+        ),
+        tracer: engines.tracer,
         metrics: Arc::new(Metrics::new(registry, rpc_switches)),
         reader_health: follower.health(),
         sender_health,
@@ -320,7 +348,8 @@ pub async fn start_with(
         orders: node::order_limit(),
         unheard: std::sync::Mutex::default(),
         gas: GasUses::default(),
-        verifying: tokio::sync::Semaphore::new(1),
+        verifying: tokio::sync::Semaphore::new(config.verifier.checks_at_once as usize),
+        challenging: tokio::sync::Semaphore::new(1),
         stop: stop.clone(),
         config,
         network,

@@ -32,6 +32,7 @@
 //! | `GET /v1/provider`, `POST /v1/provider/drain` | | [`ProviderStatus`] |
 //! | `GET /v1/verifier` | | [`VerifierStatus`] |
 //! | `GET /v1/disputes` | | `[`[`Dispute`]`]` |
+//! | `GET /v1/disputes/{game}` | | [`Dispute`] |
 
 use std::fmt;
 use std::str::FromStr;
@@ -1206,27 +1207,59 @@ pub struct Earnings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct VerifierStatus {
+    /// Who challenges. Absent for a node that only reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub account: Option<Address>,
+    /// Base units of the protocol's token that it has staked.
+    pub stake: Amount,
+    /// Wei on the market that bonds can be paid with.
+    pub coins: Amount,
     /// Claims seen.
     pub claims_seen: u64,
     /// Tasks re-executed.
     pub tasks_checked: u64,
     /// Tasks whose claim was right.
     pub tasks_agreed: u64,
-    /// Tasks whose claim was wrong; see `GET /v1/disputes`.
+    /// Tasks whose claim was wrong.
     pub tasks_mismatched: u64,
     /// Tasks that could not be checked, for example because their blobs were not served.
     pub tasks_unavailable: u64,
-    /// Tasks waiting.
+    /// Claims waiting to be re-executed.
     pub queue: u32,
+    /// Own challenges that run.
+    pub games_running: u32,
+    /// Own challenges of claims that fell.
+    pub games_won: u64,
+    /// Own challenges that were lost.
+    pub games_lost: u64,
+    /// Wei of bonds in the challenges that run.
+    pub bonds_at_risk: Amount,
+    /// Wei of bonds that were lost.
+    pub bonds_lost: Amount,
+    /// Wei paid beside the bonds for challenges that another challenger's victory ended. The coins of an
+    /// own victory come with its reward.
+    pub gas_refunded: Amount,
+    /// Rewards, per token.
+    pub rewards: Vec<Reward>,
+    /// Claims that this node found to be wrong, the latest first, at most 100.
+    pub wrong: Vec<WrongClaim>,
 }
 
-/// A claim that this node found to be wrong: one item of `GET /v1/disputes`.
+/// What a verifier was rewarded with in one token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Dispute {
-    /// `keccak256(abi.encode(dealId, task))`.
-    #[schema(value_type = String)]
-    pub id: B256,
+pub struct Reward {
+    /// The token.
+    pub token: TokenInfo,
+    /// Base units.
+    pub amount: Amount,
+}
+
+/// A task whose claim a node found to be wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WrongClaim {
     /// The deal.
     #[schema(value_type = String)]
     pub deal_id: B256,
@@ -1249,4 +1282,197 @@ pub struct Dispute {
     pub found_at: u64,
     /// Last second at which it can be challenged on the chain.
     pub challengeable_until: u64,
+    /// The game in which this node challenges it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub game: Option<B256>,
+}
+
+/// A party of a game.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum GameParty {
+    /// Says that the claim is false.
+    Challenger,
+    /// Made the claim.
+    Provider,
+}
+
+impl GameParty {
+    /// The name used in JSON and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Challenger => "challenger",
+            Self::Provider => "provider",
+        }
+    }
+}
+
+/// How far a game has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum GameState {
+    /// Somebody is to move.
+    Running,
+    /// The challenger won: the claim falls.
+    ChallengerWon,
+    /// The provider won.
+    ProviderWon,
+    /// Another game has shown that the claim is false: this one need not go on.
+    ClaimFell,
+}
+
+impl GameState {
+    /// The name used in JSON and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::ChallengerWon => "challengerWon",
+            Self::ProviderWon => "providerWon",
+            Self::ClaimFell => "claimFell",
+        }
+    }
+}
+
+impl fmt::Display for GameState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A game about a claim: one item of `GET /v1/disputes`, answer of `GET /v1/disputes/{game}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Dispute {
+    /// `keccak256(abi.encode(claimHash, task, challenger))`.
+    #[schema(value_type = String)]
+    pub id: B256,
+    /// How far it has come.
+    pub state: GameState,
+    /// The deal whose claim is challenged.
+    #[schema(value_type = String)]
+    pub deal_id: B256,
+    /// Hash of the claim.
+    #[schema(value_type = String)]
+    pub claim_hash: B256,
+    /// Index of the challenged task in the job.
+    pub task: u32,
+    /// Whose claim.
+    #[schema(value_type = String)]
+    pub provider: Address,
+    /// Who challenges it.
+    #[schema(value_type = String)]
+    pub challenger: Address,
+    /// State in which the task starts.
+    #[schema(value_type = String)]
+    pub initial: B256,
+    /// Halted state that the provider claims.
+    #[schema(value_type = String)]
+    pub asserted: B256,
+    /// Halted state that the challenger asserts.
+    #[schema(value_type = String)]
+    pub halted: B256,
+    /// Sections that lead from the whole trace to a step.
+    pub sections: u8,
+    /// Sections made.
+    pub sections_made: u8,
+    /// What is still in dispute of the trace.
+    pub segment: Segment,
+    /// Who is to move, while the game runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mover: Option<GameParty>,
+    /// What is left on the clocks at the head.
+    pub clocks: GameClocks,
+    /// Wei that the challenger locked.
+    pub bond: Amount,
+    /// Everything that happened, in the order of the chain.
+    pub moves: Vec<GameMove>,
+    /// Whether the loser's clock ran out, once the game has ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_timeout: Option<bool>,
+    /// What the market was told about the claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<GameVerdict>,
+    /// What was paid out of the bond.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payout: Option<GamePayout>,
+    /// The job, from which anybody can trace the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<JobSpecSchema>)]
+    pub job: Option<JobSpec>,
+}
+
+/// A stretch of a trace: both parties agree on the state at its start and not on the one at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Segment {
+    /// Steps before it.
+    pub offset: Amount,
+    /// It has 16 to this power steps.
+    pub level: u8,
+    /// Its steps.
+    pub steps: Amount,
+}
+
+/// The clocks of a game, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GameClocks {
+    /// What each party had at the beginning.
+    pub total_s: u32,
+    /// Left to the challenger.
+    pub challenger_left_s: u32,
+    /// Left to the provider.
+    pub provider_left_s: u32,
+    /// Whether the provider's clock can run: it does in its 32 oldest games.
+    pub seated: bool,
+    /// The mover's clock has run out: anybody may end the game.
+    pub overdue: bool,
+}
+
+/// Something that happened in a game.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GameMove {
+    /// The transaction; its kind is one of `challenge`, `section`, `seat`, `prove`, `timeout`, `settle`,
+    /// `collect`. One transaction may stand for several of them.
+    pub transaction: DealTransaction,
+    /// Unix seconds of its block.
+    pub at: u64,
+    /// Whose move it was, of those that are a party's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<GameParty>,
+    /// Which of the opponent's 16 parts the mover disputes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<u8>,
+    /// State hashes at the ends of the mover's 16 parts of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub ends: Vec<B256>,
+}
+
+/// The verdict on a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GameVerdict {
+    /// Whether the claim stands.
+    pub stands: bool,
+    /// The challenger that is rewarded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub winner: Option<Address>,
+    /// With so many base units of the deal's token.
+    pub reward: Amount,
+}
+
+/// What became of a game's bond, in wei.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GamePayout {
+    /// To the challenger, with the gas that it is owed.
+    pub to_challenger: Amount,
+    /// To the provider.
+    pub to_provider: Amount,
+    /// Burned.
+    pub burned: Amount,
 }

@@ -397,12 +397,20 @@ impl Node {
         self.get("/v1/verifier").await
     }
 
-    /// Claims that the node found to be wrong.
+    /// Games about claims, the latest first.
     ///
     /// # Errors
     /// See [`Node::status`].
     pub async fn disputes(&self) -> Result<Vec<Dispute>, Error> {
         self.get("/v1/disputes").await
+    }
+
+    /// One game, with the gas of its moves.
+    ///
+    /// # Errors
+    /// See [`Node::status`].
+    pub async fn dispute(&self, game: B256) -> Result<Dispute, Error> {
+        self.get(&format!("/v1/disputes/{game}")).await
     }
 
     async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, Error> {

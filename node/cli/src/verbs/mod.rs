@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod config;
+pub(crate) mod dispute;
 pub(crate) mod job;
 pub(crate) mod keys;
 pub(crate) mod machine;

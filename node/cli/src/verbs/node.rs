@@ -1,7 +1,6 @@
 //! Nodes: start them, ask them; what a verifier found.
 
-use outcry_protocol::codes;
-use outcry_sdk::api::{Dispute, NodeStatus, ProviderStatus, VerifierStatus};
+use outcry_sdk::api::{NodeStatus, ProviderStatus, VerifierStatus};
 use outcry_sdk::units;
 use serde::Serialize;
 
@@ -120,45 +119,6 @@ pub(crate) async fn verifier_status(
     Ok(0)
 }
 
-pub(crate) async fn disputes(
-    settings: &Settings,
-    console: &mut Console<'_>,
-) -> Result<u8, Failure> {
-    let disputes = settings.reader()?.node().disputes().await?;
-    console.result(settings.format(), &DisputeList(disputes))?;
-    Ok(0)
-}
-
-pub(crate) async fn dispute(
-    id: &str,
-    settings: &Settings,
-    console: &mut Console<'_>,
-) -> Result<u8, Failure> {
-    let disputes = settings.reader()?.node().disputes().await?;
-    let wanted = id.to_lowercase();
-    let mut found = disputes.into_iter().filter(|dispute| {
-        dispute
-            .id
-            .to_string()
-            .starts_with(wanted.trim_end_matches('…'))
-    });
-    match (found.next(), found.next()) {
-        (Some(dispute), None) => console.result(settings.format(), &dispute)?,
-        (None, _) => {
-            return Err(Failure::new(
-                &codes::DEAL_UNKNOWN,
-                format!("the node knows no dispute {id}"),
-            ));
-        }
-        (Some(_), Some(_)) => {
-            return Err(Failure::usage(format!(
-                "several disputes begin with {id}; give more digits"
-            )));
-        }
-    }
-    Ok(0)
-}
-
 impl Show for NodeStatus {
     fn table(&self) -> String {
         let roles: Vec<_> = self
@@ -236,56 +196,76 @@ impl Show for EarningsView {
 
 impl Show for VerifierStatus {
     fn table(&self) -> String {
-        pairs(&[
-            ("claims seen", self.claims_seen.to_string()),
-            ("tasks checked", self.tasks_checked.to_string()),
-            ("right", self.tasks_agreed.to_string()),
-            ("wrong", self.tasks_mismatched.to_string()),
-            ("unavailable", self.tasks_unavailable.to_string()),
-            ("waiting", self.queue.to_string()),
-        ])
-    }
-}
-
-#[derive(Serialize)]
-struct DisputeList(Vec<Dispute>);
-
-impl Show for DisputeList {
-    fn table(&self) -> String {
-        let rows: Vec<_> = self
-            .0
+        let account = self.account.map_or_else(
+            || "none: false claims are only reported".to_owned(),
+            |account| account.to_string(),
+        );
+        let rewards: Vec<_> = self
+            .rewards
             .iter()
-            .map(|dispute| {
-                [
-                    short(&dispute.id),
-                    short(&dispute.deal_id),
-                    dispute.task.to_string(),
-                    short(&dispute.provider),
-                    dispute.found_at.to_string(),
-                ]
-            })
+            .map(|reward| units::show(reward.amount, &reward.token))
             .collect();
-        columns(["DISPUTE", "DEAL", "TASK", "PROVIDER", "FOUND AT"], &rows)
-    }
-}
-
-impl Show for Dispute {
-    fn table(&self) -> String {
-        pairs(&[
-            ("dispute", self.id.to_string()),
-            ("deal", self.deal_id.to_string()),
-            ("task", self.task.to_string()),
-            ("provider", self.provider.to_string()),
+        let mut text = pairs(&[
+            ("account", account),
+            ("stake", self.stake.to_string()),
+            ("coins on the market", format!("{} wei", self.coins)),
+            ("claims seen", self.claims_seen.to_string()),
+            ("waiting", self.queue.to_string()),
             (
-                "claimed",
-                format!("{} cycles, {}", self.claimed_cycles, self.claimed_inner),
+                "tasks checked",
+                format!(
+                    "{}: {} right, {} wrong; {} unavailable",
+                    self.tasks_checked,
+                    self.tasks_agreed,
+                    self.tasks_mismatched,
+                    self.tasks_unavailable
+                ),
             ),
             (
-                "found",
-                format!("{} cycles, {}", self.found_cycles, self.found_inner),
+                "games",
+                format!(
+                    "{} running, {} won, {} lost",
+                    self.games_running, self.games_won, self.games_lost
+                ),
             ),
-            ("found at", self.found_at.to_string()),
-            ("challengeable until", self.challengeable_until.to_string()),
-        ])
+            (
+                "bonds",
+                format!(
+                    "{} wei at risk, {} wei lost",
+                    self.bonds_at_risk, self.bonds_lost
+                ),
+            ),
+            (
+                "rewards",
+                match rewards.is_empty() {
+                    true => "none".to_owned(),
+                    false => rewards.join(", "),
+                },
+            ),
+            ("gas refunded", format!("{} wei", self.gas_refunded)),
+        ]);
+        if !self.wrong.is_empty() {
+            let rows: Vec<_> = self
+                .wrong
+                .iter()
+                .map(|claim| {
+                    [
+                        short(&claim.deal_id),
+                        claim.task.to_string(),
+                        short(&claim.provider),
+                        claim.found_at.to_string(),
+                        claim
+                            .game
+                            .map_or_else(|| "-".to_owned(), |game| short(&game)),
+                    ]
+                })
+                .collect();
+            text.push('\n');
+            text.push_str(&columns(
+                ["WRONG CLAIM", "TASK", "PROVIDER", "FOUND AT", "GAME"],
+                &rows,
+            ));
+        }
+        text
     }
 }

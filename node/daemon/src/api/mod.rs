@@ -4,6 +4,7 @@
 mod auth;
 mod blobs;
 mod deals;
+mod dispute;
 pub mod error;
 mod events;
 mod health;
@@ -48,8 +49,9 @@ const REQUESTS_AT_ONCE: usize = 256;
         status::account,
         status::provider,
         status::drain,
-        status::verifier,
-        status::disputes,
+        dispute::verifier,
+        dispute::list,
+        dispute::one,
         blobs::put,
         blobs::get,
         jobs::submit,
@@ -91,8 +93,9 @@ pub fn router(node: Arc<Node>, access: Access) -> Router {
         .route("/v1/accounts/{address}", get(status::account))
         .route("/v1/provider", get(status::provider))
         .route("/v1/provider/drain", post(status::drain))
-        .route("/v1/verifier", get(status::verifier))
-        .route("/v1/disputes", get(status::disputes))
+        .route("/v1/verifier", get(dispute::verifier))
+        .route("/v1/disputes", get(dispute::list))
+        .route("/v1/disputes/{game}", get(dispute::one))
         .route("/v1/bids", post(jobs::submit))
         .route("/v1/offers", post(jobs::offer))
         .route("/v1/orders/{hash}", get(jobs::order))

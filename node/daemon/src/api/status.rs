@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alloy::primitives::{Address, keccak256};
-use alloy::sol_types::SolValue;
+use alloy::primitives::Address;
 use axum::Json;
 use axum::extract::State;
 use outcry_protocol::book::{Book, Fact as BookFact, FactKey};
 use outcry_sdk::api::{
-    Account, Amount, Balance, BlockRef, DealState, Dispute, Earnings, ErrorBody, NetworkInfo,
-    NodeStatus, ProviderState, ProviderStatus, Role as ApiRole, VerifierStatus,
+    Account, Amount, Balance, BlockRef, DealState, Earnings, ErrorBody, NetworkInfo, NodeStatus,
+    ProviderState, ProviderStatus, Role as ApiRole,
 };
 
 use super::Segment;
@@ -19,7 +18,6 @@ use crate::config::Role;
 use crate::node::{Node, OrderProblem};
 use crate::state::Fact;
 use crate::state::deal::Change;
-use crate::state::verifier::Finding;
 
 /// The machine version that this build runs.
 pub(super) const MACHINE_VERSION: u32 = outcry_protocol::limits::MACHINE_VERSION_MAX;
@@ -250,72 +248,4 @@ fn provider_status(node: &Node) -> Option<ProviderStatus> {
             earnings: earnings.into_values().collect(),
         })
     })
-}
-
-/// What the node has re-executed.
-#[utoipa::path(get, path = "/v1/verifier", tag = "verifier", responses((status = 200, body = VerifierStatus), (status = 404, body = ErrorBody)))]
-pub(super) async fn verifier(
-    State(node): State<Arc<Node>>,
-) -> Result<Json<VerifierStatus>, ApiError> {
-    if !node.config.is(Role::Verifier) {
-        return Err(ApiError::not_my_role("verifier"));
-    }
-    Ok(Json(node.read(|state| {
-        let findings = || {
-            state
-                .verifications
-                .findings
-                .values()
-                .flat_map(|checked| &checked.findings)
-        };
-        let count = |wanted: fn(&Finding) -> bool| {
-            findings().filter(|finding| wanted(finding)).count() as u64
-        };
-        let unavailable = count(|finding| matches!(finding, Finding::Unavailable));
-        VerifierStatus {
-            claims_seen: state.verifications.claims_seen,
-            tasks_checked: findings().count() as u64 - unavailable,
-            tasks_agreed: count(|finding| matches!(finding, Finding::Agreed)),
-            tasks_mismatched: count(|finding| matches!(finding, Finding::Mismatched { .. })),
-            tasks_unavailable: unavailable,
-            queue: u32::try_from(state.unchecked().count()).unwrap_or(u32::MAX),
-        }
-    })))
-}
-
-/// Claims that this node found to be wrong.
-#[utoipa::path(get, path = "/v1/disputes", tag = "verifier", responses((status = 200, body = Vec<Dispute>)))]
-pub(super) async fn disputes(State(node): State<Arc<Node>>) -> Json<Vec<Dispute>> {
-    Json(node.read(|state| {
-        let mut disputes = Vec::new();
-        for (id, checked) in &state.verifications.findings {
-            let Some((deal, claim)) = state
-                .deals
-                .get(id)
-                .and_then(|deal| Some((deal, deal.claim()?)))
-            else {
-                continue;
-            };
-            for ((task, finding), claimed) in crate::state::provider::tasks_of(deal)
-                .zip(&checked.findings)
-                .zip(claim.task_results())
-            {
-                if let Finding::Mismatched { cycles, inner } = finding {
-                    disputes.push(Dispute {
-                        id: keccak256((*id, alloy::primitives::U256::from(task)).abi_encode()),
-                        deal_id: *id,
-                        task,
-                        provider: deal.terms.provider,
-                        claimed_cycles: claimed.cycles,
-                        claimed_inner: claimed.inner,
-                        found_cycles: *cycles,
-                        found_inner: *inner,
-                        found_at: checked.at,
-                        challengeable_until: claim.window_from + state.windows.challenge_s,
-                    });
-                }
-            }
-        }
-        disputes
-    }))
 }

@@ -7,6 +7,7 @@ use outcry_protocol::book::{self, FactKey};
 use outcry_protocol::types::{Bid, Deal, JobSpec};
 
 use super::deal::{Change, DealRecord, Place};
+use super::dispute::{DisputeRecord, Turn};
 
 /// A block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,22 @@ pub enum Observed {
         deal: B256,
         /// What.
         change: Change,
+    },
+    /// A claim was challenged.
+    GameBegan(Box<DisputeRecord>),
+    /// Something happened in a game.
+    GameWentOn {
+        /// The game.
+        game: B256,
+        /// What.
+        turn: Turn,
+    },
+    /// The market has the verdict on a claim.
+    ClaimDecided {
+        /// The claim.
+        claim_hash: B256,
+        /// The verdict.
+        turn: Turn,
     },
     /// A free balance changed, and no deal did.
     Balance {
@@ -113,7 +130,12 @@ pub fn touched<'a>(
     let mut keys = BTreeSet::new();
     for event in events {
         match &event.observed {
-            Observed::JobPosted { .. } | Observed::TookOver { .. } => {}
+            // What games touch is found through the state, which knows their parties.
+            Observed::JobPosted { .. }
+            | Observed::TookOver { .. }
+            | Observed::GameBegan(_)
+            | Observed::GameWentOn { .. }
+            | Observed::ClaimDecided { .. } => {}
             Observed::Opened { terms, .. } => touched_by_deal(terms, &mut keys),
             Observed::Changed { deal, .. } => {
                 if let Some(terms) = terms(deal) {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::State;
 use super::capacity::Reservation;
 use super::deal::DealRecord;
+use super::dispute::DisputeRecord;
 use super::gateway::{Acceptance, JobRecord, Watch};
 use super::provider::TaskResult;
 use super::verifier::Checked;
@@ -91,6 +92,10 @@ pub(super) fn delete_deal(batch: &mut Batch, deal: B256) {
     batch.delete(keys::deal(&deal.0));
     batch.delete(keys::settlement(&deal.0));
     batch.delete(checked_key(&deal));
+}
+
+pub(super) fn put_dispute(batch: &mut Batch, game: &DisputeRecord) {
+    put(batch, keys::dispute(&game.id.0), game);
 }
 
 pub(super) fn put_job(batch: &mut Batch, bid: B256, job: &JobSpec) {
@@ -212,6 +217,7 @@ impl State {
         self.deals_of_bid.clear();
         self.posted.clear();
         self.works.clear();
+        self.disputes.clear();
         let mut deals: Vec<DealRecord> = Vec::new();
         for entry in entries(store, &Prefix::table(Table::Deal)) {
             let (key, value) = entry?;
@@ -233,6 +239,11 @@ impl State {
             let (key, value) = entry?;
             self.posted
                 .insert(hash_of(&key, Table::Job)?, get(&key, &value)?);
+        }
+        for entry in entries(store, &Prefix::table(Table::Dispute)) {
+            let (key, value) = entry?;
+            let game: DisputeRecord = get(&key, &value)?;
+            self.disputes.insert(game.id, game);
         }
         self.load_jobs(store)?;
         self.load_work(store)

@@ -12,12 +12,14 @@
 //! | [`absence`] | providers that are matched but do not show up |
 //! | [`capacity`] | matches of an own offer, reservations, admission control |
 //! | [`provider`], [`gateway`], [`verifier`] | each role's next step about a deal |
+//! | [`dispute`] | games about claims, and what a party does next |
 //! | [`journal`] | how state is written to the store and read back |
 
 pub mod absence;
 pub mod capacity;
 pub mod chain;
 pub mod deal;
+pub mod dispute;
 #[cfg(test)]
 pub(crate) mod example;
 pub mod gateway;
@@ -42,6 +44,7 @@ use absence::Absences;
 use capacity::{Capacity, Reservation};
 use chain::{Block, Event, Observed, facts_of_bid};
 use deal::DealRecord;
+use dispute::DisputeRecord;
 use gateway::{Acceptance, JobRecord, Report};
 use provider::{TaskResult, Work};
 use verifier::{Checked, Verifications};
@@ -73,6 +76,12 @@ pub struct Setup {
     pub sample_bps: u16,
     /// What makes the sample unpredictable.
     pub sample_secret: B256,
+    /// Price below which a claim is not checked, base units.
+    pub price_min: u128,
+    /// Claims that wait to be checked; beyond, those whose window ends last are passed over.
+    pub checks_max: usize,
+    /// Games that a verifier starts and that run at once; 0 for a node that only reports.
+    pub games_max: usize,
 }
 
 /// Everything that a node knows.
@@ -114,6 +123,8 @@ pub struct State {
     pub is_draining: bool,
     /// What was re-executed.
     pub verifications: Verifications,
+    /// Games about claims, everybody's, by id.
+    pub disputes: BTreeMap<B256, DisputeRecord>,
     absences: Absences,
     /// Keys of providers whose offers this node never saw, by offer, read from the opening.
     peer_keys: BTreeMap<B256, B256>,
@@ -253,6 +264,16 @@ pub struct Prunable {
     pub deals: Vec<B256>,
     /// Jobs that were submitted here, none of whose deals is left.
     pub jobs: Vec<B256>,
+    /// Games.
+    pub disputes: Vec<B256>,
+}
+
+impl Prunable {
+    /// Whether there is nothing to forget.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.deals.is_empty() && self.jobs.is_empty() && self.disputes.is_empty()
+    }
 }
 
 /// Something for the shell to do. At most one of each runs at a time.
@@ -284,6 +305,24 @@ pub enum Activity {
     DemandTimeout(B256),
     /// Re-execute a claim.
     Verify(B256),
+    /// Challenge a deal's claim.
+    Challenge(B256),
+    /// Make the next move of a game in which so many sections were made, or end it.
+    Play(B256, u8),
+    /// Give the market the verdict on a claim.
+    Verdict(B256),
+    /// Have own games about a claim paid out.
+    Collect(B256),
+    /// Give a provider's free seats to games that wait.
+    Seat(Address),
+}
+
+impl Activity {
+    /// Whether a clock runs until it is done, so that it is repeated soon.
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        matches!(self, Self::Challenge(_) | Self::Play(..))
+    }
 }
 
 /// What a fact changed.
@@ -330,6 +369,7 @@ impl State {
             offer: None,
             is_draining: false,
             verifications: Verifications::default(),
+            disputes: BTreeMap::new(),
             absences: Absences::default(),
             peer_keys: BTreeMap::new(),
             tracked: BTreeSet::new(),
@@ -404,7 +444,8 @@ impl State {
                 .map(|deal| &deal.terms)
                 .or_else(|| opened.get(id).copied())
         };
-        let keys = chain::touched(events, terms);
+        let mut keys = chain::touched(events, terms);
+        keys.extend(events.iter().flat_map(|event| self.touched_by_game(event)));
         let touched = keys.into_iter().filter(|key| self.tracked.contains(key));
         touched
             .chain(self.unread.iter().copied())
@@ -669,6 +710,11 @@ impl State {
                 );
             }
             Observed::Changed { deal, change } => self.change(deal, place, change, changes),
+            Observed::GameBegan(record) => self.game_began(*record, changes),
+            Observed::GameWentOn { game, turn } => self.game_went_on(game, place, turn, changes),
+            Observed::ClaimDecided { claim_hash, turn } => {
+                self.claim_decided(claim_hash, place, &turn, changes);
+            }
             Observed::Balance { .. } => {}
             Observed::Cancelled { account, salt } => {
                 self.cancel_jobs(changes, |bid| bid.buyer == account && bid.salt == salt);
@@ -981,24 +1027,38 @@ impl State {
                 }));
             }
         }
-        wanted.extend(self.unchecked().map(Activity::Verify));
+        wanted.extend(self.unchecked().into_iter().map(Activity::Verify));
+        wanted.extend(self.wanted_of_games());
         wanted
     }
 
-    /// Claims of the sample that were not re-executed yet and still can be challenged.
-    pub fn unchecked(&self) -> impl Iterator<Item = B256> {
-        let bps = if self.setup.sample_bps == 0 {
-            None
-        } else {
-            Some(self.setup.sample_bps)
-        };
-        self.deals.values().filter_map(move |deal| {
+    /// Claims of the sample that were not re-executed yet and still can be challenged, those whose
+    /// window ends first before the others, at most [`Setup::checks_max`].
+    #[must_use]
+    pub fn unchecked(&self) -> Vec<B256> {
+        let Setup {
+            sample_bps,
+            sample_secret,
+            price_min,
+            checks_max,
+            ..
+        } = self.setup;
+        if sample_bps == 0 {
+            return Vec::new();
+        }
+        let waiting = self.deals.values().filter_map(|deal| {
             let claim = deal.claim()?;
             let in_time = self.head.at <= claim.window_from + self.windows.challenge_s;
             let known = self.verifications.findings.contains_key(&deal.id) || self.is_mine(deal);
-            let sampled = verifier::is_sampled(claim.hash, self.setup.sample_secret, bps?);
-            (in_time && !known && sampled && !deal.has_failed()).then_some(deal.id)
-        })
+            let wanted = claim.claim.price >= price_min
+                && verifier::is_sampled(claim.hash, sample_secret, sample_bps);
+            (in_time && !known && wanted && !deal.has_failed())
+                .then_some((claim.window_from, deal.id))
+        });
+        let mut waiting: Vec<(u64, B256)> = waiting.collect();
+        waiting.sort_unstable();
+        waiting.truncate(checks_max);
+        waiting.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Own deals that can be settled now: deal, with the buyer's signature, finally.
@@ -1029,10 +1089,12 @@ impl State {
     pub fn prunable(&self, keep_s: u64, max: usize) -> Prunable {
         let is_old = |since: u64| since.saturating_add(keep_s) < self.head.at;
         let is_over = |job: &JobRecord| job.state.is_terminal() && is_old(job.signed.bid.expiry);
+        let owing = self.deals_owing();
         let mut over: Vec<(u64, B256)> = self
             .deals
             .values()
             .filter(|deal| deal.state().is_terminal())
+            .filter(|deal| !owing.contains(&deal.id))
             .filter(|deal| match self.jobs.get(&deal.terms.bidHash) {
                 Some(job) => is_over(job),
                 None => self.book.bid(&deal.terms.bidHash).is_none(),
@@ -1051,6 +1113,7 @@ impl State {
         Prunable {
             deals,
             jobs: jobs.map(|(bid, _)| *bid).take(max).collect(),
+            disputes: self.prunable_disputes(max),
         }
     }
 
@@ -1071,6 +1134,10 @@ impl State {
                     changes.local.delete(outcry_store::keys::job(&bid.0));
                 }
             }
+        }
+        for game in &due.disputes {
+            self.disputes.remove(game);
+            changes.local.delete(outcry_store::keys::dispute(&game.0));
         }
         for bid in &due.jobs {
             self.jobs.remove(bid);

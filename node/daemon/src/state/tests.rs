@@ -83,6 +83,9 @@ impl Bench {
             send_timeouts: false,
             sample_bps: 0,
             sample_secret: B256::ZERO,
+            price_min: 0,
+            checks_max: 1024,
+            games_max: 0,
         })
     }
 
@@ -94,6 +97,9 @@ impl Bench {
             send_timeouts: true,
             sample_bps: 0,
             sample_secret: B256::ZERO,
+            price_min: 0,
+            checks_max: 1024,
+            games_max: 0,
         })
     }
 

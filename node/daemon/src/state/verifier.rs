@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy::primitives::{B256, keccak256};
+use outcry_protocol::status::Outcome;
 use serde::{Deserialize, Serialize};
 
 use super::deal::DealRecord;
@@ -21,11 +22,19 @@ pub enum Finding {
     Mismatched {
         /// Cycles found.
         cycles: u64,
-        /// Inner hash found.
-        inner: B256,
+        /// Status, exit code and output found.
+        outcome: Outcome,
     },
     /// The task could not be run here.
     Unavailable,
+}
+
+impl Finding {
+    /// Whether the claim is false.
+    #[must_use]
+    pub fn is_mismatch(&self) -> bool {
+        matches!(self, Self::Mismatched { .. })
+    }
 }
 
 /// What is known about the claims that were chosen for checking.
@@ -67,7 +76,7 @@ pub fn compare(deal: &DealRecord, found: &TaskResult) -> Finding {
         Some(claimed) if claimed == found.claimed() => Finding::Agreed,
         Some(_) => Finding::Mismatched {
             cycles: found.cycles,
-            inner: found.outcome.inner(),
+            outcome: found.outcome,
         },
     }
 }
@@ -80,7 +89,7 @@ mod tests {
     use crate::state::example;
     use alloy::primitives::Bytes;
     use outcry_protocol::claim::encode_tasks;
-    use outcry_protocol::status::{Outcome, Status};
+    use outcry_protocol::status::Status;
 
     fn result(task: u32, cycles: u64) -> TaskResult {
         TaskResult {

@@ -1,0 +1,337 @@
+//! The traces of the tasks in dispute: one for all games about a task, and a bounded number of
+//! interpreters for all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use alloy::primitives::B256;
+use outcry_executor::{Cache, CacheLimits, EngineFailure, Prepare};
+use outcry_protocol::hash::job_hash;
+use outcry_protocol::types::JobSpec;
+use outcry_verifier::game::{Fault, MachineTrace, TaskStart, Trace, Watch};
+use outcry_verifier::machine::{Archive, CommittedProgram};
+use outcry_verifier::task::{RunLimits, TaskHeader};
+use tokio::sync::{OwnedMutexGuard, Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::inputs::Inputs;
+
+const MIB: u64 = 1 << 20;
+
+/// Why a task has no trace on this host. Says nothing about the task.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceProblem {
+    /// The program could not be linked.
+    #[error(transparent)]
+    Engine(#[from] EngineFailure),
+    /// The input could not be read, or there is no thread.
+    #[error("{0}")]
+    Disk(#[from] io::Error),
+    /// The job has limits that the machine does not take; it should have been refused.
+    #[error("{0}")]
+    Limits(String),
+    /// The interpreter could not go on, or was told to stop.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The interpreter's thread ended without an answer.
+    #[error("the interpreter ended without an answer")]
+    Gone,
+}
+
+/// A task in dispute, with its bytes on disk.
+#[derive(Debug)]
+pub struct Subject {
+    /// The job.
+    pub job: JobSpec,
+    /// Index of the task in it.
+    pub task: u32,
+    /// Its program and its input archive, the only one in `inputs`.
+    pub inputs: Inputs,
+}
+
+/// A trace that an interpreter's thread can take along.
+pub type TaskTrace = Box<dyn Trace + Send>;
+
+/// What traces tasks. [`Interpreter`] is the only one that the product has; a test network may put
+/// another around it, to see what becomes of a party that asserts false states.
+pub trait Tracer: std::fmt::Debug + Send + Sync {
+    /// The trace of a task, before anything is run. Blocks while the program is linked. `watch` is
+    /// asked now and then whether to go on.
+    ///
+    /// # Errors
+    /// [`TraceProblem`].
+    fn open(&self, subject: &Subject, watch: Watch) -> Result<TaskTrace, TraceProblem>;
+
+    /// What the state in which a task starts follows from: a challenge names it. Blocks.
+    ///
+    /// # Errors
+    /// [`TraceProblem`].
+    fn start(&self, subject: &Subject) -> Result<TaskStart, TraceProblem>;
+}
+
+/// The machine's interpreter, on programs of the executor's cache.
+#[derive(Debug, Clone)]
+pub struct Interpreter {
+    /// Where linked programs are kept.
+    pub cache: CacheLimits,
+    /// Most bytes that the snapshots of one trace take.
+    pub snapshot_bytes: u64,
+}
+
+impl Interpreter {
+    fn program(&self, subject: &Subject) -> Result<CommittedProgram, TraceProblem> {
+        let cache = Cache::open(&self.cache.folder, self.cache.bytes_max)?;
+        let program = &subject.inputs.program;
+        let (_, committed) = cache.machine(&Prepare {
+            program: program.path.clone(),
+            program_hash: program.hash,
+        })?;
+        Ok(committed)
+    }
+}
+
+impl Tracer for Interpreter {
+    fn open(&self, subject: &Subject, watch: Watch) -> Result<TaskTrace, TraceProblem> {
+        let program = self.program(subject)?;
+        let (archive, archive_bytes) = subject.archive()?;
+        let job = &subject.job;
+        let header = TaskHeader {
+            machine_version: job.machineVersion,
+            job_hash: job_hash(job),
+            task: subject.task,
+            task_count: job.taskCount,
+            archive_bytes,
+            output_limit_bytes: job.outputLimit,
+            page_limit: job.pageLimit,
+        };
+        let limits = RunLimits {
+            cycles: job.cycleLimit,
+            pages: job.pageLimit,
+            slots: job.slotLimit,
+            output_bytes: job.outputLimit,
+        };
+        let snapshots = self.snapshot_bytes;
+        let trace =
+            MachineTrace::start(Arc::new(program), header, limits, archive, snapshots, watch)
+                .map_err(|error| TraceProblem::Limits(error.to_string()))?;
+        Ok(Box::new(trace))
+    }
+
+    fn start(&self, subject: &Subject) -> Result<TaskStart, TraceProblem> {
+        let program = self.program(subject)?;
+        let (mut archive, archive_bytes) = subject.archive()?;
+        Ok(TaskStart::of(&program, &mut archive, archive_bytes)?)
+    }
+}
+
+impl Subject {
+    /// The input archive and its bytes.
+    ///
+    /// # Errors
+    /// It can't be opened.
+    pub fn archive(&self) -> io::Result<(InputArchive, u64)> {
+        let archive = self.inputs.archives.first();
+        let archive = archive.ok_or_else(|| io::Error::other("the task has no input"))?;
+        let file = File::open(&archive.path)?;
+        let length = file.metadata()?.len();
+        Ok((InputArchive(file), length))
+    }
+}
+
+/// An input archive on disk.
+#[derive(Debug)]
+pub struct InputArchive(File);
+
+impl Archive for InputArchive {
+    fn read(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(into, offset)
+    }
+}
+
+/// A task in dispute, by the hash of its job and its index there.
+pub(crate) type TaskId = (B256, u32);
+
+/// A trace that was opened, and what its task was opened with.
+struct Opened {
+    trace: TaskTrace,
+    /// Keeps the blobs on disk.
+    _subject: Subject,
+}
+
+/// Where a task's trace is, or is going to be. Who asks it holds the lock.
+type Place = Arc<tokio::sync::Mutex<Option<Opened>>>;
+
+/// One task's place among the traces.
+struct Slot {
+    opened: Place,
+    /// When it was asked last, in questions.
+    asked: u64,
+    /// Stops the interpreter when nobody asks any more.
+    stop: CancellationToken,
+}
+
+/// The traces of all tasks in dispute.
+pub(crate) struct Traces {
+    tracer: Arc<dyn Tracer>,
+    slots: Mutex<BTreeMap<TaskId, Slot>>,
+    interpreters: Arc<Semaphore>,
+    questions: AtomicU64,
+    /// Tasks that keep their traces; those of others are made anew when they are asked for.
+    kept_max: usize,
+}
+
+impl std::fmt::Debug for Traces {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Traces").finish_non_exhaustive()
+    }
+}
+
+/// Tasks whose traces are kept at once: as many as games have a seat.
+const TASKS_MAX: u64 = 32;
+/// Least bytes of snapshots with which a trace is worth keeping.
+const SNAPSHOT_BYTES_MIN: u64 = 64 * MIB;
+
+/// How the memory for traces is shared out: tasks that keep one, and bytes of snapshots for each.
+#[must_use]
+pub(crate) fn shares(memory_mib_max: u64) -> (usize, u64) {
+    let bytes = memory_mib_max.saturating_mul(MIB);
+    let tasks = (bytes / SNAPSHOT_BYTES_MIN).clamp(1, TASKS_MAX);
+    (tasks as usize, bytes / tasks)
+}
+
+impl Traces {
+    pub(crate) fn new(tracer: Arc<dyn Tracer>, interpreters: usize, kept_max: usize) -> Self {
+        Self {
+            tracer,
+            slots: Mutex::default(),
+            interpreters: Arc::new(Semaphore::new(interpreters)),
+            questions: AtomicU64::new(0),
+            kept_max,
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<TaskId, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the tasks that no running game is about, and stops their interpreters.
+    pub(crate) fn keep_only(&self, tasks: &BTreeSet<TaskId>) {
+        self.slots().retain(|task, slot| {
+            let stays = tasks.contains(task);
+            if !stays {
+                slot.stop.cancel();
+            }
+            stays
+        });
+    }
+
+    /// Asks a task's trace, on a thread of its own, when an interpreter is free and nobody else asks
+    /// the same trace. `subject` is called when the trace is not there.
+    pub(crate) async fn ask<T: Send + 'static, E: From<TraceProblem>>(
+        &self,
+        task: TaskId,
+        subject: impl Future<Output = Result<Subject, E>>,
+        question: impl FnOnce(&mut Questioned<'_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, E> {
+        let (place, stop) = self.place(task);
+        let mut place = place.lock_owned().await;
+        let subject = match *place {
+            Some(_) => None,
+            None => Some(subject.await?),
+        };
+        // Never closed. The thread keeps it until it ends, whether or not anybody waits.
+        let permit = Arc::clone(&self.interpreters).acquire_owned().await;
+        let tracer = Arc::clone(&self.tracer);
+        let watch: Watch = Box::new(move |_| {
+            if stop.is_cancelled() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        let (told, answer) = oneshot::channel();
+        // Not a thread of the runtime: that one would wait for it when the node stops.
+        std::thread::Builder::new()
+            .name("interpreter".into())
+            .spawn(move || {
+                let answer = answer_with(&mut place, subject, tracer.as_ref(), watch, question);
+                drop((place, permit));
+                // The game may be over, and nobody waits.
+                let _ = told.send(answer);
+            })
+            .map_err(|error| E::from(TraceProblem::Disk(error)))?;
+        answer
+            .await
+            .map_err(|_| E::from(TraceProblem::Gone))?
+            .map_err(E::from)
+    }
+
+    /// A task's place; makes room by dropping the traces that were asked longest ago.
+    fn place(&self, task: TaskId) -> (Place, CancellationToken) {
+        let mut slots = self.slots();
+        let asked = self.questions.fetch_add(1, Ordering::Relaxed);
+        let slot = slots.entry(task).or_insert_with(|| Slot {
+            opened: Arc::default(),
+            asked,
+            stop: CancellationToken::new(),
+        });
+        slot.asked = asked;
+        let found = (Arc::clone(&slot.opened), slot.stop.clone());
+        let is_there = |slot: &Slot| slot.opened.try_lock().map_or(true, |trace| trace.is_some());
+        if slots.get(&task).is_some_and(is_there) {
+            return found;
+        }
+        let mut by_age: Vec<_> = slots.iter().map(|(id, slot)| (slot.asked, *id)).collect();
+        by_age.sort_unstable();
+        // One that is being asked is there, or will be.
+        let mut kept = slots.values().filter(|slot| is_there(slot)).count();
+        for (_, id) in by_age {
+            if kept < self.kept_max {
+                break;
+            }
+            if let Some(slot) = slots.get(&id)
+                && let Ok(mut idle) = slot.opened.try_lock()
+                && idle.take().is_some()
+            {
+                kept -= 1;
+            }
+        }
+        found
+    }
+}
+
+/// A trace that is being asked.
+pub(crate) struct Questioned<'t>(&'t mut TaskTrace);
+
+impl Trace for Questioned<'_> {
+    fn state(&mut self, step: u64) -> Result<B256, Fault> {
+        self.0.state(step)
+    }
+
+    fn prove(&mut self, step: u64) -> Result<Vec<B256>, Fault> {
+        self.0.prove(step)
+    }
+}
+
+fn answer_with<T>(
+    place: &mut OwnedMutexGuard<Option<Opened>>,
+    subject: Option<Subject>,
+    tracer: &dyn Tracer,
+    watch: Watch,
+    question: impl FnOnce(&mut Questioned<'_>) -> Result<T, Fault>,
+) -> Result<T, TraceProblem> {
+    if let Some(subject) = subject {
+        let trace = tracer.open(&subject, watch)?;
+        **place = Some(Opened {
+            trace,
+            _subject: subject,
+        });
+    }
+    let opened = place.as_mut().ok_or(TraceProblem::Gone)?;
+    Ok(question(&mut Questioned(&mut opened.trace))?)
+}

@@ -1,0 +1,611 @@
+//! Games about claims: what the chain tells of them.
+//!
+//! A game is its opening and the list of what happened since, so that a reorganisation is undone by
+//! dropping the tail; whose turn it is and what is left on the clocks is computed from that list.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy::primitives::{Address, B256, U256, keccak256};
+use alloy::sol_types::SolValue;
+use outcry_protocol::book::FactKey;
+use outcry_protocol::hash;
+use outcry_sdk::api::DealState;
+use outcry_verifier::game::rules::PARTS;
+use outcry_verifier::game::{Challenge, Clocks, Game, Party, Standing};
+use serde::{Deserialize, Serialize};
+
+use super::chain::{Event, Observed};
+use super::deal::{DealRecord, Place};
+use super::provider::tasks_of;
+use super::verifier::Finding;
+use super::{Activity, Changes, State, journal};
+
+/// Games that stay; beyond, the oldest that are over are forgotten before their time. Each costs its
+/// challenger a bond that doubles with the games that run.
+const DISPUTES_MAX: usize = 4096;
+/// Games that one party plays at once: as many as have a seat. The others wait.
+const PLAYED_AT_ONCE: usize = 32;
+/// Games of a provider in which its clock runs, `SEATS` of `contracts/src/game/Seats.sol`.
+const SEATS: usize = 32;
+
+/// Names a game.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GameKey {
+    /// The claim.
+    pub claim_hash: B256,
+    /// Index of the challenged task in the job.
+    pub task: u32,
+    /// Who challenges.
+    pub challenger: Address,
+}
+
+impl GameKey {
+    /// `keccak256(abi.encode(GameKey))`, as in `contracts/src/interfaces/IGame.sol`.
+    #[must_use]
+    pub fn id(&self) -> B256 {
+        keccak256((self.claim_hash, U256::from(self.task), self.challenger).abi_encode())
+    }
+}
+
+/// One thing that happened in a game.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Turn {
+    /// It began.
+    Challenged {
+        /// Whether the provider's clock may run from then on.
+        seated: bool,
+    },
+    /// The mover named a part of the opponent's list and asserted 16 parts of it.
+    Sectioned {
+        /// Which part.
+        part: u8,
+        /// State hashes at the ends of its 16 parts.
+        ends: Vec<B256>,
+    },
+    /// The provider's clock may run from now on.
+    Seated,
+    /// It ended.
+    Ended {
+        /// Who won.
+        challenger_won: bool,
+        /// Because the loser's clock ran out; else the winner proved a step.
+        by_timeout: bool,
+    },
+    /// The market has the verdict on the claim.
+    Settled {
+        /// Whether the claim stands.
+        stands: bool,
+        /// The challenger that is rewarded; zero if there is none.
+        winner: Address,
+        /// Base units of the deal's token.
+        reward: u128,
+    },
+    /// The bond was paid out, in wei.
+    Collected {
+        /// To the challenger, with the gas that it is owed.
+        to_challenger: u128,
+        /// To the provider.
+        to_provider: u128,
+        /// Burned.
+        burned: u128,
+    },
+}
+
+/// A game as the chain tells it. The first turn is always [`Turn::Challenged`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DisputeRecord {
+    /// Hash of the key.
+    pub id: B256,
+    /// The deal whose claim is challenged.
+    pub deal: B256,
+    /// The key.
+    pub key: GameKey,
+    /// Whose claim it is.
+    pub provider: Address,
+    /// State in which the task starts.
+    pub initial: B256,
+    /// Halted state that the provider claims.
+    pub asserted: B256,
+    /// Halted state that the challenger asserts.
+    pub halted: B256,
+    /// Sections of the whole game.
+    pub sections: u8,
+    /// Seconds on each clock at the beginning.
+    pub clock_s: u32,
+    /// Wei that the challenger locked.
+    pub bond: u128,
+    /// What happened, in the order of the chain.
+    pub history: Vec<(Place, Turn)>,
+}
+
+impl DisputeRecord {
+    /// Where it began; the order of a provider's games.
+    #[must_use]
+    pub fn began(&self) -> Place {
+        self.history.first().map_or(
+            Place {
+                block: 0,
+                at: 0,
+                transaction: B256::ZERO,
+            },
+            |(place, _)| *place,
+        )
+    }
+
+    /// The second of the last turn.
+    #[must_use]
+    pub fn last_at(&self) -> u64 {
+        self.history.last().map_or(0, |(place, _)| place.at)
+    }
+
+    /// Sections made so far by both sides together.
+    #[must_use]
+    pub fn moves(&self) -> u8 {
+        let sections = |(_, turn): &&(Place, Turn)| matches!(turn, Turn::Sectioned { .. });
+        self.history.iter().filter(sections).count() as u8
+    }
+
+    /// Whether the challenger won, once the game has ended.
+    #[must_use]
+    pub fn won(&self) -> Option<bool> {
+        self.history.iter().find_map(|(_, turn)| match turn {
+            Turn::Ended { challenger_won, .. } => Some(*challenger_won),
+            _ => None,
+        })
+    }
+
+    /// Whether the claim stands, once the market has the verdict.
+    #[must_use]
+    pub fn stands(&self) -> Option<bool> {
+        self.history.iter().find_map(|(_, turn)| match turn {
+            Turn::Settled { stands, .. } => Some(*stands),
+            _ => None,
+        })
+    }
+
+    /// Whether the bond was paid out.
+    #[must_use]
+    pub fn is_collected(&self) -> bool {
+        let collected = |(_, turn): &(Place, Turn)| matches!(turn, Turn::Collected { .. });
+        self.history.iter().any(collected)
+    }
+
+    /// Whether moves still count: neither it nor the claim is decided.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.won().is_none() && self.stands().is_none()
+    }
+
+    /// Which side an account is on.
+    #[must_use]
+    pub fn side(&self, account: Address) -> Option<Party> {
+        if account == self.key.challenger {
+            Some(Party::Challenger)
+        } else if account == self.provider {
+            Some(Party::Provider)
+        } else {
+            None
+        }
+    }
+
+    /// The game that the chain's events make.
+    ///
+    /// # Errors
+    /// They are not one game's: the contract emits no such list.
+    pub fn game(&self) -> Result<Game, String> {
+        let mut game = Game::begin(Challenge {
+            initial: self.initial,
+            asserted: self.asserted,
+            halted: self.halted,
+            sections: self.sections,
+        })
+        .map_err(|error| error.to_string())?;
+        for (_, turn) in &self.history {
+            match turn {
+                Turn::Sectioned { part, ends } => {
+                    let ends: &[B256; PARTS] = ends
+                        .as_slice()
+                        .try_into()
+                        .map_err(|_| format!("a section of {} parts", ends.len()))?;
+                    game.replay_section(*part, ends)
+                        .map_err(|refusal| refusal.to_string())?;
+                }
+                Turn::Ended { challenger_won, .. } => game.end(if *challenger_won {
+                    Party::Challenger
+                } else {
+                    Party::Provider
+                }),
+                _ => {}
+            }
+        }
+        Ok(game)
+    }
+
+    /// Who moves next, as long as the game runs.
+    #[must_use]
+    pub fn mover(&self) -> Party {
+        if self.moves().is_multiple_of(2) {
+            Party::Challenger
+        } else {
+            Party::Provider
+        }
+    }
+
+    /// The clocks as of the last move: `contracts/src/game/GameWord.sol` replayed.
+    #[must_use]
+    pub fn clocks(&self) -> Clocks {
+        let mut clocks = Clocks {
+            since: self.began().at,
+            challenger_left: self.clock_s,
+            provider_left: self.clock_s,
+            seated: false,
+        };
+        let mut mover = Party::Challenger;
+        for (place, turn) in &self.history {
+            match turn {
+                Turn::Challenged { seated } => clocks.seated = *seated,
+                Turn::Seated => {
+                    clocks.seated = true;
+                    if mover == Party::Provider {
+                        clocks.since = place.at;
+                    }
+                }
+                Turn::Sectioned { .. } => {
+                    if let Standing::Running { left, .. } = clocks.standing(mover, place.at) {
+                        match mover {
+                            Party::Challenger => clocks.challenger_left = left,
+                            Party::Provider => clocks.provider_left = left,
+                        }
+                    }
+                    clocks.since = place.at;
+                    mover = mover.other();
+                }
+                Turn::Ended { .. } | Turn::Settled { .. } | Turn::Collected { .. } => {}
+            }
+        }
+        clocks
+    }
+
+    /// How the mover stands in a block of this timestamp, as long as the game runs.
+    #[must_use]
+    pub fn standing(&self, now: u64) -> Standing {
+        self.clocks().standing(self.mover(), now)
+    }
+
+    /// Whether a party has something to send about the game now: a move of its own, or the end of a
+    /// game that its opponent let pass. A provider is in no hurry where its clock stands still.
+    fn wants_move(&self, me: Party, now: u64) -> bool {
+        match self.standing(now) {
+            Standing::Overdue { mover } => mover != me,
+            Standing::Running { mover, .. } => {
+                mover == me && (me == Party::Challenger || self.clocks().seated)
+            }
+        }
+    }
+
+    /// Whether a payout waits for a party: a fallen claim's challengers get their bonds back, and a
+    /// provider gets its share of a lost one.
+    fn owes(&self, me: Party) -> bool {
+        !self.is_collected()
+            && match me {
+                Party::Challenger => self.won() != Some(false) && self.stands() == Some(false),
+                Party::Provider => self.won() == Some(false),
+            }
+    }
+}
+
+/// Whether the market waits for a verdict that can be given, from all games about one claim.
+fn is_decided(games: &[&DisputeRecord]) -> bool {
+    let unsettled = |game: &&DisputeRecord| game.won().is_some() && game.stands().is_none();
+    games.iter().any(unsettled)
+        && (has_fallen(games) || games.iter().all(|game| game.won().is_some()))
+}
+
+/// Whether a challenger has won a game about a claim, from all of them.
+fn has_fallen(games: &[&DisputeRecord]) -> bool {
+    games
+        .iter()
+        .any(|game| game.won() == Some(true) || game.stands() == Some(false))
+}
+
+/// A task whose claim is false, as far as this node found, and that can be challenged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Index of the task in the job.
+    pub task: u32,
+    /// What the node found.
+    pub finding: Finding,
+    /// The halted state that follows from it.
+    pub halted: B256,
+}
+
+impl State {
+    /// All games about a claim.
+    #[must_use]
+    pub fn games_about(&self, claim_hash: B256) -> Vec<&DisputeRecord> {
+        let about = |game: &&DisputeRecord| game.key.claim_hash == claim_hash;
+        self.disputes.values().filter(about).collect()
+    }
+
+    /// Whether a game about the claim was won by its challenger.
+    #[must_use]
+    pub fn claim_fell(&self, claim_hash: B256) -> bool {
+        has_fallen(&self.games_about(claim_hash))
+    }
+
+    /// Games of this node's account, with its side, the oldest first.
+    #[must_use]
+    pub fn own_games(&self) -> Vec<(&DisputeRecord, Party)> {
+        let Some(me) = self.setup.account else {
+            return Vec::new();
+        };
+        let own = self.disputes.values();
+        let mut own: Vec<_> = own
+            .filter_map(|game| Some((game, game.side(me)?)))
+            .collect();
+        own.sort_by_key(|(game, _)| (game.began().block, game.id));
+        own
+    }
+
+    /// Games that this node started and that run, and the wei of bonds in them.
+    #[must_use]
+    pub fn at_risk(&self) -> (usize, u128) {
+        let own = self.own_games().into_iter();
+        own.filter(|(game, side)| *side == Party::Challenger && game.is_running())
+            .fold((0, 0), |(games, bonds), (game, _)| {
+                (games + 1, bonds + game.bond)
+            })
+    }
+
+    /// The first task of a claim that this node found to be false, as long as it can be challenged
+    /// and was not challenged from here.
+    #[must_use]
+    pub fn challengeable(&self, deal: &DealRecord) -> Option<Mismatch> {
+        let me = self.setup.account?;
+        let checked = self.verifications.findings.get(&deal.id)?;
+        if !checked.findings.iter().any(Finding::is_mismatch) {
+            return None;
+        }
+        let claim = deal.claim()?;
+        let can_fall = matches!(
+            deal.state(),
+            DealState::Claimed | DealState::Accepted | DealState::Challenged
+        );
+        let in_time = self.head.at < claim.window_from + self.windows.challenge_s;
+        if !can_fall || !in_time {
+            return None;
+        }
+        let games = self.games_about(claim.hash);
+        if games.iter().any(|game| game.key.challenger == me) || has_fallen(&games) {
+            return None;
+        }
+        let mut found = tasks_of(deal).zip(&checked.findings);
+        found.find_map(|(task, finding)| match finding {
+            Finding::Mismatched { cycles, outcome } => Some(Mismatch {
+                task,
+                finding: *finding,
+                halted: hash::halted_hash(deal.terms.jobHash, task, *cycles, outcome.inner()),
+            }),
+            Finding::Agreed | Finding::Unavailable => None,
+        })
+    }
+
+    /// What this node wants to happen about games.
+    pub(super) fn wanted_of_games(&self) -> Vec<Activity> {
+        let mut wanted = Vec::new();
+        let now = self.head.at;
+        let own = self.own_games();
+        let claims: BTreeSet<B256> = own.iter().map(|(game, _)| game.key.claim_hash).collect();
+        let mut fallen = BTreeSet::new();
+        for claim in claims {
+            let games = self.games_about(claim);
+            if has_fallen(&games) {
+                fallen.insert(claim);
+            }
+            if is_decided(&games) {
+                wanted.push(Activity::Verdict(claim));
+            }
+            if !self.collectable(claim).is_empty() {
+                wanted.push(Activity::Collect(claim));
+            }
+        }
+        let running = own
+            .iter()
+            .filter(|(game, _)| game.is_running() && !fallen.contains(&game.key.claim_hash));
+        let movable = running
+            .clone()
+            .filter(|(game, side)| game.wants_move(*side, now));
+        wanted.extend(
+            movable
+                .take(PLAYED_AT_ONCE)
+                .map(|(game, _)| Activity::Play(game.id, game.moves())),
+        );
+        let mut waiting: BTreeMap<Address, usize> = BTreeMap::new();
+        for (game, _) in running.filter(|(game, _)| !game.clocks().seated) {
+            *waiting.entry(game.provider).or_default() += 1;
+        }
+        wanted.extend(waiting.into_keys().filter_map(|provider| {
+            let seated = |game: &&DisputeRecord| {
+                game.provider == provider && game.is_running() && game.clocks().seated
+            };
+            let taken = self.disputes.values().filter(seated).count();
+            (taken < SEATS).then_some(Activity::Seat(provider))
+        }));
+        if self.setup.games_max > self.at_risk().0 {
+            let found = self.verifications.findings.keys();
+            let found = found.filter_map(|id| self.deals.get(id));
+            wanted.extend(
+                found
+                    .filter(|deal| self.challengeable(deal).is_some())
+                    .map(|deal| Activity::Challenge(deal.id)),
+            );
+        }
+        wanted
+    }
+
+    /// Own games about a claim that can be paid out to this node.
+    #[must_use]
+    pub fn collectable(&self, claim_hash: B256) -> Vec<GameKey> {
+        let Some(me) = self.setup.account else {
+            return Vec::new();
+        };
+        let games = self.games_about(claim_hash).into_iter();
+        games
+            .filter(|game| game.side(me).is_some_and(|side| game.owes(side)))
+            .map(|game| game.key)
+            .collect()
+    }
+
+    /// Tasks that own games which still run are about, by the hash of their job.
+    #[must_use]
+    pub fn tasks_in_dispute(&self) -> BTreeSet<(B256, u32)> {
+        let own = self.own_games().into_iter();
+        let running =
+            own.filter(|(game, _)| game.is_running() && !self.claim_fell(game.key.claim_hash));
+        running
+            .filter_map(|(game, _)| {
+                let deal = self.deals.get(&game.deal)?;
+                Some((deal.terms.jobHash, game.key.task))
+            })
+            .collect()
+    }
+
+    /// Deals of games whose payouts wait for this node: what a payout names is needed until then.
+    pub(super) fn deals_owing(&self) -> BTreeSet<B256> {
+        let own = self.own_games().into_iter();
+        own.filter(|(game, side)| game.is_running() || game.owes(*side))
+            .map(|(game, _)| game.deal)
+            .collect()
+    }
+
+    /// Balances that an event of a game touches: bonds, payouts and rewards.
+    pub(super) fn touched_by_game(&self, event: &Event) -> Vec<FactKey> {
+        let coins = |game: &DisputeRecord| {
+            [game.key.challenger, game.provider].map(|party| FactKey::Balance(party, Address::ZERO))
+        };
+        match &event.observed {
+            Observed::GameBegan(game) => coins(game).into(),
+            Observed::GameWentOn { game, .. } => self
+                .disputes
+                .get(game)
+                .map(coins)
+                .into_iter()
+                .flatten()
+                .collect(),
+            Observed::ClaimDecided { claim_hash, .. } => {
+                let games = self.games_about(*claim_hash).into_iter();
+                let rewards = games.flat_map(|game| {
+                    let token = self.deals.get(&game.deal).map(|deal| deal.terms.token);
+                    let reward = token.map(|token| FactKey::Balance(game.key.challenger, token));
+                    coins(game).into_iter().chain(reward)
+                });
+                rewards.collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A game began.
+    pub(super) fn game_began(&mut self, record: DisputeRecord, changes: &mut Changes) {
+        let own = self.setup.account.and_then(|me| record.side(me));
+        if let Some(side) = own {
+            tracing::info!(
+                game = %record.id, deal = %record.deal, task = record.key.task, ?side,
+                challenger = %record.key.challenger, sections = record.sections,
+                clock_s = record.clock_s, bond_wei = record.bond, "a claim is challenged"
+            );
+        }
+        journal::put_dispute(&mut changes.chain, &record);
+        self.disputes.insert(record.id, record);
+    }
+
+    /// Something happened in a game.
+    pub(super) fn game_went_on(
+        &mut self,
+        game: B256,
+        place: Place,
+        turn: Turn,
+        changes: &mut Changes,
+    ) {
+        let me = self.setup.account;
+        let Some(record) = self.disputes.get_mut(&game) else {
+            tracing::warn!(%game, "an event about a game that was never seen to begin");
+            return;
+        };
+        if let Some(side) = me.and_then(|me| record.side(me)) {
+            match &turn {
+                Turn::Sectioned { part, .. } => {
+                    tracing::info!(%game, part, by = ?record.mover(), section = record.moves() + 1, of = record.sections, "a section was made");
+                }
+                Turn::Ended {
+                    challenger_won,
+                    by_timeout,
+                } => {
+                    let won = *challenger_won == (side == Party::Challenger);
+                    tracing::info!(%game, ?side, won, by_timeout, "a game has ended");
+                }
+                Turn::Settled { stands, reward, .. } => {
+                    tracing::info!(%game, claim = %record.key.claim_hash, stands, reward, "a claim is decided");
+                }
+                Turn::Collected {
+                    to_challenger,
+                    to_provider,
+                    burned,
+                } => {
+                    tracing::info!(%game, to_challenger, to_provider, burned, "a game is paid out");
+                }
+                Turn::Challenged { .. } | Turn::Seated => {}
+            }
+        }
+        record.history.push((place, turn));
+        journal::put_dispute(&mut changes.chain, record);
+    }
+
+    /// The market has the verdict on a claim: it is noted with every game that is without one.
+    pub(super) fn claim_decided(
+        &mut self,
+        claim_hash: B256,
+        place: Place,
+        turn: &Turn,
+        changes: &mut Changes,
+    ) {
+        let games = self.games_about(claim_hash).into_iter();
+        let open: Vec<B256> = games
+            .filter(|game| game.stands().is_none())
+            .map(|game| game.id)
+            .collect();
+        for game in open {
+            self.game_went_on(game, place, turn.clone(), changes);
+        }
+    }
+
+    /// Games that need not be kept: their deal is forgotten, or there are too many and they are over.
+    #[must_use]
+    pub(super) fn prunable_disputes(&self, max: usize) -> Vec<B256> {
+        let is_waiting = |game: &DisputeRecord| {
+            let side = self.setup.account.and_then(|me| game.side(me));
+            side.is_some_and(|side| game.is_running() || game.owes(side))
+        };
+        let mut over: Vec<(u64, B256)> = self
+            .disputes
+            .values()
+            .filter(|game| !game.is_running() && !is_waiting(game))
+            .map(|game| (game.last_at(), game.id))
+            .collect();
+        over.sort_unstable();
+        let too_many = self.disputes.len().saturating_sub(DISPUTES_MAX);
+        let is_orphan = |id: &B256| {
+            let game = self.disputes.get(id);
+            game.is_some_and(|game| !self.deals.contains_key(&game.deal))
+        };
+        (0..)
+            .zip(over)
+            .filter(|(index, (_, id))| *index < too_many || is_orphan(id))
+            .map(|(_, (_, id))| id)
+            .take(max)
+            .collect()
+    }
+}
