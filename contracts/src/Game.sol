@@ -27,10 +27,12 @@ contract Game is Terms {
         address winner;
         /// Games that the provider has not won and nobody has collected.
         uint32 live;
-        /// Gas that the challengers of those games have used, by the schedule.
+        /// Gas that the challengers of those games have used, by the schedule; without the winner's.
         uint64 owedGas;
         /// Wei for that gas, once the claim has fallen and the market has paid.
         uint128 pot;
+        /// Gas that the winner has used, by the schedule.
+        uint64 winnerGas;
         bool paid;
         /// Games ended since the market last heard a verdict.
         bool unsettled;
@@ -136,11 +138,13 @@ contract Game is Terms {
             emit Settled(claimHash, true, address(0), 0, 0);
             return;
         }
-        // Gas of all challengers comes before anybody's reward.
+        // Gas comes before the reward in coins: the winner's first, so that no number of games that
+        // somebody opens beside it leaves it with less than it spent.
         uint256 coins = IDeployment(address(MARKET)).parameters().collateralFloor / 2;
         uint256 gasPrice = _gasPrice();
-        uint256 pot = dispute.owedGas * gasPrice;
-        if (pot > coins) pot = coins;
+        uint256 winnerGas = dispute.winnerGas * gasPrice;
+        uint256 pot = winnerGas < coins ? coins - winnerGas : 0;
+        if (pot > dispute.owedGas * gasPrice) pot = dispute.owedGas * gasPrice;
         uint128 reward = deal.collateral / 2;
         dispute.unsettled = false;
         dispute.paid = true;
@@ -171,19 +175,19 @@ contract Game is Terms {
         } else {
             Dispute storage dispute = _disputes[key.claimHash];
             if (!dispute.paid) revert NothingToCollect();
-            uint256 owed = _gasOfChallenger(made);
+            toChallenger = bond;
+            --dispute.live;
+            // The market has paid the winner's gas together with its reward.
             if (word.status() == GameStatus.Running) {
                 game.word = word.ended(GameStatus.Won);
                 _leave(word.provider(), word.seated());
-            } else {
-                owed += FINISH_GAS;
+                // Of what is left those who are left get their part, so that nothing stays behind.
+                uint256 owed = _gasOfChallenger(made);
+                uint256 share = dispute.pot * owed / dispute.owedGas;
+                dispute.pot -= uint128(share);
+                dispute.owedGas -= uint64(owed);
+                toChallenger += share;
             }
-            // What is left goes to those who are left in proportion, so that nothing stays behind.
-            uint256 share = dispute.pot * owed / dispute.owedGas;
-            dispute.pot -= uint128(share);
-            dispute.owedGas -= uint64(owed);
-            --dispute.live;
-            toChallenger = bond + share;
         }
         game.bond = 0;
         uint256 burned = word.status() == GameStatus.Refused ? bond - toProvider : 0;
@@ -258,11 +262,12 @@ contract Game is Terms {
         if (dispute.winner != address(0)) revert ClaimFell();
         game.word = word.ended(challengerWon ? GameStatus.Won : GameStatus.Refused);
         dispute.unsettled = true;
+        uint256 owed = _gasOfChallenger(game.sections - word.sectionsLeft());
+        dispute.owedGas -= uint64(owed);
         if (challengerWon) {
             dispute.winner = key.challenger;
-            dispute.owedGas += uint64(FINISH_GAS);
+            dispute.winnerGas = uint64(owed + FINISH_GAS);
         } else {
-            dispute.owedGas -= uint64(_gasOfChallenger(game.sections - word.sectionsLeft()));
             --dispute.live;
         }
         _leave(word.provider(), word.seated());

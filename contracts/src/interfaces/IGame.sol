@@ -49,9 +49,11 @@ interface IGame {
     /// The market has the verdict.
     /// @param winner the challenger that is rewarded; zero if the claim stands
     /// @param reward base units of the deal's token
-    /// @param gasPrice wei per gas that challengers of a fallen claim are refunded at, at most
+    /// @param gasPrice wei per gas at which challengers of a fallen claim are refunded: the winner before
+    /// all others, who share what is there
     event Settled(bytes32 indexed claimHash, bool stands, address winner, uint128 reward, uint256 gasPrice);
-    /// A game's bond has been paid out, together with the gas that its winner is owed.
+    /// A game's bond has been paid out, together with the gas that a challenger of a fallen claim is owed
+    /// unless it is the winner, whose gas `settle` pays.
     event Collected(bytes32 indexed game, uint256 toChallenger, uint256 toProvider, uint256 burned);
 
     error ParameterOutOfRange();
