@@ -8,7 +8,8 @@
 //     npm run mutate -- --list                       # prints them
 //
 // Mutants in test/machine/equivalent.json behave like the original for the reason given there, and
-// those with the original's bytecode do so by themselves; neither counts. Exits with 1 below 95%.
+// those with the original's bytecode do so by themselves; neither counts. Exits with 1 below 95%, with 2
+// if there was none to test.
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -208,6 +209,10 @@ for (const mutant of mutants) {
   ++count[outcome];
   if (outcome === "survived") console.log(`survived ${line}: ${key}`);
   if (option("verbose")) console.log(`${outcome} ${line}: ${key}`);
+}
+if (count.killed + count.survived === 0) {
+  console.error(`${JSON.stringify(count)}: no mutant was tested; --list shows which there are`);
+  process.exit(2);
 }
 const score = count.killed / (count.killed + count.survived);
 console.log(`${JSON.stringify(count)}; score ${(100 * score).toFixed(1)}%`);
