@@ -257,8 +257,9 @@ pub struct Agreement {
     pub mismatches: Mismatches,
     /// Place of each step's instruction, if asked for.
     pub way: Vec<u32>,
-    /// Whether the run took another way than [`Trial::known`] in the end, if it went step by step.
-    pub left_known_way: bool,
+    /// Whether the run was seen to take the known way to its end. A long one goes step by step only
+    /// for the chain, and is not seen.
+    pub kept_known_way: bool,
 }
 
 /// A job with one task that runs an image: names its input by nothing but the limits, because no
@@ -414,7 +415,7 @@ impl Subject {
             costs: Costs::default(),
             mismatches,
             way: Vec::new(),
-            left_known_way: false,
+            kept_known_way: false,
         };
         self.in_pieces(trial, &mut agreement)?;
         self.back_and_forth(trial, &mut agreement)?;
@@ -532,7 +533,7 @@ impl Subject {
                 &mut agreement.mismatches,
             );
         }
-        agreement.left_known_way = !is_known;
+        agreement.kept_known_way = is_known;
         let end = machine.commit()?;
         if let Some(expected) = expected {
             agreement.mismatches.expect(end == expected, || {

@@ -624,7 +624,7 @@ impl Script {
             }
             if case == 0 {
                 way = agreement.way;
-            } else if !agreement.left_known_way {
+            } else if agreement.kept_known_way {
                 self.mismatches
                     .add(|| format!("line {line}: the run ends before the assertion"));
             }

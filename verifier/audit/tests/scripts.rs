@@ -121,3 +121,20 @@ fn a_text_that_is_no_script_is_refused_with_the_place() {
     let error = wast("some.wast", "(module\n  (func", options, &mut |_| {}).unwrap_err();
     assert!(error.to_string().starts_with("some.wast: "), "{error}");
 }
+
+#[test]
+fn a_trap_after_many_steps_needs_no_chain_to_be_seen() {
+    let options = WastOptions {
+        chain: OnChain::None,
+        repeats: false,
+    };
+    let script = r#"(module (func (export "long") (local i32)
+        (loop $next
+          (local.set 0 (i32.add (local.get 0) (i32.const 1)))
+          (br_if $next (i32.lt_u (local.get 0) (i32.const 1000000))))
+        unreachable))
+      (assert_trap (invoke "long") "unreachable")"#;
+    let report = wast("script", script, options, &mut |_| {}).unwrap();
+    assert_eq!(report.differences, [] as [String; 0]);
+    assert!(report.steps > 1_000_000 && report.steps_on_chain == 0);
+}
