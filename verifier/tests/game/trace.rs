@@ -204,7 +204,7 @@ fn thirty_two_games_about_one_task_cost_less_than_two_runs() {
 }
 
 #[test]
-fn a_run_that_is_interrupted_goes_on_where_it_was() {
+fn a_run_that_is_interrupted_goes_on_where_it_was_on_another_thread_too() {
     let task = Task::of(&scatter(1_000_000), b"");
     let limit = Arc::new(AtomicU64::new(3_000_000));
     let watched = limit.clone();
@@ -227,7 +227,8 @@ fn a_run_that_is_interrupted_goes_on_where_it_was() {
     let stopped = trace.interpreted_steps();
     assert!((3_000_000..4_000_000).contains(&stopped), "{stopped}");
     limit.store(u64::MAX, Ordering::Relaxed);
-    let state = trace.state(9_000_000).unwrap();
+    let going_on = std::thread::spawn(move || (trace.state(9_000_000).unwrap(), trace));
+    let (state, mut trace) = going_on.join().unwrap();
     assert_eq!(state, task.trace().state(9_000_000).unwrap());
     let end = trace.end().unwrap();
     assert!(trace.interpreted_steps() < end.steps + 1_000_000);
