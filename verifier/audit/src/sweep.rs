@@ -455,8 +455,9 @@ impl Operands {
           (i64.shl (i64.add (i64.const {few_exponent}) (i64.and (local.get $t) (i64.const 31))) (i64.const {fraction}))
           (i64.shl (i64.and (local.get $r) (i64.const 0xff)) (i64.const {few_shift}))))
         (br $done))
-        ;; Infinity or a NaN with any payload.
-        (local.set $v (i64.or (i64.const {infinity})
+        ;; Zero, infinity or a NaN with any payload.
+        (local.set $v (i64.or
+          (select (i64.const {infinity}) (i64.const 0) (i32.wrap_i64 (i64.and (local.get $t) (i64.const 3))))
           (i64.and (i64.and (local.get $r) (i64.const {fraction_bits}))
             (i64.sub (i64.const 0) (i64.and (local.get $t) (i64.const 1))))))
         (br $done))
@@ -677,7 +678,7 @@ mod tests {
     #[test]
     fn rounds_have_all_kinds_of_operands() {
         let sweep = Sweep::new(&Engine::new().unwrap()).unwrap();
-        let (mut kinds, mut equal, mut ties) = (BTreeSet::new(), 0, 0);
+        let (mut kinds, mut equal, mut ties, mut zeros) = (BTreeSet::new(), 0, 0, 0);
         for round in 0..2000 {
             let run = sweep.run_in_machine(round, 1).unwrap();
             let [x, y] = [X64, Y64].map(|address| f64::from_bits(run.word(address)));
@@ -689,10 +690,14 @@ mod tests {
                 narrow.is_sign_negative(),
             ));
             equal += u64::from(x == y);
+            zeros += u64::from(x == 0.0 && y == 0.0 && x.to_bits() != y.to_bits());
             ties += u64::from((x - x.floor()) == 0.5);
         }
         // Zero, infinite, NaN, subnormal and normal, of both signs and widths.
         assert_eq!(kinds.len(), 20, "{kinds:?}");
-        assert!(equal > 50 && ties > 50, "{equal} {ties}");
+        assert!(
+            equal > 50 && ties > 50 && zeros > 2,
+            "{equal} {ties} {zeros}"
+        );
     }
 }
