@@ -9,6 +9,7 @@ pub mod chain;
 pub mod conservation;
 pub mod demo;
 pub mod deployment;
+pub mod economics;
 pub mod gas;
 pub mod network;
 pub mod oracle;

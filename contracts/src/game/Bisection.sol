@@ -9,7 +9,7 @@ import {Part} from "../types/Disputes.sol";
 library Bisection {
     uint256 internal constant PARTS = 16;
     uint256 private constant DEPTH = 4;
-    /// Steps per cycle at most, as a power of two: `verifier/MACHINE.md`, section 7.
+    /// Steps per cycle at most, as a power of two: `verifier/MACHINE.md`, section 6.
     uint256 private constant STEPS_PER_CYCLE_BITS = 10;
 
     /// @dev How many sections lead from the trace of a task to a step: the least n for which 16^n
