@@ -1,7 +1,7 @@
 //! The dispute game as a player sees it: its rules, the next move, and states of a long trace.
 //!
 //! Stage of a job served here: a claim has been challenged, and provider and challenger look for the
-//! step at which they part. `verifier/MACHINE.md`, section 7, is the page; `contracts/src/Game.sol` is
+//! step at which they part. `verifier/MACHINE.md`, section 6, is the page; `contracts/src/Game.sol` is
 //! the referee, and `verifier/vectors/game.json` binds the two.
 //!
 //! ```text
