@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
@@ -14,6 +14,9 @@ use tower::ServiceExt;
 use super::{Access, document, router};
 use crate::example;
 use crate::node::Node;
+use crate::state::chain::{Block, Event, Observed};
+use crate::state::deal::Place;
+use crate::state::dispute::{DisputeRecord, GameKey, Turn};
 use crate::state::{Fact, example as orders};
 
 struct Bench {
@@ -84,6 +87,93 @@ async fn the_status_says_which_chain_and_block_the_node_stands_on() {
             .unwrap()
             .contains("outcry_block_number")
     );
+}
+
+#[tokio::test]
+async fn a_game_shows_what_is_in_dispute_who_moves_and_what_is_left_on_the_clocks() {
+    let bench = gateway(Access::Loopback).await;
+    let key = GameKey {
+        claim_hash: B256::repeat_byte(0xcc),
+        task: 1,
+        challenger: Address::repeat_byte(0xc4),
+    };
+    let place = |at| Place {
+        block: at,
+        at: orders::START + at,
+        transaction: B256::repeat_byte(at as u8),
+    };
+    let record = DisputeRecord {
+        id: key.id(),
+        deal: B256::repeat_byte(0xdd),
+        key,
+        provider: orders::PROVIDER,
+        initial: B256::repeat_byte(1),
+        asserted: B256::repeat_byte(2),
+        halted: B256::repeat_byte(3),
+        sections: 4,
+        clock_s: 50,
+        bond: 10,
+        history: vec![(place(2), Turn::Challenged { seated: true })],
+    };
+    let turn = |part| Turn::Sectioned {
+        part,
+        ends: (0..16)
+            .map(|end| B256::with_last_byte(32 * part + end))
+            .collect(),
+    };
+    let went_on = |turn| Observed::GameWentOn {
+        game: key.id(),
+        turn,
+    };
+    for (at, observed) in [
+        (2, Observed::GameBegan(Box::new(record))),
+        (12, went_on(turn(0))),
+        (20, went_on(turn(3))),
+    ] {
+        let place = place(at);
+        let last = Block {
+            number: at,
+            hash: B256::repeat_byte(2),
+            at: place.at,
+        };
+        let fact = Fact::Blocks {
+            last,
+            is_head: true,
+            events: vec![Event { place, observed }],
+            facts: vec![],
+        };
+        bench.node.core.apply(fact).await.unwrap();
+    }
+    let (status, body) = bench.get("/v1/disputes").await;
+    assert_eq!(status, StatusCode::OK);
+    let game = &body[0];
+    assert_eq!(game["id"], json!(key.id()));
+    assert_eq!(game["state"], "running");
+    assert_eq!(
+        (&game["sectionsMade"], &game["mover"]),
+        (&json!(2), &json!("challenger"))
+    );
+    // Part 3 of 16 of the whole trace of 16^4 steps.
+    assert_eq!(
+        game["segment"],
+        json!({ "offset": "12288", "level": 3, "steps": "4096" })
+    );
+    assert_eq!(
+        game["clocks"],
+        json!({ "totalS": 50, "challengerLeftS": 40, "providerLeftS": 42, "seated": true, "overdue": false })
+    );
+    let moves: Vec<_> = game["moves"].as_array().unwrap().iter().collect();
+    assert_eq!(moves.len(), 3);
+    assert_eq!(
+        (&moves[0]["by"], &moves[0]["transaction"]["kind"]),
+        (&json!("challenger"), &json!("challenge"))
+    );
+    assert_eq!(
+        (&moves[2]["by"], &moves[2]["part"]),
+        (&json!("provider"), &json!(3))
+    );
+    let unknown = format!("/v1/disputes/{}", B256::ZERO);
+    assert_eq!(bench.get(&unknown).await.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

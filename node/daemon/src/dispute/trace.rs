@@ -335,3 +335,157 @@ fn answer_with<T>(
     let opened = place.as_mut().ok_or(TraceProblem::Gone)?;
     Ok(question(&mut Questioned(&mut opened.trace))?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::example;
+    use crate::node::Node;
+    use outcry_sdk::{Engine, Job, JobBuilder, Limits};
+
+    /// `(module (memory 1) (func (export "_start")) )`, with this body of the function.
+    fn module(body: &[u8]) -> Vec<u8> {
+        let mut bytes = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\x07\x13\x02\x06memory\x02\0\x06_start\0\0\x0a".to_vec();
+        let length = body.len() as u8;
+        bytes.extend([length + 2, 1, length]);
+        bytes.extend(body);
+        bytes
+    }
+
+    const RETURNS: &[u8] = b"\0\x0b";
+    const NEVER_ENDS: &[u8] = b"\0\x03\x40\x0c\0\x0b\x0b";
+
+    fn job(body: &[u8], cycles: u64) -> Job {
+        let limits = Limits {
+            cycles,
+            memory_mib: 16,
+            output_bytes: 1 << 16,
+            ..Limits::default()
+        };
+        let job = JobBuilder::wasm("p", module(body)).tasks(2).limits(limits);
+        job.build(B256::ZERO).unwrap()
+    }
+
+    /// A node that has the job's blobs.
+    async fn node(job: &Job) -> (Arc<Node>, tempfile::TempDir) {
+        let (mut node, folder) = example::gateway().await;
+        Arc::get_mut(&mut node).unwrap().fetcher.blob_bytes_max = 1 << 20;
+        let inputs = (0..2).map(|task| job.input(task).unwrap().to_vec());
+        let blobs = [job.program().to_vec(), job.manifest().to_bytes()];
+        for blob in blobs.into_iter().chain(inputs) {
+            node.blobs().put(blob.as_slice(), 1 << 20).await.unwrap();
+        }
+        (node, folder)
+    }
+
+    async fn subject(node: &Node, job: &Job, task: u32) -> Result<Subject, TraceProblem> {
+        let holder = B256::repeat_byte(7);
+        let range = task..task + 1;
+        let inputs = node.fetcher.inputs(job.spec(), range, holder).await;
+        Ok(Subject {
+            job: job.spec().clone(),
+            task,
+            inputs: inputs.unwrap(),
+        })
+    }
+
+    /// The product's own, with a count of what it opens.
+    #[derive(Debug)]
+    struct Counting(Interpreter, AtomicUsize);
+
+    impl Tracer for Counting {
+        fn open(&self, subject: &Subject, watch: Watch) -> Result<TaskTrace, TraceProblem> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.open(subject, watch)
+        }
+
+        fn start(&self, subject: &Subject) -> Result<TaskStart, TraceProblem> {
+            self.0.start(subject)
+        }
+    }
+
+    fn counting(folder: &tempfile::TempDir) -> Arc<Counting> {
+        let cache = CacheLimits {
+            folder: folder.path().join("images"),
+            bytes_max: 1 << 30,
+        };
+        let interpreter = Interpreter {
+            cache,
+            snapshot_bytes: 1 << 20,
+        };
+        Arc::new(Counting(interpreter, AtomicUsize::new(0)))
+    }
+
+    fn ends(trace: &mut Questioned<'_>) -> Result<(B256, B256), Fault> {
+        Ok((trace.state(0)?, trace.state(u64::MAX)?))
+    }
+
+    #[tokio::test]
+    async fn one_trace_serves_all_games_about_a_task_and_is_the_machines() {
+        let job = job(RETURNS, 1 << 20);
+        let (node, folder) = node(&job).await;
+        let tracer = counting(&folder);
+        let traces = Traces::new(Arc::clone(&tracer) as _, 2, 2);
+        let asked = (0..8).map(|_| traces.ask((job.hash(), 1), subject(&node, &job, 1), ends));
+        let answers = futures::future::try_join_all(asked).await.unwrap();
+        let mut machine = Engine::machine(&job, 1).unwrap();
+        let first = machine.commit().unwrap();
+        machine.run().unwrap();
+        let last = machine.commit().unwrap();
+        assert_eq!(answers, [(first, last); 8]);
+        assert_eq!(tracer.1.load(Ordering::Relaxed), 1);
+        let start = tracer.start(&subject(&node, &job, 1).await.unwrap());
+        let archive = job.input(1).unwrap();
+        assert_eq!(start.unwrap().archive_bytes, archive.len() as u64);
+    }
+
+    #[tokio::test]
+    async fn a_trace_that_found_no_room_is_made_again_when_it_is_asked() {
+        let job = job(RETURNS, 1 << 20);
+        let (node, folder) = node(&job).await;
+        let tracer = counting(&folder);
+        let traces = Traces::new(Arc::clone(&tracer) as _, 2, 1);
+        let mut answers = Vec::new();
+        for (task, opened) in [(0, 1), (0, 1), (1, 2), (1, 2), (0, 3)] {
+            let asked = traces.ask((job.hash(), task), subject(&node, &job, task), ends);
+            answers.push(asked.await.unwrap());
+            assert_eq!(tracer.1.load(Ordering::Relaxed), opened);
+        }
+        assert_eq!(answers[0], answers[4]);
+    }
+
+    #[tokio::test]
+    async fn an_interpreter_stops_when_no_game_is_about_its_task_any_more() {
+        let job = job(NEVER_ENDS, 1 << 44);
+        let (node, folder) = node(&job).await;
+        let traces = Traces::new(counting(&folder), 1, 1);
+        let task = (job.hash(), 0);
+        let asked = traces.ask(task, subject(&node, &job, 0), ends);
+        let over = async {
+            // Once it has begun.
+            while traces.interpreters.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            traces.keep_only(&BTreeSet::from([task]));
+            traces.keep_only(&BTreeSet::new());
+        };
+        let (answer, ()) = tokio::join!(asked, over);
+        let stopped = answer.unwrap_err();
+        assert!(
+            matches!(stopped, TraceProblem::Fault(Fault::Interrupted)),
+            "{stopped}"
+        );
+        assert!(traces.slots().is_empty());
+    }
+
+    #[test]
+    fn the_memory_for_traces_is_shared_out_among_as_many_tasks_as_it_suffices_for() {
+        assert_eq!(shares(0), (1, 0));
+        assert_eq!(shares(64), (1, 64 * MIB));
+        assert_eq!(shares(1024), (16, 64 * MIB));
+        assert_eq!(shares(4096), (32, 128 * MIB));
+    }
+}

@@ -609,3 +609,186 @@ impl State {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::state::example;
+
+    const CHALLENGER: Address = Address::repeat_byte(0xc4);
+    const BEGAN: u64 = 1000;
+    const CLOCK_S: u32 = 50;
+
+    fn place(at: u64) -> Place {
+        Place {
+            block: at,
+            at,
+            transaction: B256::repeat_byte(at as u8),
+        }
+    }
+
+    fn began(seated: bool) -> DisputeRecord {
+        let key = GameKey {
+            claim_hash: B256::repeat_byte(0xcc),
+            task: 1,
+            challenger: CHALLENGER,
+        };
+        DisputeRecord {
+            id: key.id(),
+            deal: B256::repeat_byte(0xdd),
+            key,
+            provider: example::PROVIDER,
+            initial: B256::repeat_byte(1),
+            asserted: B256::repeat_byte(2),
+            halted: B256::repeat_byte(3),
+            sections: 4,
+            clock_s: CLOCK_S,
+            bond: 10,
+            history: vec![(place(BEGAN), Turn::Challenged { seated })],
+        }
+    }
+
+    /// A section that disputes the first part of the list before.
+    fn section(by: u8) -> Turn {
+        Turn::Sectioned {
+            part: 0,
+            ends: (0..PARTS as u8)
+                .map(|end| B256::with_last_byte(16 * by + end))
+                .collect(),
+        }
+    }
+
+    fn left(game: &DisputeRecord, now: u64) -> Option<u32> {
+        match game.standing(now) {
+            Standing::Running { left, .. } => Some(left),
+            Standing::Overdue { .. } => None,
+        }
+    }
+
+    #[test]
+    fn each_party_has_one_clock_that_runs_on_its_turn_alone() {
+        let mut game = began(true);
+        assert_eq!(game.mover(), Party::Challenger);
+        assert_eq!(left(&game, BEGAN + 50), Some(0));
+        assert_eq!(left(&game, BEGAN + 51), None);
+        game.history.push((place(BEGAN + 20), section(1)));
+        assert_eq!(game.mover(), Party::Provider);
+        assert_eq!(left(&game, BEGAN + 20), Some(50));
+        game.history.push((place(BEGAN + 60), section(2)));
+        assert_eq!(left(&game, BEGAN + 60), Some(30), "20 of 50 are spent");
+        game.history.push((place(BEGAN + 90), section(3)));
+        assert_eq!(left(&game, BEGAN + 100), Some(0), "40 of 50 are spent");
+        assert_eq!(left(&game, BEGAN + 101), None);
+    }
+
+    #[test]
+    fn a_providers_clock_stands_still_until_the_game_has_a_seat() {
+        let mut game = began(false);
+        game.history.push((place(BEGAN + 10), section(1)));
+        assert_eq!(left(&game, BEGAN + 1000), Some(CLOCK_S));
+        assert!(
+            !game.wants_move(Party::Provider, BEGAN + 1000),
+            "it is in no hurry"
+        );
+        game.history.push((place(BEGAN + 2000), Turn::Seated));
+        assert!(game.wants_move(Party::Provider, BEGAN + 2000));
+        assert_eq!(left(&game, BEGAN + 2030), Some(20));
+        // A seat that comes in the challenger's turn leaves the challenger's clock alone.
+        let mut game = began(false);
+        game.history.push((place(BEGAN + 40), Turn::Seated));
+        assert_eq!(left(&game, BEGAN + 40), Some(10));
+    }
+
+    #[test]
+    fn a_party_wants_its_own_moves_and_the_end_of_what_the_other_let_pass() {
+        let mut game = began(true);
+        assert!(game.wants_move(Party::Challenger, BEGAN + 50));
+        assert!(!game.wants_move(Party::Provider, BEGAN + 50));
+        assert!(
+            !game.wants_move(Party::Challenger, BEGAN + 51),
+            "nothing is left to win"
+        );
+        assert!(game.wants_move(Party::Provider, BEGAN + 51));
+        game.history.push((place(BEGAN + 1), section(1)));
+        assert!(!game.wants_move(Party::Challenger, BEGAN + 51));
+        assert!(game.wants_move(Party::Challenger, BEGAN + 52));
+    }
+
+    #[test]
+    fn the_events_replay_to_the_game_that_the_rules_know() {
+        let mut game = began(true);
+        let ended = |challenger_won| Turn::Ended {
+            challenger_won,
+            by_timeout: true,
+        };
+        assert_eq!(game.game().unwrap().part_steps(), 1 << 16);
+        game.history.push((place(BEGAN + 1), section(1)));
+        game.history.push((place(BEGAN + 2), Turn::Seated));
+        game.history.push((place(BEGAN + 3), section(2)));
+        let replayed = game.game().unwrap();
+        assert_eq!(replayed.sections_made(), game.moves());
+        assert_eq!(replayed.turn(), game.mover());
+        assert_eq!(replayed.list().ends[0], B256::with_last_byte(32));
+        game.history.push((place(BEGAN + 4), ended(false)));
+        assert_eq!(game.game().unwrap().winner(), Some(Party::Provider));
+        assert!(!game.is_running());
+        // A section that is not the contract's is not silently taken for one.
+        game.history[1].1 = Turn::Sectioned {
+            part: 0,
+            ends: vec![B256::ZERO; 15],
+        };
+        game.game().unwrap_err();
+    }
+
+    #[test]
+    fn a_verdict_waits_until_a_challenger_has_won_or_all_have_lost() {
+        let ended = |mut game: DisputeRecord, challenger_won| {
+            let turn = Turn::Ended {
+                challenger_won,
+                by_timeout: false,
+            };
+            game.history.push((place(BEGAN + 5), turn));
+            game
+        };
+        let settled = |mut game: DisputeRecord, stands| {
+            let turn = Turn::Settled {
+                stands,
+                winner: CHALLENGER,
+                reward: 1,
+            };
+            game.history.push((place(BEGAN + 6), turn));
+            game
+        };
+        let (running, lost, won) = (
+            began(true),
+            ended(began(true), false),
+            ended(began(true), true),
+        );
+        assert!(!is_decided(&[&running]));
+        assert!(!is_decided(&[&running, &lost]));
+        assert!(is_decided(&[&lost, &lost]));
+        assert!(is_decided(&[&running, &lost, &won]));
+        assert!(has_fallen(&[&running, &won]) && !has_fallen(&[&running, &lost]));
+        let (fell, stood) = (settled(won.clone(), false), settled(lost.clone(), true));
+        assert!(!is_decided(&[&fell, &settled(running.clone(), false)]));
+        assert!(!is_decided(&[&stood, &running]));
+        assert!(
+            is_decided(&[&stood, &lost]),
+            "a later challenge of the same claim"
+        );
+
+        assert!(!won.owes(Party::Challenger), "the market has not paid yet");
+        assert!(fell.owes(Party::Challenger) && !fell.owes(Party::Provider));
+        assert!(settled(running, false).owes(Party::Challenger));
+        assert!(lost.owes(Party::Provider) && !lost.owes(Party::Challenger));
+        let mut paid = lost;
+        let turn = Turn::Collected {
+            to_challenger: 0,
+            to_provider: 4,
+            burned: 6,
+        };
+        paid.history.push((place(BEGAN + 7), turn));
+        assert!(!paid.owes(Party::Provider));
+    }
+}

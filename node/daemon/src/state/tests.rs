@@ -13,9 +13,11 @@ use outcry_store::{MemoryStore, Store};
 use super::capacity::Capacity;
 use super::chain::{Block, Event, Observed};
 use super::deal::{Change, Failure, Place};
+use super::dispute::{DisputeRecord, GameKey, Turn};
 use super::example::{BUYER, PROVIDER, START, TOKEN, bid, job, offer};
 use super::gateway::Report;
 use super::provider::TaskResult;
+use super::verifier::Finding;
 use super::{Activity, Changes, Fact, Prunable, Setup, State, Windows};
 
 const WINDOWS: Windows = Windows {
@@ -832,4 +834,319 @@ fn a_reorganisation_takes_a_deal_back_and_what_it_freed() {
         node.state.wanted().is_empty(),
         "nothing before the chain is read again"
     );
+}
+
+const VERIFIER: Address = Address::repeat_byte(0xe1);
+const CLAIM: B256 = B256::repeat_byte(0xcc);
+
+/// A verifier that has seen a claim about two tasks and re-executed it with these findings.
+fn verifier(findings: Vec<Finding>) -> (Bench, B256) {
+    let mut node = Bench::new(Setup {
+        account: Some(VERIFIER),
+        capacity: None,
+        is_gateway: false,
+        send_timeouts: false,
+        sample_bps: 10_000,
+        sample_secret: B256::ZERO,
+        price_min: 0,
+        checks_max: 8,
+        games_max: 2,
+    });
+    node.block(0, vec![]);
+    let (deal, event) = opened(&offer(1, 1), 2);
+    node.block(1, vec![event, claimed(deal)]);
+    assert_eq!(node.state.wanted(), [Activity::Verify(deal)]);
+    node.apply(Fact::ClaimChecked { deal, findings });
+    (node, deal)
+}
+
+fn found_wrong() -> Finding {
+    Finding::Mismatched {
+        cycles: 9,
+        outcome: Outcome::stopped(Status::Trapped, 1 << 20),
+    }
+}
+
+fn game(deal: B256, task: u32, challenger: Address) -> Box<DisputeRecord> {
+    let key = GameKey {
+        claim_hash: CLAIM,
+        task,
+        challenger,
+    };
+    let place = Place {
+        block: 3,
+        at: START + 2,
+        transaction: B256::repeat_byte(9),
+    };
+    Box::new(DisputeRecord {
+        id: key.id(),
+        deal,
+        key,
+        provider: PROVIDER,
+        initial: B256::repeat_byte(1),
+        asserted: B256::repeat_byte(2),
+        halted: B256::repeat_byte(3),
+        sections: 4,
+        clock_s: 50,
+        bond: 10,
+        history: vec![(place, Turn::Challenged { seated: true })],
+    })
+}
+
+fn section(game: B256, by: u8) -> Observed {
+    let ends = (0..16).map(|end| B256::with_last_byte(16 * by + end));
+    Observed::GameWentOn {
+        game,
+        turn: Turn::Sectioned {
+            part: 0,
+            ends: ends.collect(),
+        },
+    }
+}
+
+#[test]
+fn a_claim_that_was_found_right_or_could_not_be_checked_is_never_challenged() {
+    for findings in [
+        vec![Finding::Agreed, Finding::Agreed],
+        vec![Finding::Agreed, Finding::Unavailable],
+    ] {
+        let (node, _) = verifier(findings);
+        assert!(node.state.wanted().is_empty());
+    }
+}
+
+#[test]
+fn a_false_claim_is_challenged_once_by_its_first_false_task_within_its_window() {
+    let (mut node, deal) = verifier(vec![Finding::Agreed, found_wrong()]);
+    assert_eq!(node.state.wanted(), [Activity::Challenge(deal)]);
+    let found = node.state.challengeable(&node.state.deals[&deal]).unwrap();
+    let job = node.state.deals[&deal].terms.jobHash;
+    let inner = Outcome::stopped(Status::Trapped, 1 << 20).inner();
+    assert_eq!(found.task, 1);
+    assert_eq!(
+        found.halted,
+        outcry_protocol::hash::halted_hash(job, 1, 9, inner)
+    );
+    node.restart();
+    node.block(59, vec![]);
+    assert_eq!(node.state.wanted(), [Activity::Challenge(deal)]);
+    node.block(61, vec![]);
+    assert!(node.state.wanted().is_empty(), "the window is over");
+}
+
+#[test]
+fn no_more_games_are_started_than_the_operator_allows() {
+    let (mut node, deal) = verifier(vec![found_wrong(), Finding::Agreed]);
+    node.state.setup.games_max = 0;
+    assert!(node.state.wanted().is_empty());
+    node.state.setup.games_max = 1;
+    assert_eq!(node.state.wanted(), [Activity::Challenge(deal)]);
+    let mut other = game(deal, 0, VERIFIER);
+    (other.key.claim_hash, other.deal) = (B256::repeat_byte(0xab), B256::repeat_byte(0xba));
+    other.id = other.key.id();
+    let other_id = other.id;
+    node.block(2, vec![Observed::GameBegan(other)]);
+    assert_eq!(node.state.wanted(), [Activity::Play(other_id, 0)]);
+    assert_eq!(node.state.at_risk(), (1, 10));
+}
+
+#[test]
+fn a_challenger_moves_waits_and_after_its_victory_settles_and_collects() {
+    let (mut node, deal) = verifier(vec![found_wrong(), Finding::Agreed]);
+    let own = game(deal, 0, VERIFIER);
+    let id = own.id;
+    node.block(2, vec![Observed::GameBegan(own)]);
+    assert_eq!(node.state.wanted(), [Activity::Play(id, 0)]);
+    node.block(3, vec![section(id, 1)]);
+    assert!(node.state.wanted().is_empty(), "the provider is to move");
+    node.restart();
+    node.block(4, vec![section(id, 2)]);
+    assert_eq!(node.state.wanted(), [Activity::Play(id, 2)]);
+    node.block(5, vec![section(id, 3)]);
+    // The provider's clock stood at 49 when its turn began at 5.
+    node.block(54, vec![]);
+    assert!(node.state.wanted().is_empty());
+    node.block(55, vec![]);
+    assert_eq!(
+        node.state.wanted(),
+        [Activity::Play(id, 3)],
+        "the provider is late"
+    );
+    let turn = Turn::Ended {
+        challenger_won: true,
+        by_timeout: true,
+    };
+    node.block(56, vec![Observed::GameWentOn { game: id, turn }]);
+    assert_eq!(node.state.wanted(), [Activity::Verdict(CLAIM)]);
+    let turn = Turn::Settled {
+        stands: false,
+        winner: VERIFIER,
+        reward: 7,
+    };
+    let verdict = Observed::ClaimDecided {
+        claim_hash: CLAIM,
+        turn,
+    };
+    node.block(57, vec![verdict]);
+    node.restart();
+    node.block(58, vec![]);
+    assert_eq!(node.state.wanted(), [Activity::Collect(CLAIM)]);
+    let turn = Turn::Collected {
+        to_challenger: 10,
+        to_provider: 0,
+        burned: 0,
+    };
+    node.block(59, vec![Observed::GameWentOn { game: id, turn }]);
+    assert!(node.state.wanted().is_empty());
+}
+
+#[test]
+fn a_provider_answers_its_oldest_games_first_and_no_more_than_32_at_a_time() {
+    let mut node = Bench::provider(1);
+    node.offer_and_bid(2);
+    let (deal, event) = opened(&node.own_offer(), 2);
+    node.block(1, vec![event, claimed(deal)]);
+    let mut ids = Vec::new();
+    for block in 0..40_u8 {
+        let mut game = game(deal, 0, Address::repeat_byte(block));
+        let (id, seated) = (game.id, block < 32);
+        game.history[0].0.block = 3 + u64::from(block);
+        game.history[0].1 = Turn::Challenged { seated };
+        ids.push(id);
+        node.block(2, vec![Observed::GameBegan(game), section(id, 1)]);
+    }
+    let plays: Vec<Activity> = ids[..32].iter().map(|id| Activity::Play(*id, 1)).collect();
+    let of_games = |node: &Bench| {
+        let mut wanted = node.state.wanted();
+        wanted.retain(|activity| {
+            matches!(
+                activity,
+                Activity::Play(..)
+                    | Activity::Seat(_)
+                    | Activity::Verdict(_)
+                    | Activity::Collect(_)
+            )
+        });
+        wanted
+    };
+    assert_eq!(of_games(&node), plays);
+    // The first is won: its seat is free, and its bond is the provider's to collect.
+    let turn = Turn::Ended {
+        challenger_won: false,
+        by_timeout: true,
+    };
+    node.block(3, vec![Observed::GameWentOn { game: ids[0], turn }]);
+    assert_eq!(
+        of_games(&node),
+        [
+            &[Activity::Collect(CLAIM)],
+            &plays[1..],
+            &[Activity::Seat(PROVIDER)]
+        ]
+        .concat()
+    );
+    let seated = Observed::GameWentOn {
+        game: ids[32],
+        turn: Turn::Seated,
+    };
+    node.block(4, vec![seated]);
+    assert!(of_games(&node).contains(&Activity::Play(ids[32], 1)));
+    // Another challenger has shown that the claim is false: nothing is worth a move any more.
+    let turn = Turn::Ended {
+        challenger_won: true,
+        by_timeout: false,
+    };
+    node.block(5, vec![Observed::GameWentOn { game: ids[1], turn }]);
+    assert_eq!(
+        of_games(&node),
+        [Activity::Verdict(CLAIM), Activity::Collect(CLAIM)]
+    );
+}
+
+#[test]
+fn a_reorganisation_takes_a_game_and_its_moves_back() {
+    let (mut node, deal) = verifier(vec![found_wrong(), Finding::Agreed]);
+    let own = game(deal, 0, VERIFIER);
+    let id = own.id;
+    let began = node.block(2, vec![Observed::GameBegan(own)]);
+    let written = |changes: &Changes| {
+        let keys = changes.chain.writes().map(|(key, _)| key.clone());
+        keys.collect::<Vec<_>>()
+    };
+    let key = outcry_store::keys::dispute(&id.0);
+    assert_eq!(written(&began), [key.clone()]);
+    assert!(began.local.is_empty(), "nothing that a fork would not undo");
+    let before = node.store.get(&key).unwrap().unwrap();
+    let moved = node.block(3, vec![section(id, 1)]);
+    assert_eq!(written(&moved), [key.clone()]);
+    // The follower puts back what it overwrote; then the state is read again.
+    let mut batch = outcry_store::Batch::new();
+    batch.put(key.clone(), before);
+    node.store.apply(&batch).unwrap();
+    node.state.load(&node.store).unwrap();
+    node.state.rewind(3);
+    assert!(node.state.wanted().is_empty(), "the chain is read first");
+    node.block(3, vec![]);
+    assert_eq!(node.state.wanted(), [Activity::Play(id, 0)]);
+    let mut batch = outcry_store::Batch::new();
+    batch.delete(key);
+    node.store.apply(&batch).unwrap();
+    node.state.load(&node.store).unwrap();
+    node.state.rewind(2);
+    node.block(3, vec![]);
+    assert_eq!(node.state.wanted(), [Activity::Challenge(deal)]);
+}
+
+#[test]
+fn a_game_is_forgotten_with_its_deal_and_not_before_it_is_paid_out() {
+    let (mut node, deal) = verifier(vec![found_wrong(), Finding::Agreed]);
+    let own = game(deal, 0, VERIFIER);
+    let id = own.id;
+    let challenged = Observed::Changed {
+        deal,
+        change: Change::Challenged,
+    };
+    node.block(2, vec![challenged, Observed::GameBegan(own)]);
+    let failed = Change::Failed {
+        failure: Failure::ClaimRefuted,
+        refunded: 1,
+        to_buyer: 0,
+        burned: 1,
+    };
+    let verdict = Observed::ClaimDecided {
+        claim_hash: CLAIM,
+        turn: Turn::Settled {
+            stands: false,
+            winner: VERIFIER,
+            reward: 7,
+        },
+    };
+    node.block(
+        3,
+        vec![
+            Observed::Changed {
+                deal,
+                change: failed,
+            },
+            verdict,
+        ],
+    );
+    let late = 700_000;
+    node.block(late, vec![]);
+    assert!(node.state.prunable(10, 10).is_empty(), "the bond is owed");
+    let turn = Turn::Collected {
+        to_challenger: 10,
+        to_provider: 0,
+        burned: 0,
+    };
+    node.block(late, vec![Observed::GameWentOn { game: id, turn }]);
+    let due = node.state.prunable(10, 10);
+    assert_eq!((&due.deals, &due.disputes), (&vec![deal], &vec![]));
+    node.apply(Fact::Pruned(due));
+    let due = node.state.prunable(10, 10);
+    assert_eq!(due.disputes, [id]);
+    node.apply(Fact::Pruned(due));
+    assert!(node.state.disputes.is_empty());
+    let left = node.store.get(&outcry_store::keys::dispute(&id.0)).unwrap();
+    assert_eq!(left, None);
 }
