@@ -93,6 +93,10 @@ fuzz: contracts/node_modules/.stamp ## Compare generated programs, changed proof
 	@mkdir -p target/bench
 	@$(CARGO) run --release --locked -p outcry-audit --example fuzz -- --out target/bench/fuzz.json
 
+.PHONY: analyse
+analyse: contracts/node_modules/.stamp ## Prove the game's clocks, and look for known mistakes in the contracts
+	@cd contracts && $(NPM) run --silent analyse
+
 .PHONY: soak
 soak: contracts/node_modules/.stamp ## The same at length, and the test suite with every step on chain
 	@mkdir -p target/bench
