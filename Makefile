@@ -98,9 +98,9 @@ analyse: contracts/node_modules/.stamp ## Prove the game's clocks, and look for 
 	@cd contracts && $(NPM) run --silent analyse
 
 .PHONY: soak
-soak: contracts/node_modules/.stamp ## The same at length, and the test suite with every step on chain
+soak: contracts/node_modules/.stamp ## The same at length, the test suite with every step on chain, 2,000 disputes
 	@mkdir -p target/bench
-	@OUTCRY_SOAK=1 $(CARGO) test --release --locked -p outcry-audit --test suite -- --nocapture
+	@OUTCRY_SOAK=1 $(CARGO) test --release --locked -p outcry-audit --test suite --test disputes -- --nocapture
 	@$(CARGO) run --release --locked -p outcry-audit --example fuzz -- --first 2000000 --count 100000 \
 		--floats 100000000 --sweep 20000000000 --out target/bench/soak.json
 	@$(CARGO) run --release --locked -p outcry-native --example reference

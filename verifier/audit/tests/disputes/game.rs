@@ -1,0 +1,481 @@
+//! One dispute by transactions: who is right plays as the product does, the other one cheats. Both
+//! see nothing but the contract's events and its `standing`.
+
+use std::time::Instant;
+
+use alloy_primitives::{Address, B256};
+use alloy_sol_types::SolCall;
+use outcry_contracts::Game as Contract;
+use outcry_protocol::status::Outcome;
+use outcry_verifier::game::{
+    Challenge, Clocks, Decision, Game, Move, Party, Trace, View, next_move, sections,
+};
+use outcry_verifier::task::Halted;
+
+use crate::chain::{BASE_FEE, Receipt, Reverted};
+use crate::cheats::{Lie, Shared, Told};
+use crate::market::{
+    self, CHALLENGER, Claimed, Exchange, find, gas_of_challenger, gas_of_provider, on_chain,
+};
+use crate::programs::Random;
+use crate::subject::{Subject, TASK};
+
+/// Seconds that a move takes at most.
+const MOVE_S: u64 = 600;
+
+/// How somebody cheats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Cheat {
+    /// The run is true up to the halt, which has another output.
+    WrongOutput,
+    /// The run is true up to the halt, which bills other cycles.
+    WrongCycles,
+    /// Every state is another one from this step on, which is not the first.
+    WrongFrom(u64),
+    /// The run halts before its time.
+    HaltsEarly,
+    /// The run goes on after its end.
+    HaltsLate,
+    /// Asserts something false and makes no move.
+    Silent,
+    /// Is wrong from some step on, and makes no move after so many.
+    Stalls(u64),
+    /// Another state at every question, and proofs of nothing.
+    Inconsistent,
+    /// Disputes parts at random and asserts anything, also what is true.
+    Gambles,
+}
+
+impl Cheat {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::WrongOutput => "wrong output",
+            Self::WrongCycles => "wrong cycles",
+            Self::WrongFrom(_) => "wrong from a step on",
+            Self::HaltsEarly => "halts early",
+            Self::HaltsLate => "halts late",
+            Self::Silent => "silent",
+            Self::Stalls(_) => "stalls",
+            Self::Inconsistent => "inconsistent",
+            Self::Gambles => "gambles",
+        }
+    }
+
+    /// What the cheat says is the task's result: it can be opened, as a claim's must.
+    fn result(self, true_one: Halted, limit: u64, random: &mut Random) -> Halted {
+        let Halted { cycles, outcome } = true_one;
+        match self {
+            Self::WrongCycles => Halted {
+                cycles: (cycles + 1 + random.below(limit - cycles - 1)).min(limit),
+                outcome,
+            },
+            Self::HaltsEarly => Halted {
+                cycles: random.below(cycles),
+                outcome,
+            },
+            _ => Halted {
+                cycles,
+                outcome: Outcome {
+                    output_root: random.hash(),
+                    ..outcome
+                },
+            },
+        }
+    }
+
+    fn lie(self, steps: u64, halted: B256, random: &mut Random) -> Lie {
+        let somewhere = 1 + random.below(steps);
+        match self {
+            Self::WrongOutput | Self::WrongCycles => Lie::Halted(halted),
+            Self::WrongFrom(step) => Lie::StateFrom(step),
+            Self::HaltsEarly => Lie::EarlyHalt(somewhere, halted),
+            Self::HaltsLate => Lie::LateHalt(steps + somewhere, halted),
+            Self::Silent | Self::Stalls(_) => Lie::StateFrom(somewhere),
+            Self::Inconsistent | Self::Gambles => Lie::Inconsistent,
+        }
+    }
+}
+
+/// Who cheats and how.
+pub(crate) struct Plan {
+    pub(crate) cheat: Cheat,
+    pub(crate) honest: Party,
+    pub(crate) seed: u64,
+}
+
+/// A party of a game.
+struct Player {
+    trace: Told,
+    moves_left: u64,
+    gambles: Option<Random>,
+}
+
+impl Player {
+    fn honest(truth: &Shared) -> Self {
+        Self {
+            trace: Told {
+                truth: truth.clone(),
+                lie: Lie::None,
+                random: Random(0),
+            },
+            moves_left: u64::MAX,
+            gambles: None,
+        }
+    }
+
+    fn decide(&mut self, view: &View<'_>, now: u64) -> Decision {
+        if self.moves_left == 0 {
+            return Decision::Wait;
+        }
+        self.moves_left -= 1;
+        match &mut self.gambles {
+            Some(random) => gamble(view.game, &self.trace.truth, random),
+            None => next_move(view, &mut self.trace, now).unwrap(),
+        }
+    }
+}
+
+/// A move that the rules allow, now and then with what is true in it.
+fn gamble(game: &Game, truth: &Shared, random: &mut Random) -> Decision {
+    let mut truth = truth.lock().unwrap();
+    let part = game.list().part(random.below(16) as u8).unwrap();
+    let start = game.offset() + u64::from(part.index) * game.part_steps();
+    if game.sections_left() == 0 {
+        let proof = truth.prove(start).unwrap();
+        return Decision::Move(Move::Prove { part, proof });
+    }
+    let mut ends = Box::new([B256::ZERO; 16]);
+    for (at, end) in (1..).zip(&mut *ends) {
+        *end = match random.below(3) {
+            0 => random.hash(),
+            _ => truth.state(start + at * game.part_steps() / 16).unwrap(),
+        };
+    }
+    if ends[15] == part.end {
+        ends[15] = random.hash();
+    }
+    Decision::Move(Move::Section { part, ends })
+}
+
+/// Gas of the transactions of a game.
+#[derive(Default)]
+pub(crate) struct Gas {
+    pub(crate) challenge: u64,
+    pub(crate) sections: Vec<u64>,
+    /// The last move with verdict and payout.
+    pub(crate) finish: u64,
+    /// All of the challenger's, all of the provider's.
+    pub(crate) spent: [u64; 2],
+}
+
+/// A game that is over.
+pub(crate) struct Played {
+    pub(crate) sections: u8,
+    pub(crate) by_timeout: bool,
+    /// What the step was that was proven; `None` in the middle if the machine had halted.
+    pub(crate) proven: Option<Option<&'static str>>,
+    /// Why the contract refused a move of the cheat.
+    pub(crate) refused: Option<String>,
+    pub(crate) gas: Gas,
+    pub(crate) seconds: f64,
+}
+
+/// Opens a deal, claims it, disputes the claim and settles it; panics unless who is right wins, and
+/// everybody has in the end what is due to him.
+pub(crate) fn dispute(exchange: &mut Exchange, subject: &Subject, plan: &Plan) -> Played {
+    let started = Instant::now();
+    let mut random = Random(plan.seed);
+    let end = subject.truth.lock().unwrap().end().unwrap();
+    let limit = subject.job.cycleLimit;
+    let false_one = plan.cheat.result(end.halted, limit, &mut random);
+    let (held, total) = (exchange.holdings(), exchange.total_held());
+
+    let deal = exchange.open(subject);
+    let false_hash = false_one.hash(deal.jobHash, TASK);
+    let (claim, halted) = match plan.honest {
+        Party::Challenger => (false_one, end.hash),
+        Party::Provider => (end.halted, false_hash),
+    };
+    let claimed = exchange.claim(deal, claim);
+    let cheat = Player {
+        trace: Told {
+            truth: subject.truth.clone(),
+            lie: plan.cheat.lie(end.steps, false_hash, &mut random),
+            random: Random(random.next()),
+        },
+        moves_left: match plan.cheat {
+            Cheat::Silent => 0,
+            Cheat::Stalls(moves) => moves,
+            _ => u64::MAX,
+        },
+        gambles: (plan.cheat == Cheat::Gambles).then(|| Random(random.next())),
+    };
+    let honest = Player::honest(&subject.truth);
+    let players = match plan.honest {
+        Party::Challenger => [honest, cheat],
+        Party::Provider => [cheat, honest],
+    };
+    let mut played = Table {
+        exchange,
+        subject,
+        claimed: &claimed,
+        honest: plan.honest,
+        players,
+        random,
+    }
+    .play(halted);
+    played.seconds = started.elapsed().as_secs_f64();
+
+    // Who was right has been refunded all of its gas, and everybody has what the rules say.
+    let made = played.sections;
+    let [of_challenger, of_provider] = played.gas.spent;
+    let expected = match plan.honest {
+        Party::Challenger => {
+            assert!(
+                of_challenger <= gas_of_challenger(made),
+                "{of_challenger} gas"
+            );
+            market::when_it_falls(&claimed.deal)
+        }
+        Party::Provider => {
+            assert!(of_provider <= gas_of_provider(made), "{of_provider} gas");
+            exchange.finalise(&claimed);
+            market::when_it_stands(&claimed, made, market::bond(limit, sections(limit)))
+        }
+    };
+    let mut change = exchange.holdings();
+    for (at, total) in total.into_iter().enumerate() {
+        // No deal is open: everything is somebody's.
+        let sum: i128 = change.values().map(|held| held[at]).sum();
+        assert_eq!(u128::try_from(sum), Ok(total));
+    }
+    for (name, now) in &mut change {
+        for (now, before) in now.iter_mut().zip(held[name]) {
+            *now -= before;
+        }
+    }
+    assert_eq!(change, expected);
+    assert_eq!(exchange.total_held(), total);
+    if plan.honest == Party::Challenger {
+        let refund = change["challenger"][1];
+        assert!(refund > i128::from(of_challenger) * i128::from(BASE_FEE));
+    }
+    played
+}
+
+/// A game in play.
+struct Table<'a> {
+    exchange: &'a mut Exchange,
+    subject: &'a Subject,
+    claimed: &'a Claimed,
+    honest: Party,
+    /// Challenger, provider.
+    players: [Player; 2],
+    random: Random,
+}
+
+/// The game as its events tell it.
+struct Replay {
+    key: Contract::GameKey,
+    game: Game,
+}
+
+impl Table<'_> {
+    fn address(&self, party: Party) -> Address {
+        match party {
+            Party::Challenger => CHALLENGER,
+            Party::Provider => self.exchange.provider(),
+        }
+    }
+
+    fn player(&mut self, party: Party) -> &mut Player {
+        &mut self.players[party as usize]
+    }
+
+    fn send(
+        &mut self,
+        party: Party,
+        call: &impl SolCall,
+        gas: &mut Gas,
+    ) -> Result<Receipt, Reverted> {
+        let (from, to) = (self.address(party), self.exchange.game);
+        let sent = self.exchange.chain.send(from, to, call);
+        gas.spent[party as usize] += match &sent {
+            Ok(receipt) => receipt.gas,
+            Err(reverted) => reverted.gas,
+        };
+        sent
+    }
+
+    /// From the challenge, in which the halted state `halted` is asserted, to the payout.
+    fn play(mut self, halted: B256) -> Played {
+        let mut gas = Gas::default();
+        self.pass();
+        let call = self.exchange.challenge(self.subject, self.claimed, halted);
+        let receipt = self.send(Party::Challenger, &call, &mut gas).unwrap();
+        gas.challenge = receipt.gas;
+        let mut replay = self.begin(&find(&receipt).unwrap(), halted);
+        let (mut by_timeout, mut proven, mut refused) = (false, None, None);
+        while replay.game.winner().is_none() {
+            self.pass();
+            let mover = replay.game.turn();
+            let decision = self.decide(&replay, mover);
+            let Decision::Move(found) = decision else {
+                assert_ne!(mover, self.honest, "who is right does {decision:?}");
+                by_timeout = true;
+                self.let_time_run_out(&mut replay, &mut gas);
+                break;
+            };
+            let step = replay.game.offset();
+            match self.make(&mut replay, mover, &found, &mut gas) {
+                Ok(()) if mover == self.honest => {
+                    if let Move::Prove { part, .. } = found {
+                        proven = Some(self.subject.family_at(step + u64::from(part.index)));
+                    }
+                }
+                Ok(()) => {}
+                Err(reverted) => {
+                    assert_ne!(mover, self.honest, "{reverted:?} for {found:?}");
+                    refused = Some(reverted.error);
+                    self.player(mover).moves_left = 0;
+                }
+            }
+        }
+        assert_eq!(replay.game.winner(), Some(self.honest));
+        let standing = self.exchange.standing(&replay.key);
+        let won = self.honest == Party::Challenger;
+        // GameStatus: Refused, Won.
+        assert_eq!(standing.status, if won { 3 } else { 2 });
+        assert_eq!((standing.bond, standing.claimFell), (0, won));
+        let made = replay.game.sections_made();
+        assert!(made <= sections(self.subject.job.cycleLimit));
+        assert!(proven.is_some() != by_timeout);
+        Played {
+            sections: made,
+            by_timeout,
+            proven,
+            refused,
+            gas,
+            seconds: 0.0,
+        }
+    }
+
+    /// A while passes until a transaction is in a block.
+    fn pass(&mut self) {
+        let seconds = 1 + self.random.below(MOVE_S);
+        self.exchange.chain.wait(seconds);
+    }
+
+    fn begin(&mut self, event: &Contract::Challenged, halted: B256) -> Replay {
+        let limit = self.subject.job.cycleLimit;
+        let expected = self.claimed.asserted.hash(self.claimed.deal.jobHash, TASK);
+        assert_eq!((event.asserted, event.halted), (expected, halted));
+        assert_eq!(event.sections, sections(limit));
+        assert_eq!(u64::from(event.clock), market::clock(limit));
+        assert_eq!(event.bond, market::bond(limit, event.sections));
+        assert!(event.seated);
+        let challenge = Challenge {
+            initial: event.initial,
+            asserted: event.asserted,
+            halted: event.halted,
+            sections: event.sections,
+        };
+        Replay {
+            key: event.key.clone(),
+            game: Game::begin(challenge).unwrap(),
+        }
+    }
+
+    /// What a party does that looks at the chain now.
+    fn decide(&mut self, replay: &Replay, me: Party) -> Decision {
+        let now = self.exchange.chain.now();
+        let standing = self.exchange.standing(&replay.key);
+        let game = &replay.game;
+        assert_eq!(standing.root, game.list().root());
+        assert_eq!(standing.sectionsLeft, game.sections_left());
+        assert_eq!(standing.challengersTurn, game.turn() == Party::Challenger);
+        let clocks = Clocks::seen(
+            now,
+            standing.challengerLeft,
+            standing.providerLeft,
+            standing.seated,
+            standing.overdue,
+        );
+        let view = View {
+            game,
+            clocks,
+            claim_fell: standing.claimFell,
+            me,
+        };
+        self.player(me).decide(&view, now)
+    }
+
+    /// Sends a move and replays what the contract made of it.
+    fn make(
+        &mut self,
+        replay: &mut Replay,
+        mover: Party,
+        found: &Move,
+        gas: &mut Gas,
+    ) -> Result<(), Reverted> {
+        let key = replay.key.clone();
+        match found {
+            Move::Section { part, ends } => {
+                let (part, ends) = (on_chain(part), **ends);
+                let call = Contract::sectionCall { key, part, ends };
+                let receipt = self.send(mover, &call, gas)?;
+                gas.sections.push(receipt.gas);
+                let event: Contract::Sectioned = find(&receipt).unwrap();
+                let part = replay.game.list().part(event.part).unwrap();
+                replay.game.section(mover, &part, &event.ends).unwrap();
+            }
+            Move::Prove { part, .. } => {
+                let (part, proof) = (on_chain(part), found.proof_bytes().into());
+                let call = Contract::proveCall { key, part, proof };
+                self.end(replay, mover, &call, gas)?;
+            }
+            Move::Timeout => {
+                let call = Contract::timeoutCall { key };
+                self.end(replay, mover, &call, gas)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(
+        &mut self,
+        replay: &mut Replay,
+        mover: Party,
+        last: &impl SolCall,
+        gas: &mut Gas,
+    ) -> Result<(), Reverted> {
+        let call = self.exchange.finish(last, self.claimed, &replay.key);
+        let receipt = self.send(mover, &call, gas)?;
+        gas.finish = receipt.gas;
+        let event: Contract::Ended = find(&receipt).unwrap();
+        replay.game.end(match event.challengerWon {
+            true => Party::Challenger,
+            false => Party::Provider,
+        });
+        Ok(())
+    }
+
+    /// The cheat makes no move: who is right ends the game, and not a second too early.
+    fn let_time_run_out(&mut self, replay: &mut Replay, gas: &mut Gas) {
+        let honest = self.honest;
+        let standing = self.exchange.standing(&replay.key);
+        let left = match replay.game.turn() {
+            Party::Challenger => standing.challengerLeft,
+            Party::Provider => standing.providerLeft,
+        };
+        self.exchange.chain.wait(left.into());
+        assert_eq!(self.decide(replay, honest), Decision::Wait);
+        let key = replay.key.clone();
+        let early = self.send(honest, &Contract::timeoutCall { key }, &mut Gas::default());
+        let error = early.err().map(|reverted| reverted.error);
+        assert_eq!(error.as_deref(), Some("ClockNotRunOut"));
+        self.exchange.chain.wait(1);
+        assert_eq!(self.decide(replay, honest), Decision::Move(Move::Timeout));
+        self.make(replay, honest, &Move::Timeout, gas).unwrap();
+    }
+}
