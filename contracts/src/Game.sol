@@ -51,16 +51,19 @@ contract Game is Terms {
     function challenge(ChallengeCall calldata call) external returns (bytes32 game) {
         JobSpec memory job = call.job;
         if (Hashing.job(job) != call.deal.jobHash) revert JobMismatch();
-        (bytes32 asserted, bool valid) = Openings.check(
-            call.opening, call.deal.jobHash, call.deal.firstTask, call.deal.taskCount, call.claim.resultRoot
-        );
-        if (!valid) revert IDemands.OpeningInvalid();
+        uint32 task = call.claimed.task;
+        bytes32 asserted = Hashing.halted(call.deal.jobHash, task, call.claimed.cycles, call.claimed.inner);
+        if (
+            !Openings.leads(
+                asserted, task, call.claimed.path, call.deal.firstTask, call.deal.taskCount, call.claim.resultRoot
+            )
+        ) revert IDemands.OpeningInvalid();
         if (call.halted == asserted) revert NothingDisputed();
         uint256 bond = _bond(call.deal.provider, job.cycleLimit);
         if (bond > call.bondMax) revert BondTooLarge();
 
         (bytes32 dealId, bytes32 claimHash) = MARKET.openChallenge(call.deal, call.claim, msg.sender, bond);
-        GameKey memory key = GameKey(claimHash, call.opening.task, msg.sender);
+        GameKey memory key = GameKey(claimHash, task, msg.sender);
         game = keccak256(abi.encode(key));
         if (_games[game].word.status() != GameStatus.None) revert AlreadyChallenged();
         bytes32 initial = _initialState(call);
@@ -277,7 +280,7 @@ contract Game is Terms {
     /// @dev What the challenged task starts with; reverts unless everything that it follows from is
     /// the job's.
     function _initialState(ChallengeCall calldata call) private view returns (bytes32) {
-        uint32 task = call.opening.task;
+        uint32 task = call.claimed.task;
         bytes32 leaf = keccak256(
             abi.encode(
                 uint256(task),

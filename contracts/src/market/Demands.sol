@@ -138,8 +138,13 @@ abstract contract Demands is Deals, IDemands {
 
     /// @dev Reverts unless the opening leads to the claim's result root.
     function _checkOpening(Deal memory deal, Claim calldata claim_, TaskOpening calldata opening) private pure {
-        (, bool valid) = Openings.check(opening, deal.jobHash, deal.firstTask, deal.taskCount, claim_.resultRoot);
-        if (!valid) revert OpeningInvalid();
+        bytes32 inner = Hashing.inner(opening.status, opening.exitCode, opening.outputRoot, opening.outputLength);
+        bytes32 halted = Hashing.halted(deal.jobHash, opening.task, opening.cycles, inner);
+        if (
+            !Openings.leads(
+                halted, opening.task, opening.path, deal.firstTask, deal.taskCount, claim_.resultRoot
+            )
+        ) revert OpeningInvalid();
     }
 
     /// @dev ceil_log2(max(1, ceil(outputLimit / 128))).

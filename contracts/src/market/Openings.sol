@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {TaskOpening} from "../types/Calls.sol";
-import {Hashing} from "./Hashing.sol";
 import {Merkle} from "./Merkle.sol";
 
-/// @title One task of a claim, opened
+/// @title The tasks of a deal and their places in a claim
 library Openings {
-    /// @dev The halted state that the opening shows, and whether it leads to the result root of a
-    /// claim about the tasks from `firstTask` on, `count` of them.
-    function check(
-        TaskOpening calldata opening,
-        bytes32 jobHash,
+    /// @dev Whether a task's halted state is part of a claim about the tasks from `firstTask` on, `count`
+    /// of them, with this result root.
+    function leads(
+        bytes32 halted,
+        uint256 task,
+        bytes32[] calldata path,
         uint256 firstTask,
         uint256 count,
         bytes32 resultRoot
-    ) internal pure returns (bytes32 halted, bool valid) {
-        bytes32 inner = Hashing.inner(opening.status, opening.exitCode, opening.outputRoot, opening.outputLength);
-        halted = Hashing.halted(jobHash, opening.task, opening.cycles, inner);
-        valid = holds(opening.task, firstTask, count) && opening.path.length == Merkle.depth(count)
-            && Merkle.rootOf(halted, opening.task - firstTask, opening.path) == resultRoot;
+    ) internal pure returns (bool) {
+        return holds(task, firstTask, count) && path.length == Merkle.depth(count)
+            && Merkle.rootOf(halted, task - firstTask, path) == resultRoot;
     }
 
     /// @dev Whether the task is one of the tasks from `firstTask` on, `count` of them.

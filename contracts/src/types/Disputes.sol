@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {TaskOpening} from "./Calls.sol";
 import {Claim, Deal, JobSpec} from "./Orders.sol";
 
 // What the contracts of a dispute take and show. Nothing here is signed.
@@ -57,13 +56,23 @@ struct InputOpening {
     bytes32[] path;
 }
 
+/// Opens one task of a claim, with what the claim's calldata says of it: whoever challenges need not
+/// know what the inner hash was made of, and a false one may have been made of nothing.
+struct ClaimedTask {
+    /// Index in the job.
+    uint32 task;
+    uint64 cycles;
+    bytes32 inner;
+    /// Siblings from the task's leaf up to the claim's result root.
+    bytes32[] path;
+}
+
 /// All that a challenge names. The challenger is the sender.
 struct ChallengeCall {
     Deal deal;
     Claim claim;
     JobSpec job;
-    /// The challenged task in the claim.
-    TaskOpening opening;
+    ClaimedTask claimed;
     InputOpening input;
     Image image;
     Memory[] memories;

@@ -418,7 +418,15 @@ contract GameRulesTest is GameTest {
         vm.expectRevert(IGame.JobMismatch.selector);
         game.challenge(call);
         call = _challengeCall(deal, made, 0, truth.halted);
-        call.opening.cycles += 1;
+        call.claimed.cycles += 1;
+        vm.expectRevert(IDemands.OpeningInvalid.selector);
+        game.challenge(call);
+        call = _challengeCall(deal, made, 0, truth.halted);
+        call.claimed.task = 2;
+        vm.expectRevert(IDemands.OpeningInvalid.selector);
+        game.challenge(call);
+        call = _challengeCall(deal, made, 0, truth.halted);
+        call.claimed.path = new bytes32[](0);
         vm.expectRevert(IDemands.OpeningInvalid.selector);
         game.challenge(call);
         call = _challengeCall(deal, made, 0, truth.halted);

@@ -3,9 +3,8 @@ pragma solidity ^0.8.28;
 
 import {IGame} from "../../src/interfaces/IGame.sol";
 import {Hashing} from "../../src/market/Hashing.sol";
-import {TaskOpening} from "../../src/types/Calls.sol";
 import {
-    ChallengeCall, GameKey, GameParameters, Image, InputOpening, Memory, Part, Standing
+    ChallengeCall, ClaimedTask, GameKey, GameParameters, Image, InputOpening, Memory, Part, Standing
 } from "../../src/types/Disputes.sol";
 import {Claim, Deal, JobSpec} from "../../src/types/Orders.sol";
 import {MarketTest} from "../base/MarketTest.sol";
@@ -110,17 +109,9 @@ abstract contract GameTest is MarketTest {
         return Hashing.halted(deal.jobHash, task, _cycles() + task, _inner(task));
     }
 
-    function _opening(Deal memory deal, uint32 task) internal pure returns (TaskOpening memory opening) {
-        opening = TaskOpening({
-            task: task,
-            cycles: uint64(_cycles() + task),
-            status: 0,
-            exitCode: 0,
-            outputRoot: keccak256(abi.encode("output", uint256(task))),
-            outputLength: 300,
-            path: new bytes32[](deal.taskCount - 1)
-        });
-        if (deal.taskCount == 2) opening.path[0] = _halted(deal, 1 - task);
+    function _claimedTask(Deal memory deal, uint32 task) internal pure returns (ClaimedTask memory claimed) {
+        claimed = ClaimedTask(task, uint64(_cycles() + task), _inner(task), new bytes32[](deal.taskCount - 1));
+        if (deal.taskCount == 2) claimed.path[0] = _halted(deal, 1 - task);
     }
 
     function _challengeCall(Deal memory deal, Claim memory made, uint32 task, bytes32 halted)
@@ -133,7 +124,7 @@ abstract contract GameTest is MarketTest {
         call.deal = deal;
         call.claim = made;
         call.job = _job(tasks);
-        call.opening = _opening(deal, task);
+        call.claimed = _claimedTask(deal, task);
         call.input = InputOpening(keccak256(abi.encode("blake3", uint256(task))), 1000, _archive(task), new bytes32[](tasks - 1));
         if (tasks == 2) call.input.path[0] = _leaf(1 - task);
         call.memories = new Memory[](1);

@@ -6,22 +6,19 @@ use alloy::primitives::{B256, U256};
 use alloy::sol_types::SolCall;
 use outcry_chain::IntentKind;
 use outcry_contracts::Game;
-use outcry_net::{DealRequest, DealResponse};
 use outcry_protocol::hash::{halted_hash, task_leaf};
 use outcry_protocol::merkle;
-use outcry_protocol::status::{Outcome, Status};
 use outcry_protocol::types::JobSpec;
 use outcry_sdk::Manifest;
 use outcry_verifier::game::TaskStart;
 
 use super::trace::{Subject, TraceProblem};
-use crate::activities::{ActivityProblem, peer_of};
+use crate::activities::ActivityProblem;
 use crate::node::Node;
 use crate::run::RunProblem;
 use crate::state::deal::DealRecord;
 use crate::state::dispute::{GameKey, Mismatch};
 use crate::state::provider::tasks_of;
-use crate::state::verifier::Finding;
 
 /// Challenges the claim of a deal, if that is still to be done.
 pub(crate) async fn challenge(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
@@ -46,7 +43,6 @@ pub(crate) async fn challenge(node: &Arc<Node>, id: B256) -> Result<(), Activity
         challenger: me,
     };
     let bond = bond(node, &deal, &job, key).await?;
-    let outcome = claimed_outcome(node, &deal, &found).await?;
     let subject = Subject {
         inputs: node
             .fetcher
@@ -67,15 +63,7 @@ pub(crate) async fn challenge(node: &Arc<Node>, id: B256) -> Result<(), Activity
         Ok::<_, TraceProblem>((start, subject))
     });
     let (start, subject) = starting.await.map_err(|_| TraceProblem::Gone)??;
-    let call = call(
-        &deal,
-        &subject.job,
-        &found,
-        &outcome,
-        &manifest,
-        start,
-        bond,
-    )?;
+    let call = call(&deal, &subject.job, &found, &manifest, start, bond)?;
     let (applied, until) = node.read(|state| {
         (
             state.head.number,
@@ -167,61 +155,11 @@ async fn bond(
     Ok(bond)
 }
 
-/// What the claimed hash of a task's outcome was made of. A claim that differs in its cycles alone has
-/// the outcome that was found here; otherwise the provider is asked.
-async fn claimed_outcome(
-    node: &Node,
-    deal: &DealRecord,
-    found: &Mismatch,
-) -> Result<Outcome, ActivityProblem> {
-    let offset = found.task.saturating_sub(deal.terms.firstTask) as usize;
-    let claimed = deal
-        .claim()
-        .and_then(|claim| claim.task_results().get(offset).copied())
-        .ok_or(ActivityProblem::Stale)?;
-    if let Finding::Mismatched { outcome, .. } = found.finding
-        && outcome.inner() == claimed.inner
-    {
-        return Ok(outcome);
-    }
-    let peer = peer_of(node, deal).await?;
-    let request = DealRequest::Results { deal: deal.id };
-    let results = match node.fetcher.net.deal(peer, request).await? {
-        DealResponse::Results(results) => results,
-        DealResponse::Refused { code, message } => {
-            return Err(ActivityProblem::RefusedByPeer { code, message });
-        }
-        DealResponse::Acknowledged => {
-            return Err(ActivityProblem::Mismatch(
-                "the peer answered out of turn".into(),
-            ));
-        }
-    };
-    let sent = results.into_iter().find(|sent| sent.task == found.task);
-    let outcome = sent.and_then(|sent| {
-        Some(Outcome {
-            status: Status::from_number(sent.status)?,
-            exit_code: sent.exit_code,
-            output_root: sent.output_root,
-            output_length: sent.output_length,
-        })
-    });
-    outcome
-        .filter(|outcome| outcome.inner() == claimed.inner)
-        .ok_or_else(|| {
-            ActivityProblem::Mismatch(format!(
-                "task {}: the provider does not say what it claimed",
-                found.task
-            ))
-        })
-}
-
 /// The call of `challenge`.
 fn call(
     deal: &DealRecord,
     job: &JobSpec,
     found: &Mismatch,
-    outcome: &Outcome,
     manifest: &Manifest,
     start: TaskStart,
     bond: u128,
@@ -234,9 +172,8 @@ fn call(
         .map(|(task, result)| halted_hash(deal.terms.jobHash, task, result.cycles, result.inner))
         .collect();
     let position = found.task.saturating_sub(deal.terms.firstTask);
-    let cycles = claimed
+    let disputed = claimed
         .get(position as usize)
-        .map(|result| result.cycles)
         .ok_or(ActivityProblem::Stale)?;
     let path = |leaves: &[B256], index: u32| {
         merkle::proof(leaves, merkle::ceil_log2(leaves.len() as u64), index.into()).map_err(wrong)
@@ -254,13 +191,10 @@ fn call(
         deal: deal.terms.clone().into(),
         claim: claim.claim.into(),
         job: job.clone().into(),
-        opening: Game::TaskOpening {
+        claimed: Game::ClaimedTask {
             task: found.task,
-            cycles,
-            status: outcome.status.number(),
-            exitCode: outcome.exit_code,
-            outputRoot: outcome.output_root,
-            outputLength: outcome.output_length,
+            cycles: disputed.cycles,
+            inner: disputed.inner,
             path: path(&halted, position)?,
         },
         input: Game::InputOpening {
