@@ -6,11 +6,10 @@ use std::time::Instant;
 use alloy_primitives::{Address, B256};
 use alloy_sol_types::SolCall;
 use outcry_contracts::Game as Contract;
-use outcry_protocol::status::Outcome;
+use outcry_protocol::claim::TaskResult;
 use outcry_verifier::game::{
     Challenge, Clocks, Decision, Game, Move, Party, Trace, View, next_move, sections,
 };
-use outcry_verifier::task::Halted;
 
 use crate::chain::{BASE_FEE, Receipt, Reverted};
 use crate::cheats::{Lie, Shared, Told};
@@ -61,24 +60,21 @@ impl Cheat {
         }
     }
 
-    /// What the cheat says is the task's result: it can be opened, as a claim's must.
-    fn result(self, true_one: Halted, limit: u64, random: &mut Random) -> Halted {
-        let Halted { cycles, outcome } = true_one;
+    /// What the cheat says that the task came to. A claim names hashes, which need be of nothing.
+    fn result(self, truth: TaskResult, limit: u64, random: &mut Random) -> TaskResult {
+        let TaskResult { cycles, inner } = truth;
         match self {
-            Self::WrongCycles => Halted {
-                cycles: (cycles + 1 + random.below(limit - cycles - 1)).min(limit),
-                outcome,
+            Self::WrongCycles => TaskResult {
+                cycles: cycles + 1 + random.below(limit - cycles),
+                inner,
             },
-            Self::HaltsEarly => Halted {
+            Self::HaltsEarly => TaskResult {
                 cycles: random.below(cycles),
-                outcome,
+                inner,
             },
-            _ => Halted {
+            _ => TaskResult {
                 cycles,
-                outcome: Outcome {
-                    output_root: random.hash(),
-                    ..outcome
-                },
+                inner: random.hash(),
             },
         }
     }
@@ -97,6 +93,7 @@ impl Cheat {
 }
 
 /// Who cheats and how.
+#[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) cheat: Cheat,
     pub(crate) honest: Party,
@@ -187,14 +184,18 @@ pub(crate) fn dispute(exchange: &mut Exchange, subject: &Subject, plan: &Plan) -
     let mut random = Random(plan.seed);
     let end = subject.truth.lock().unwrap().end().unwrap();
     let limit = subject.job.cycleLimit;
-    let false_one = plan.cheat.result(end.halted, limit, &mut random);
+    let true_one = TaskResult {
+        cycles: end.halted.cycles,
+        inner: end.halted.outcome.inner(),
+    };
+    let false_one = plan.cheat.result(true_one, limit, &mut random);
     let (held, total) = (exchange.holdings(), exchange.total_held());
 
     let deal = exchange.open(subject);
-    let false_hash = false_one.hash(deal.jobHash, TASK);
+    let false_hash = market::halted(&deal, TASK, false_one);
     let (claim, halted) = match plan.honest {
         Party::Challenger => (false_one, end.hash),
-        Party::Provider => (end.halted, false_hash),
+        Party::Provider => (true_one, false_hash),
     };
     let claimed = exchange.claim(deal, claim);
     let cheat = Player {
@@ -219,7 +220,7 @@ pub(crate) fn dispute(exchange: &mut Exchange, subject: &Subject, plan: &Plan) -
         exchange,
         subject,
         claimed: &claimed,
-        honest: plan.honest,
+        plan,
         players,
         random,
     }
@@ -254,7 +255,7 @@ pub(crate) fn dispute(exchange: &mut Exchange, subject: &Subject, plan: &Plan) -
             *now -= before;
         }
     }
-    assert_eq!(change, expected);
+    assert_eq!(change, expected, "{plan:?}");
     assert_eq!(exchange.total_held(), total);
     if plan.honest == Party::Challenger {
         let refund = change["challenger"][1];
@@ -268,7 +269,7 @@ struct Table<'a> {
     exchange: &'a mut Exchange,
     subject: &'a Subject,
     claimed: &'a Claimed,
-    honest: Party,
+    plan: &'a Plan,
     /// Challenger, provider.
     players: [Player; 2],
     random: Random,
@@ -321,29 +322,34 @@ impl Table<'_> {
             let mover = replay.game.turn();
             let decision = self.decide(&replay, mover);
             let Decision::Move(found) = decision else {
-                assert_ne!(mover, self.honest, "who is right does {decision:?}");
+                assert_ne!(mover, self.plan.honest, "who is right does {decision:?}");
                 by_timeout = true;
                 self.let_time_run_out(&mut replay, &mut gas);
                 break;
             };
             let step = replay.game.offset();
             match self.make(&mut replay, mover, &found, &mut gas) {
-                Ok(()) if mover == self.honest => {
+                Ok(()) if mover == self.plan.honest => {
                     if let Move::Prove { part, .. } = found {
                         proven = Some(self.subject.family_at(step + u64::from(part.index)));
                     }
                 }
                 Ok(()) => {}
                 Err(reverted) => {
-                    assert_ne!(mover, self.honest, "{reverted:?} for {found:?}");
+                    assert_ne!(mover, self.plan.honest, "{reverted:?} for {found:?}");
                     refused = Some(reverted.error);
                     self.player(mover).moves_left = 0;
                 }
             }
         }
-        assert_eq!(replay.game.winner(), Some(self.honest));
+        assert_eq!(
+            replay.game.winner(),
+            Some(self.plan.honest),
+            "{:?}",
+            self.plan
+        );
         let standing = self.exchange.standing(&replay.key);
-        let won = self.honest == Party::Challenger;
+        let won = self.plan.honest == Party::Challenger;
         // GameStatus: Refused, Won.
         assert_eq!(standing.status, if won { 3 } else { 2 });
         assert_eq!((standing.bond, standing.claimFell), (0, won));
@@ -368,7 +374,7 @@ impl Table<'_> {
 
     fn begin(&mut self, event: &Contract::Challenged, halted: B256) -> Replay {
         let limit = self.subject.job.cycleLimit;
-        let expected = self.claimed.asserted.hash(self.claimed.deal.jobHash, TASK);
+        let expected = market::halted(&self.claimed.deal, TASK, self.claimed.asserted);
         assert_eq!((event.asserted, event.halted), (expected, halted));
         assert_eq!(event.sections, sections(limit));
         assert_eq!(u64::from(event.clock), market::clock(limit));
@@ -462,7 +468,7 @@ impl Table<'_> {
 
     /// The cheat makes no move: who is right ends the game, and not a second too early.
     fn let_time_run_out(&mut self, replay: &mut Replay, gas: &mut Gas) {
-        let honest = self.honest;
+        let honest = self.plan.honest;
         let standing = self.exchange.standing(&replay.key);
         let left = match replay.game.turn() {
             Party::Challenger => standing.challengerLeft,

@@ -237,7 +237,9 @@ fn every_kind_of_cheat_loses_on_the_deployed_bytecode() {
             scope.spawn(move || games(seed, name, text, times * count))
         });
         for thread in threads {
-            let (figures, families) = thread.join().unwrap();
+            let joined = thread.join();
+            let (figures, families) =
+                joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             all.merge(&figures);
             reached.extend(families);
         }

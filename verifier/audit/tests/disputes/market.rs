@@ -9,12 +9,11 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolConstructor, SolEvent};
 use outcry_contracts::{Game, Market, TestToken, machine};
 use outcry_protocol::claim::{self, TaskResult};
-use outcry_protocol::hash::{Domain, job_hash};
+use outcry_protocol::hash::{Domain, halted_hash, job_hash};
 use outcry_protocol::merkle;
 use outcry_protocol::money::BURN;
 use outcry_protocol::types::{Bid, Claim, Deal, Offer, Resources};
 use outcry_verifier::game::{Part, TaskStart};
-use outcry_verifier::task::Halted;
 
 use crate::chain::{BASE_FEE, CHAIN_ID, Chain, Receipt};
 use crate::subject::{BLAKE3, Subject, TASK, TASKS, input_leaves};
@@ -48,7 +47,8 @@ pub(crate) struct Claimed {
     pub(crate) deal: Deal,
     pub(crate) claim: Claim,
     /// Of the disputed task.
-    pub(crate) asserted: Halted,
+    pub(crate) asserted: TaskResult,
+    /// Halted states of all tasks.
     halted: Vec<B256>,
 }
 
@@ -265,14 +265,10 @@ impl Exchange {
         deal
     }
 
-    /// The provider claims that each task halted so.
-    pub(crate) fn claim(&mut self, deal: Deal, asserted: Halted) -> Claimed {
+    /// The provider claims that each task came to this.
+    pub(crate) fn claim(&mut self, deal: Deal, asserted: TaskResult) -> Claimed {
         self.chain.wait(12);
-        let result = TaskResult {
-            cycles: asserted.cycles,
-            inner: asserted.outcome.inner(),
-        };
-        let results = vec![result; TASKS as usize];
+        let results = vec![asserted; TASKS as usize];
         let call = Market::claimCall {
             terms: deal.clone().into(),
             tasks: claim::encode_tasks(&results).unwrap().into(),
@@ -282,9 +278,9 @@ impl Exchange {
         let made = Market::claimCall::abi_decode_returns(&receipt.output).unwrap();
         let claim = claim::compute(&deal, &results).unwrap();
         assert_eq!(Claim::from(made), claim);
-        let halted = (0..TASKS).map(|task| asserted.hash(deal.jobHash, task));
+        let halted_states = (0..TASKS).map(|task| halted(&deal, task, asserted));
         Claimed {
-            halted: halted.collect(),
+            halted: halted_states.collect(),
             deal,
             claim,
             asserted,
@@ -304,18 +300,14 @@ impl Exchange {
         let length = subject.archive.len() as u64;
         let start = TaskStart::of(&subject.program, &mut &subject.archive[..], length).unwrap();
         let [shape, code, globals, tables, segments, memories] = start.image;
-        let outcome = claimed.asserted.outcome;
         let call = Game::ChallengeCall {
             deal: claimed.deal.clone().into(),
             claim: claimed.claim.clone().into(),
             job: subject.job.clone().into(),
-            opening: Game::TaskOpening {
+            claimed: Game::ClaimedTask {
                 task: TASK,
                 cycles: claimed.asserted.cycles,
-                status: outcome.status.number(),
-                exitCode: outcome.exit_code,
-                outputRoot: outcome.output_root,
-                outputLength: outcome.output_length,
+                inner: claimed.asserted.inner,
                 path: path(&claimed.halted),
             },
             input: Game::InputOpening {
@@ -381,6 +373,11 @@ impl Exchange {
         let sender = self.provider();
         self.chain.send(sender, self.market, &call).unwrap();
     }
+}
+
+/// The halted state that a claim of this result asserts.
+pub(crate) fn halted(deal: &Deal, task: u32, result: TaskResult) -> B256 {
+    halted_hash(deal.jobHash, task, result.cycles, result.inner)
 }
 
 /// What a deal with one game changes in the holdings, once it is over, if the claim fell.
