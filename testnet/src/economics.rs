@@ -10,7 +10,7 @@ const SECTION_GAS: u64 = 65_000;
 /// The same for a last step with verdict and payouts.
 const FINISH_GAS: u64 = 350_000;
 /// The same for a challenge.
-const CHALLENGE_GAS: u64 = 220_000;
+const CHALLENGE_GAS: u64 = 240_000;
 /// Games that a provider plays at a time.
 const SEATS: u64 = 32;
 

@@ -14,7 +14,7 @@ import {Seats} from "./Seats.sol";
 /// @dev Fixed at the deployment; `verifier/ECONOMICS.md` derives the numbers.
 abstract contract Terms is Seats {
     /// Gas of the calls, as refunded: what `contracts/gas/snapshot.json` measures, rounded up.
-    uint256 internal constant CHALLENGE_GAS = 220_000;
+    uint256 internal constant CHALLENGE_GAS = 240_000;
     uint256 internal constant SECTION_GAS = 65_000;
     /// Of the last step, its verdict and the payouts.
     uint256 internal constant FINISH_GAS = 350_000;

@@ -170,17 +170,16 @@ contract GameGasTest is GameTest {
         else providers += cost;
     }
 
-    /// @dev A provider that has been challenged before, a challenger that has challenged before.
+    /// @dev The first game of the deployment: nobody's words have been written before.
     function test_gas_of_a_dispute() public {
         Deal memory deal = _open(2);
         Claim memory made = _claim(deal);
-        GameKey memory earlier = _challenge(deal, made, Belief(1, TRUE, keccak256("halted")), CHALLENGER);
-        earlier.task = 0;
         bytes memory data;
         // The provider leaves the truth just where the real step is, and the challenger shows it.
         Belief memory truth = Belief(0, TRUE, trace.HALTED());
         Belief memory lie = Belief(0, trace.STEP(), _halted(deal, 0));
         ChallengeCall memory call = _challengeCall(deal, made, 0, truth.halted);
+        GameKey memory key = GameKey(_claimHash(deal, made), 0, CHALLENGER);
         vm.prank(CHALLENGER);
         game.challenge(call);
         data = abi.encodeCall(game.challenge, (call));
@@ -188,14 +187,14 @@ contract GameGasTest is GameTest {
         _figure("dispute: challenge", cost);
         _add(cost, true);
         List memory list = _claimed(lie, lie.halted);
-        assertTrue(_play(earlier, list, truth, lie), "the challenger wins");
+        assertTrue(_play(key, list, truth, lie), "the challenger wins");
         assertEq(sections, SECTIONS_MAX, "sections");
         _figure("dispute: section, at most", sectionMost);
 
-        // The verdict, with two challengers to pay.
+        // The verdict, and the payout of the only game.
         bytes[] memory calls = new bytes[](2);
         calls[0] = abi.encodeCall(game.settle, (deal, made));
-        calls[1] = abi.encodeCall(game.collect, (earlier));
+        calls[1] = abi.encodeCall(game.collect, (key));
         vm.prank(CHALLENGER);
         game.multicall(calls);
         cost = _transaction(abi.encodeCall(game.multicall, (calls)));
