@@ -145,7 +145,7 @@ impl Settings {
     pub(crate) fn token(&self, network: &Network) -> Result<TokenInfo, Failure> {
         Ok(
             match self.global.token.as_deref().or(self.file.token.as_deref()) {
-                Some(name) => network.token_named(name)?.clone(),
+                Some(name) => network.token_named(name)?,
                 None => network.payment_token()?.clone(),
             },
         )

@@ -121,14 +121,16 @@ impl Network {
             .ok_or_else(|| Error::UnknownToken("(default)".to_owned()))
     }
 
-    /// A token by its symbol or address.
+    /// A token by its symbol or address. The chain's own coin has a name in every network.
     ///
     /// # Errors
     /// [`Error::UnknownToken`] if the network does not name it.
-    pub fn token_named(&self, name: &str) -> Result<&TokenInfo, Error> {
+    pub fn token_named(&self, name: &str) -> Result<TokenInfo, Error> {
         let address = name.parse::<Address>().ok();
         self.tokens
             .iter()
+            .cloned()
+            .chain([TokenInfo::coin()])
             .find(|token| token.symbol.eq_ignore_ascii_case(name) || Some(token.address) == address)
             .ok_or_else(|| Error::UnknownToken(name.to_owned()))
     }
@@ -138,12 +140,45 @@ impl Network {
     pub fn token_at(&self, address: Address) -> TokenInfo {
         self.tokens
             .iter()
-            .find(|token| token.address == address)
             .cloned()
+            .chain([TokenInfo::coin()])
+            .find(|token| token.address == address)
             .unwrap_or_else(|| TokenInfo {
                 symbol: address.to_string(),
                 address,
                 decimals: 0,
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_chains_own_coin_has_a_name_in_a_network_that_does_not_give_it_one() {
+        let mut network: Network = toml::from_str(
+            r#"
+            chain_id = 31337
+            rpc = "http://127.0.0.1:8545"
+            api = "http://127.0.0.1:7480"
+            market = "0x00000000000000000000000000000000000000aa"
+            stake = "0x00000000000000000000000000000000000000bb"
+            token = "0x00000000000000000000000000000000000000cc"
+            "#,
+        )
+        .unwrap();
+        let zero = Address::ZERO.to_string();
+        assert_eq!(network.token_named("coin").unwrap(), TokenInfo::coin());
+        assert_eq!(network.token_named(&zero).unwrap(), TokenInfo::coin());
+        assert!(network.token_named("ether").is_err());
+        let ether = TokenInfo {
+            symbol: "ether".into(),
+            ..TokenInfo::coin()
+        };
+        network.tokens.push(ether.clone());
+        assert_eq!(network.token_named(&zero).unwrap(), ether);
+        assert_eq!(network.token_at(Address::ZERO), ether);
     }
 }

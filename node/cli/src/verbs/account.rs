@@ -1,7 +1,7 @@
 //! Money: deposit, withdraw, balance; and sending transactions for other verbs.
 
 use alloy::primitives::{Address, TxHash};
-use outcry_sdk::api::Amount;
+use outcry_sdk::api::{Amount, TokenInfo};
 use outcry_sdk::{Client, Holdings, Step, units};
 use serde::Serialize;
 
@@ -64,7 +64,12 @@ pub(crate) async fn balance(
     let client = settings.reader()?;
     client.chain().check().await?;
     let mut holdings = Vec::new();
-    for token in &client.network().tokens {
+    let mut tokens = client.network().tokens.clone();
+    if !tokens.iter().any(|token| token.address.is_zero()) {
+        // Bonds are paid with it, whatever jobs are paid with.
+        tokens.push(TokenInfo::coin());
+    }
+    for token in &tokens {
         holdings.push(client.chain().holdings(account, token).await?);
     }
     console.result(settings.format(), &Balances { account, holdings })?;
