@@ -103,7 +103,7 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) password_file: Option<PathBuf>,
-    /// Payment token, by symbol or address [default: the network's first]
+    /// Token, by symbol or address; `coin` is the chain's own [default: the network's first]
     #[arg(
         long,
         global = true,

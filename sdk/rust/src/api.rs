@@ -269,6 +269,19 @@ pub struct TokenInfo {
     pub decimals: u8,
 }
 
+impl TokenInfo {
+    /// The chain's own coin, which bonds and gas are paid with, where a network does not name it
+    /// otherwise. Its base unit is the wei.
+    #[must_use]
+    pub fn coin() -> Self {
+        Self {
+            symbol: "coin".to_owned(),
+            address: Address::ZERO,
+            decimals: 18,
+        }
+    }
+}
+
 /// Answer of `GET /v1/network`: what a client must know to take part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -1396,7 +1409,7 @@ pub struct Dispute {
     /// What was paid out of the bond.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payout: Option<GamePayout>,
-    /// The job, from which anybody can trace the task.
+    /// The job, from which anybody can trace the task; left out in lists of games.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<JobSpecSchema>)]
     pub job: Option<JobSpec>,
@@ -1445,7 +1458,7 @@ pub struct GameMove {
     /// Which of the opponent's 16 parts the mover disputes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u8>,
-    /// State hashes at the ends of the mover's 16 parts of it.
+    /// State hashes at the ends of the mover's 16 parts of it; left out in lists of games.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub ends: Vec<B256>,

@@ -8,8 +8,8 @@ use outcry_protocol::codes;
 use outcry_protocol::hash::job_hash;
 use outcry_protocol::limits::TASKS_PER_JOB_MAX;
 use outcry_protocol::types::JobSpec;
-use outcry_sdk::api::{BlobHash, Dispute, GameMove, GameParty};
-use outcry_sdk::{Manifest, Node};
+use outcry_sdk::api::{BlobHash, Dispute, GameMove, GameParty, TokenInfo};
+use outcry_sdk::{Manifest, Node, units};
 use outcry_verifier::game::rules::PARTS;
 use outcry_verifier::game::{Challenge, Game, MachineTrace, Trace as _};
 use outcry_verifier::guest::LIBRARY;
@@ -321,6 +321,7 @@ struct Shown {
 impl Show for Shown {
     fn table(&self) -> String {
         let game = &self.game;
+        let coins = |wei| units::show(wei, &TokenInfo::coin());
         let clocks = &game.clocks;
         let mut rows = vec![
             ("game", game.id.to_string()),
@@ -331,7 +332,7 @@ impl Show for Shown {
             ("claims", game.asserted.to_string()),
             ("challenger", game.challenger.to_string()),
             ("asserts", game.halted.to_string()),
-            ("bond", format!("{} wei", game.bond)),
+            ("bond", coins(game.bond)),
             (
                 "sections",
                 format!("{} of {}", game.sections_made, game.sections),
@@ -387,8 +388,10 @@ impl Show for Shown {
             rows.push((
                 "paid out",
                 format!(
-                    "{} wei to the challenger, {} wei to the provider, {} wei burned",
-                    payout.to_challenger, payout.to_provider, payout.burned
+                    "{} to the challenger, {} to the provider, {} burned",
+                    coins(payout.to_challenger),
+                    coins(payout.to_provider),
+                    coins(payout.burned)
                 ),
             ));
         }

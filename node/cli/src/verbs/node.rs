@@ -1,6 +1,6 @@
 //! Nodes: start them, ask them; what a verifier found.
 
-use outcry_sdk::api::{NodeStatus, ProviderStatus, VerifierStatus};
+use outcry_sdk::api::{NodeStatus, ProviderStatus, TokenInfo, VerifierStatus};
 use outcry_sdk::units;
 use serde::Serialize;
 
@@ -196,6 +196,7 @@ impl Show for EarningsView {
 
 impl Show for VerifierStatus {
     fn table(&self) -> String {
+        let coins = |wei| units::show(wei, &TokenInfo::coin());
         let account = self.account.map_or_else(
             || "none: false claims are only reported".to_owned(),
             |account| account.to_string(),
@@ -208,7 +209,7 @@ impl Show for VerifierStatus {
         let mut text = pairs(&[
             ("account", account),
             ("stake", self.stake.to_string()),
-            ("coins on the market", format!("{} wei", self.coins)),
+            ("coins on the market", coins(self.coins)),
             ("claims seen", self.claims_seen.to_string()),
             ("waiting", self.queue.to_string()),
             (
@@ -231,8 +232,9 @@ impl Show for VerifierStatus {
             (
                 "bonds",
                 format!(
-                    "{} wei at risk, {} wei lost",
-                    self.bonds_at_risk, self.bonds_lost
+                    "{} at risk, {} lost",
+                    coins(self.bonds_at_risk),
+                    coins(self.bonds_lost)
                 ),
             ),
             (
@@ -242,7 +244,7 @@ impl Show for VerifierStatus {
                     false => rewards.join(", "),
                 },
             ),
-            ("gas refunded", format!("{} wei", self.gas_refunded)),
+            ("gas refunded", coins(self.gas_refunded)),
         ]);
         if !self.wrong.is_empty() {
             let rows: Vec<_> = self

@@ -28,14 +28,24 @@ const DISPUTES_SHOWN_MAX: usize = 1000;
 /// Wrong claims in one answer, the latest.
 const WRONG_SHOWN_MAX: usize = 100;
 
-/// Games about claims that this node has seen, the latest first.
+/// Games about claims that this node has seen, the latest first, without their jobs and lists of
+/// states.
 #[utoipa::path(get, path = "/v1/disputes", tag = "disputes", responses((status = 200, body = Vec<Dispute>)))]
 pub(super) async fn list(State(node): State<Arc<Node>>) -> Json<Vec<Dispute>> {
     Json(node.read(|state| {
         let mut games: Vec<&DisputeRecord> = state.disputes.values().collect();
         games.sort_by_key(|game| std::cmp::Reverse((game.began().block, game.id)));
         let shown = games.into_iter().take(DISPUTES_SHOWN_MAX);
-        shown.map(|game| view(state, game)).collect()
+        shown
+            .map(|game| {
+                let mut shown = view(state, game);
+                shown.job = None;
+                for made in &mut shown.moves {
+                    made.ends.clear();
+                }
+                shown
+            })
+            .collect()
     }))
 }
 

@@ -148,7 +148,7 @@ async fn bond(
     if coins < U256::from(bond) {
         return refused(format!(
             "its bond is {bond} wei, and {} has {coins} wei on the market; deposit coins with \
-             `outcry deposit --token 0x0000000000000000000000000000000000000000 AMOUNT`",
+             `outcry deposit --token coin AMOUNT`",
             key.challenger
         ));
     }

@@ -316,9 +316,7 @@ fn has_fallen(games: &[&DisputeRecord]) -> bool {
 pub struct Mismatch {
     /// Index of the task in the job.
     pub task: u32,
-    /// What the node found.
-    pub finding: Finding,
-    /// The halted state that follows from it.
+    /// The halted state that this node found.
     pub halted: B256,
 }
 
@@ -386,7 +384,6 @@ impl State {
         found.find_map(|(task, finding)| match finding {
             Finding::Mismatched { cycles, outcome } => Some(Mismatch {
                 task,
-                finding: *finding,
                 halted: hash::halted_hash(deal.terms.jobHash, task, *cycles, outcome.inner()),
             }),
             Finding::Agreed | Finding::Unavailable => None,

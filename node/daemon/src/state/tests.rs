@@ -1074,11 +1074,11 @@ fn a_reorganisation_takes_a_game_and_its_moves_back() {
         keys.collect::<Vec<_>>()
     };
     let key = outcry_store::keys::dispute(&id.0);
-    assert_eq!(written(&began), [key.clone()]);
+    assert_eq!(written(&began), std::slice::from_ref(&key));
     assert!(began.local.is_empty(), "nothing that a fork would not undo");
     let before = node.store.get(&key).unwrap().unwrap();
     let moved = node.block(3, vec![section(id, 1)]);
-    assert_eq!(written(&moved), [key.clone()]);
+    assert_eq!(written(&moved), std::slice::from_ref(&key));
     // The follower puts back what it overwrote; then the state is read again.
     let mut batch = outcry_store::Batch::new();
     batch.put(key.clone(), before);
