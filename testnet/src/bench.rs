@@ -81,6 +81,7 @@ pub async fn run(out: &Path) -> anyhow::Result<()> {
         slots: 2,
         block_time_s: BLOCK_TIME_S,
         windows: LOCAL,
+        cheats: BTreeMap::new(),
         lifetime: Lifetime::Tied,
     };
     let testnet = Testnet::up(&plan, &|line| eprintln!("{line}")).await?;
@@ -137,7 +138,7 @@ async fn measure(testnet: &Testnet) -> anyhow::Result<Report> {
     }
     let orders = orders(testnet).await? - orders_before;
     let sent = gossip_sent(testnet).await? - sent_before;
-    let gas = gas::by_kind(&chain, testnet.market, first_block).await?;
+    let gas = gas::by_kind(&chain, testnet.market, testnet.game, first_block).await?;
     let all: u64 = gas.values().map(|gas| gas.total).sum();
     let seconds = |pick: fn(&Times) -> Duration| {
         spread(times.iter().map(|t| pick(t).as_secs_f64()).collect())

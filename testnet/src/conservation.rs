@@ -24,8 +24,11 @@ pub struct Books {
     pub token_in_ledger: U256,
     /// Coin that the market holds, in wei.
     pub coin_in_market: U256,
-    /// What its ledger says it owes, in wei.
+    /// What its ledger says it owes, in wei; the game's part is among it.
     pub coin_in_ledger: U256,
+    /// Bonds of games that are not paid out, and what challengers of fallen claims are still owed for
+    /// their gas, in wei.
+    pub coin_in_game: U256,
 }
 
 impl Books {
@@ -38,7 +41,7 @@ impl Books {
         let token = TestToken::new(testnet.payment_token, provider);
         let market = Market::new(testnet.market, provider);
         let mut accounts: Vec<Address> = testnet.accounts.values().copied().collect();
-        accounts.push(BURN);
+        accounts.extend([BURN, testnet.game]);
         let token_in_market = token.balanceOf(testnet.market).call().await?;
         let mut token_in_wallets = token_in_market;
         let mut ledger = [U256::ZERO; 2];
@@ -60,6 +63,7 @@ impl Books {
             token_in_ledger,
             coin_in_market: provider.get_balance(testnet.market).await?,
             coin_in_ledger,
+            coin_in_game: market.balanceOf(testnet.game, Address::ZERO).call().await?,
         })
     }
 
@@ -71,9 +75,11 @@ impl Books {
             && before.token_in_wallets == before.token_supply
     }
 
-    /// Whether no deal holds anything: what the market has is what its ledger says.
+    /// Whether no deal and no game holds anything: what the market has is what its ledger says.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.token_in_market == self.token_in_ledger && self.coin_in_market == self.coin_in_ledger
+        self.token_in_market == self.token_in_ledger
+            && self.coin_in_market == self.coin_in_ledger
+            && self.coin_in_game.is_zero()
     }
 }

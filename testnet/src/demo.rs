@@ -17,7 +17,7 @@ use outcry_sdk::api::{DealState, Explanation, Job, JobState, JobsQuery, TokenInf
 use crate::conservation::Books;
 use crate::deployment::{LOCAL, Windows};
 use crate::gas;
-use crate::network::{Plan, TOKEN_DECIMALS, TOKEN_SYMBOL, Testnet, outcry_binary};
+use crate::network::{Plan, TOKEN_DECIMALS, TOKEN_SYMBOL, Testnet, binary};
 use crate::oracle;
 use crate::picture::{Picture, Tile};
 use crate::process::Lifetime;
@@ -74,6 +74,7 @@ pub async fn run(dir: &Path) -> anyhow::Result<bool> {
         slots: 1,
         block_time_s: 1,
         windows: WINDOWS,
+        cheats: BTreeMap::new(),
         lifetime: Lifetime::Tied,
     };
     let testnet = Testnet::up(&plan, &|line| say(started, line)).await?;
@@ -149,7 +150,7 @@ impl Demo {
             self.failures
                 .push("the sum of a token over all accounts has changed".to_owned());
         }
-        let gas = gas::by_kind(&chain, self.testnet.market, first_block).await?;
+        let gas = gas::by_kind(&chain, self.testnet.market, self.testnet.game, first_block).await?;
         self.count_gas(&chain).await?;
         let summary = Summary {
             ok: self.failures.is_empty(),
@@ -419,7 +420,7 @@ impl Demo {
 
     /// Starts the command line; what it says on stderr is shown as it comes.
     fn spawn_with(&self, args: &[&std::ffi::OsStr], name: &str) -> anyhow::Result<Running> {
-        let mut child = Command::new(outcry_binary()?)
+        let mut child = Command::new(binary("outcry")?)
             .arg("--network")
             .arg(self.testnet.network_toml())
             .args(args)

@@ -9,11 +9,13 @@ use alloy::providers::{Provider, ProviderBuilder, WalletProvider};
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context as _, ensure};
 use outcry_contracts::{
-    DeployParameters, GameParameters, Market, TestToken, TestTokenParameters,
+    DeployParameters, GameParameters, Market, Stake, TestToken, TestTokenParameters, Token,
     deploy as deploy_contracts,
 };
 
-use crate::network::{COIN_GRANT, FLOOR_GRANT, TOKEN_DECIMALS, TOKEN_GRANT, TOKEN_SYMBOL};
+use crate::network::{
+    COIN_GRANT, MARKET_COIN_GRANT, STAKE_GRANT, TOKEN_DECIMALS, TOKEN_GRANT, TOKEN_SYMBOL,
+};
 
 /// Seconds by which the chain's clock starts early, so that the blocks of the set-up, each a second
 /// later than the one before, do not push it past the real one.
@@ -63,6 +65,8 @@ pub struct Deployed {
     pub deployer: Address,
     /// The market.
     pub market: Address,
+    /// The dispute game.
+    pub game: Address,
     /// The stake.
     pub stake: Address,
     /// The protocol's own token.
@@ -71,8 +75,8 @@ pub struct Deployed {
     pub payment_token: Address,
 }
 
-/// Deploys the contracts, funds every account, deposits for the buyer and the providers, and then
-/// sets the chain's clock right. The chain must mine a block per transaction.
+/// Deploys the contracts, funds every account, deposits for the buyer, the providers and the
+/// verifiers, stakes for the latter, and then sets the chain's clock right. The chain must mine a block per transaction.
 ///
 /// # Errors
 /// A transaction fails, or the chain does not answer.
@@ -136,11 +140,26 @@ pub async fn deploy(
         let own = connect(rpc, signer)?;
         let market = Market::new(deployed.market, &own);
         let is_provider = name.starts_with("provider");
-        if is_provider {
+        let is_verifier = name.starts_with("verifier");
+        if is_provider || is_verifier {
             mined(
                 market
                     .depositNative()
-                    .value(U256::from(FLOOR_GRANT))
+                    .value(U256::from(MARKET_COIN_GRANT))
+                    .send()
+                    .await?,
+            )
+            .await?;
+        }
+        if is_verifier {
+            let amount = U256::from(STAKE_GRANT);
+            let granted = Token::new(deployed.token, &sender);
+            mined(granted.transfer(signer.address(), amount).send().await?).await?;
+            let token = Token::new(deployed.token, &own);
+            mined(token.approve(deployed.stake, amount).send().await?).await?;
+            mined(
+                Stake::new(deployed.stake, &own)
+                    .stake(amount)
                     .send()
                     .await?,
             )
@@ -165,6 +184,7 @@ pub async fn deploy(
     Ok(Deployed {
         deployer: deployer.address(),
         market: deployed.market,
+        game: deployed.game,
         stake: deployed.stake,
         protocol_token: deployed.token,
         payment_token,

@@ -1,4 +1,5 @@
-//! Gas of every transaction that reached the market, by kind, read from the chain's receipts.
+//! Gas of every transaction that reached the market or its game, by kind, read from the chain's
+//! receipts.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,9 @@ use alloy::eips::BlockNumberOrTag;
 use alloy::network::TransactionResponse as _;
 use alloy::primitives::Address;
 use alloy::providers::Provider;
+use alloy::sol_types::SolCall as _;
 use anyhow::Context as _;
+use outcry_contracts::Game::{self, GameCalls};
 use outcry_contracts::Market::MarketCalls;
 use serde::Serialize;
 
@@ -26,13 +29,15 @@ pub struct Gas {
     pub reverted: u64,
 }
 
-/// Gas by the name of the market's function, over all blocks after `from_block`.
+/// Gas by the name of the contract's function, over all blocks after `from_block`. Calls of the game
+/// that were sent in one transaction are named together.
 ///
 /// # Errors
 /// The chain does not answer.
 pub async fn by_kind(
     provider: &impl Provider,
     market: Address,
+    game: Address,
     from_block: u64,
 ) -> anyhow::Result<BTreeMap<String, Gas>> {
     let head = provider.get_block_number().await?;
@@ -46,10 +51,13 @@ pub async fn by_kind(
             .await?
             .with_context(|| format!("block {number} is missing"))?;
         for transaction in block.transactions.txns() {
-            if transaction.to() != Some(market) {
-                continue;
-            }
-            let kind = kind_of(transaction.input());
+            let kind = match transaction.to() {
+                Some(to) if to == market => {
+                    name(transaction.input(), MarketCalls::name_by_selector)
+                }
+                Some(to) if to == game => game_calls(transaction.input()),
+                _ => continue,
+            };
             let hash = transaction.tx_hash();
             let receipt = provider
                 .get_transaction_receipt(hash)
@@ -77,10 +85,21 @@ pub async fn by_kind(
         .collect())
 }
 
-fn kind_of(input: &[u8]) -> String {
+fn name(input: &[u8], names: impl Fn([u8; 4]) -> Option<&'static str>) -> String {
     input
         .first_chunk::<4>()
-        .and_then(|selector| MarketCalls::name_by_selector(*selector))
+        .and_then(|selector| names(*selector))
         .unwrap_or("unknown")
         .to_owned()
+}
+
+/// `section`, or `prove+settle+collect`.
+fn game_calls(input: &[u8]) -> String {
+    match Game::multicallCall::abi_decode(input) {
+        Ok(several) => {
+            let names = several.calls.iter().map(|call| game_calls(call));
+            names.collect::<Vec<_>>().join("+")
+        }
+        Err(_) => name(input, GameCalls::name_by_selector),
+    }
 }

@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod chain;
+pub mod cheat;
 pub mod conservation;
 pub mod demo;
 pub mod deployment;

@@ -1,10 +1,12 @@
 //! `outcry-testnet`: a local network in one command, the demo, and the market's benchmarks.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
+use outcry_testnet::cheat::{self, Cheat, Kind};
 use outcry_testnet::network::{Plan, Testnet};
 use outcry_testnet::process::Lifetime;
 use outcry_testnet::{bench, demo, deployment};
@@ -39,6 +41,13 @@ enum Verb {
         /// Return once it is up and leave it running until `down`
         #[arg(long)]
         detach: bool,
+        /// The cheapest provider lies: wrong-output, wrong-cycles, wrong-state-at-random-step,
+        /// silent, stalls-at-move-N, answers-inconsistently
+        #[arg(long, value_name = "KIND")]
+        cheat: Option<Kind>,
+        /// Its choices follow from this; drawn and shown if it is not given
+        #[arg(long, requires = "cheat")]
+        seed: Option<u64>,
     },
     /// Stop the network in a folder
     Down {
@@ -58,6 +67,19 @@ enum Verb {
         #[arg(long, default_value = "target/bench/market.json")]
         out: PathBuf,
     },
+    /// Run a node that lies; part of a network that was started with `--cheat`
+    #[command(hide = true)]
+    CheatingNode {
+        /// Configuration of the node
+        #[arg(long)]
+        node_config: PathBuf,
+        /// How it lies
+        #[arg(long)]
+        cheat: Kind,
+        /// Its choices follow from this
+        #[arg(long)]
+        seed: u64,
+    },
     /// Run a command beside a network, with OUTCRY_NETWORK set
     With {
         /// The command
@@ -67,12 +89,15 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
-    let run = || -> anyhow::Result<ExitCode> {
-        tokio::runtime::Runtime::new()?.block_on(run(Cli::parse().verb))
-    };
+    let verb = Cli::parse().verb;
+    // A node's log is as its configuration says.
+    if !matches!(verb, Verb::CheatingNode { .. }) {
+        tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .init();
+    }
+    let run =
+        || -> anyhow::Result<ExitCode> { tokio::runtime::Runtime::new()?.block_on(run(verb)) };
     run().unwrap_or_else(|error| {
         eprintln!("outcry-testnet: {error:#}");
         ExitCode::FAILURE
@@ -88,7 +113,14 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             block_time,
             dir,
             detach,
+            cheat,
+            seed,
         } => {
+            let cheat = cheat.map(|kind| {
+                let seed = seed.unwrap_or_else(rand::random);
+                // Its terms are the first.
+                ("provider-0".to_owned(), Cheat { kind, seed })
+            });
             let plan = Plan {
                 dir,
                 providers,
@@ -96,6 +128,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
                 slots,
                 block_time_s: block_time,
                 windows: deployment::LOCAL,
+                cheats: cheat.into_iter().collect(),
                 lifetime: if detach {
                     Lifetime::Detached
                 } else {
@@ -128,6 +161,15 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             bench::run(&out).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Verb::CheatingNode {
+            node_config,
+            cheat,
+            seed,
+        } => {
+            let cheat = Cheat { kind: cheat, seed };
+            cheat::node::run(&node_config, cheat).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::With { command } => with(&command).await,
     }
 }
@@ -141,6 +183,7 @@ async fn with(command: &[String]) -> anyhow::Result<ExitCode> {
         slots: 1,
         block_time_s: 1,
         windows: deployment::LOCAL,
+        cheats: BTreeMap::new(),
         lifetime: Lifetime::Tied,
     };
     let testnet = Testnet::up(&plan, &|line| eprintln!("{line}")).await?;

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::chain;
+use crate::cheat::Cheat;
 use crate::deployment::{self, Windows};
 use crate::process::{Lifetime, Process};
 
@@ -42,8 +43,13 @@ pub const TOKEN_DECIMALS: u8 = 6;
 pub const TOKEN_GRANT: u128 = 1_000_000_000_000;
 /// Coin in the wallet of each account, in wei.
 pub const COIN_GRANT: u128 = 1_000_000_000_000_000_000_000;
-/// Coin that each provider deposits for collateral floors, in wei.
-pub const FLOOR_GRANT: u128 = 100_000_000_000_000_000_000;
+/// Coin that each provider deposits for collateral floors, and each verifier for bonds, in wei.
+pub const MARKET_COIN_GRANT: u128 = 100_000_000_000_000_000_000;
+/// Base units of the protocol's token that each verifier stakes.
+pub const STAKE_GRANT: u128 = 1_000_000_000_000_000_000_000;
+
+/// A node's configuration in its folder.
+const NODE_CONFIG: &str = "outcry.toml";
 
 /// How a local network is to be.
 #[derive(Debug, Clone)]
@@ -60,6 +66,8 @@ pub struct Plan {
     pub block_time_s: u64,
     /// Windows of the contracts.
     pub windows: Windows,
+    /// Nodes that lie, by name: `provider-0` is the cheapest provider.
+    pub cheats: BTreeMap<String, Cheat>,
     /// Whether the processes outlive this one.
     pub lifetime: Lifetime,
 }
@@ -106,6 +114,8 @@ pub struct Testnet {
     pub payment_token: Address,
     /// The market.
     pub market: Address,
+    /// The dispute game.
+    pub game: Address,
     /// Accounts by name: `deployer`, `buyer`, `gateway`, `provider-0`, …
     pub accounts: BTreeMap<String, Address>,
     /// API endpoints of the nodes by name.
@@ -163,6 +173,7 @@ impl Testnet {
             rpc,
             payment_token: Address::ZERO,
             market: Address::ZERO,
+            game: Address::ZERO,
             accounts: BTreeMap::new(),
             apis: BTreeMap::new(),
             processes: vec![anvil],
@@ -186,6 +197,10 @@ impl Testnet {
         let mut names = vec!["buyer".to_owned(), "gateway".to_owned()];
         names.extend(providers.iter().cloned());
         names.extend(verifiers.iter().cloned());
+        for (name, cheat) in &plan.cheats {
+            ensure!(names.contains(name), "no node {name} is planned to lie");
+            say(&format!("{name} lies: {}, seed {}", cheat.kind, cheat.seed));
+        }
         let mut keys = BTreeMap::new();
         for name in &names {
             let signer = PrivateKeySigner::random();
@@ -204,6 +219,7 @@ impl Testnet {
             .insert("deployer".to_owned(), deployed.deployer);
         self.payment_token = deployed.payment_token;
         self.market = deployed.market;
+        self.game = deployed.game;
 
         let gateway_api = format!("127.0.0.1:{}", free_port()?);
         let file = NetworkFile {
@@ -227,7 +243,15 @@ impl Testnet {
 
         say("starting the nodes");
         let gateway_port = free_port()?;
-        self.start_node("gateway", &["gateway"], &gateway_api, gateway_port, |_| {})?;
+        let honest = None;
+        self.start_node(
+            "gateway",
+            &["gateway"],
+            &gateway_api,
+            gateway_port,
+            honest,
+            |_| {},
+        )?;
         let status = self.wait_until_serving("gateway").await?;
         let peer = outcry_net::PeerKey(status.peer_key.0).peer_id()?;
         let bootstrap = format!("/ip4/127.0.0.1/tcp/{gateway_port}/p2p/{peer}");
@@ -239,14 +263,18 @@ impl Testnet {
         for (index, name) in providers.iter().enumerate() {
             let terms = TERMS[index % TERMS.len()];
             let api = format!("127.0.0.1:{}", free_port()?);
+            let number = i64::try_from(index)?;
             let slots = plan.slots;
-            self.start_node(name, &["provider"], &api, free_port()?, |config| {
+            let cheat = plan.cheats.get(name).copied();
+            // Others may ask the same: who lies is to be the cheapest of all.
+            let start_fee = terms.start_fee - u128::from(cheat.is_some());
+            self.start_node(name, &["provider"], &api, free_port()?, cheat, |config| {
                 let mut provider = Table::new();
                 provider.insert("slots".into(), Value::Integer(slots.into()));
-                provider.insert(
-                    "start_fee".into(),
-                    Value::String(terms.start_fee.to_string()),
-                );
+                // By it a bid can name this very provider.
+                let attributes = vec![Value::Integer(number)];
+                provider.insert("attributes".into(), attributes.into());
+                provider.insert("start_fee".into(), Value::String(start_fee.to_string()));
                 provider.insert(
                     "cycle_price".into(),
                     Value::String(terms.cycle_price.to_string()),
@@ -258,7 +286,8 @@ impl Testnet {
         }
         for name in &verifiers {
             let api = format!("127.0.0.1:{}", free_port()?);
-            self.start_node(name, &["verifier"], &api, free_port()?, |_| {})?;
+            let cheat = plan.cheats.get(name).copied();
+            self.start_node(name, &["verifier"], &api, free_port()?, cheat, |_| {})?;
         }
         for name in providers.iter().chain(&verifiers) {
             self.wait_until_serving(name).await?;
@@ -274,6 +303,7 @@ impl Testnet {
         roles: &[&str],
         api: &str,
         p2p_port: u16,
+        cheat: Option<Cheat>,
         extend: impl FnOnce(&mut Table),
     ) -> anyhow::Result<()> {
         let folder = self.dir.join("nodes").join(name);
@@ -311,15 +341,9 @@ impl Testnet {
             Value::Table([("cache_dir".into(), cache)].into_iter().collect()),
         );
         extend(&mut config);
-        let path = folder.join("outcry.toml");
+        let path = folder.join(NODE_CONFIG);
         fs::write(&path, toml::to_string(&config)?)?;
-        let command = vec![
-            outcry_binary()?.display().to_string(),
-            "node".into(),
-            "start".into(),
-            "--node-config".into(),
-            path.display().to_string(),
-        ];
+        let command = node_command(&path, cheat)?;
         let log = self.dir.join("logs").join(format!("{name}.log"));
         self.processes
             .push(Process::start(name, &command, &log, self.lifetime)?);
@@ -459,6 +483,21 @@ impl Testnet {
         self.save()
     }
 
+    /// Starts a node again that has been stopped; from now on it lies.
+    ///
+    /// # Errors
+    /// No process has this name, or it can't be started.
+    pub fn corrupt(&mut self, name: &str, cheat: Cheat) -> anyhow::Result<()> {
+        let config = self.dir.join("nodes").join(name).join(NODE_CONFIG);
+        let command = node_command(&config, Some(cheat))?;
+        self.processes
+            .iter_mut()
+            .find(|process| process.name == name)
+            .with_context(|| format!("no process {name}"))?
+            .command = command;
+        self.restart(name)
+    }
+
     /// The chain key of an account.
     ///
     /// # Errors
@@ -469,26 +508,44 @@ impl Testnet {
     }
 }
 
+/// The command line of a node. One that lies is not a process of the product's binary, which can't.
+fn node_command(config: &Path, cheat: Option<Cheat>) -> anyhow::Result<Vec<String>> {
+    let config = config.display().to_string();
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    Ok(match cheat {
+        None => {
+            let outcry = binary("outcry")?.display().to_string();
+            words(&[&outcry, "node", "start", "--node-config", &config])
+        }
+        Some(Cheat { kind, seed }) => {
+            let testnet = binary("outcry-testnet")?.display().to_string();
+            let (kind, seed) = (kind.to_string(), seed.to_string());
+            let node = [&testnet, "cheating-node", "--node-config", &config];
+            words(&[&node[..], &["--cheat", &kind, "--seed", &seed]].concat())
+        }
+    })
+}
+
 /// Compiled code outlives a network: next to its folder, so that `target/demo` and `target/test`
 /// share it.
 fn cache_dir(dir: &Path) -> PathBuf {
     dir.parent().unwrap_or(dir).join("outcry-cache")
 }
 
-/// The `outcry` binary beside this one.
+/// A binary of this workspace, `outcry` or `outcry-testnet`, beside this one.
 ///
 /// # Errors
 /// It has not been built.
-pub fn outcry_binary() -> anyhow::Result<PathBuf> {
+pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     own.ancestors()
         .skip(1)
         .take(2)
-        .map(|folder| folder.join("outcry"))
+        .map(|folder| folder.join(name))
         .find(|path| path.is_file())
         .with_context(|| {
             format!(
-                "no `outcry` beside {}: run `cargo build --release -p outcry`",
+                "no `{name}` beside {}: run `cargo build --release -p {name}`",
                 own.display()
             )
         })

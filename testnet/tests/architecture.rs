@@ -260,3 +260,39 @@ fn no_file_is_named_for_nothing_in_particular() {
         assert!(!empty.contains(&stem.as_str()), "{}", file.display());
     }
 }
+
+/// Cheats of the test network put engines of their own around the product's. The product can't.
+#[test]
+fn the_product_executes_and_traces_with_its_own_engines_alone() {
+    let mut files = Vec::new();
+    for folder in [
+        "protocol",
+        "verifier",
+        "node",
+        "sdk/rust",
+        "contracts/bindings",
+    ] {
+        sources(&root().join(folder), &mut files);
+    }
+    let texts: Vec<String> = files
+        .iter()
+        .map(|file| {
+            let text = fs::read_to_string(file).unwrap();
+            // Unit tests stand at the end and are not in the product.
+            let product = text.split("#[cfg(test)]\nmod tests").next();
+            product.unwrap_or_default().to_owned()
+        })
+        .collect();
+    let places =
+        |word: &str| -> usize { texts.iter().map(|text| text.matches(word).count()).sum() };
+    for (engine, own) in [
+        ("Execute for ", "impl Execute for Engine"),
+        ("Tracer for ", "impl Tracer for Interpreter"),
+    ] {
+        assert_eq!(places(own), 1, "{own}");
+        assert_eq!(places(engine), 1, "there is another engine: {engine}");
+    }
+    // Its definition, and the one call that changes nothing.
+    assert_eq!(places("start_with("), 2);
+    assert_eq!(places("|engines| engines"), 1);
+}

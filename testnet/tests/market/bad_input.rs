@@ -6,7 +6,7 @@ use alloy::primitives::B256;
 use alloy::signers::local::PrivateKeySigner;
 use outcry_protocol::codes::{self, Coded as _};
 use outcry_sdk::{Error, JobBuilder};
-use outcry_testnet::network::outcry_binary;
+use outcry_testnet::network::binary;
 
 use crate::fixture::{Fixture, ends, program, quick};
 
@@ -126,7 +126,7 @@ async fn a_node_with_an_unknown_key_or_on_the_wrong_chain_says_so_and_does_not_s
     let start = |name: &str, text: String| {
         let path = market.testnet.dir.join(name);
         std::fs::write(&path, text).unwrap();
-        let output = Command::new(outcry_binary().unwrap())
+        let output = Command::new(binary("outcry").unwrap())
             .args(["node", "start", "--node-config"])
             .arg(&path)
             .output()

@@ -1,5 +1,6 @@
 //! A network for one test, and a buyer on it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,20 +48,31 @@ impl Fixture {
     }
 
     pub(crate) async fn with_slots(providers: usize, slots: u32) -> Self {
+        Self::start(|plan| Plan {
+            providers,
+            slots,
+            ..plan
+        })
+        .await
+    }
+
+    /// A network of one provider, changed as wanted.
+    pub(crate) async fn start(change: impl FnOnce(Plan) -> Plan) -> Self {
         let turn = TURN.lock().await;
         let dir = tempfile::Builder::new()
             .prefix("outcry")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
             .unwrap();
-        let plan = Plan {
+        let plan = change(Plan {
             dir: dir.path().join("network"),
-            providers,
+            providers: 1,
             verifiers: 0,
-            slots,
+            slots: 1,
             block_time_s: 1,
             windows: WINDOWS,
+            cheats: BTreeMap::new(),
             lifetime: Lifetime::Tied,
-        };
+        });
         let testnet = Testnet::up(&plan, &|line| println!("{line}"))
             .await
             .unwrap();
