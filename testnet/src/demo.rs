@@ -1,4 +1,4 @@
-//! The demo: four jobs on a network of real processes, driven by the command line as a buyer would
+//! The demo: five jobs on a network of real processes, driven by the command line as a buyer would
 //! drive it. It is also a check: whatever does not come out right ends it with an exit code.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,13 +15,15 @@ use outcry_sdk::Node;
 use outcry_sdk::api::{DealState, Explanation, Job, JobState, JobsQuery, TokenInfo};
 
 use crate::conservation::Books;
-use crate::deployment::{LOCAL, Windows};
+use crate::deployment::LOCAL;
 use crate::gas;
 use crate::network::{Plan, TOKEN_DECIMALS, TOKEN_SYMBOL, Testnet, binary};
 use crate::oracle;
 use crate::picture::{Picture, Tile};
 use crate::process::Lifetime;
-use crate::summary::{JobSummary, Summary};
+use crate::summary::{DisputeSummary, JobSummary, Summary};
+
+mod dispute;
 
 /// Arguments of a command: strings and paths alike.
 macro_rules! os {
@@ -29,14 +31,10 @@ macro_rules! os {
         &[$(AsRef::<std::ffi::OsStr>::as_ref(&$arg)),*]
     };
 }
+use os;
 
 /// Tasks of the picture job: tiles, ten by ten.
 const TILES: u32 = 100;
-/// Short windows, so that every deal of the demo is final before it ends.
-const WINDOWS: Windows = Windows {
-    challenge_s: 15,
-    ..LOCAL
-};
 
 struct Demo {
     testnet: Testnet,
@@ -45,6 +43,7 @@ struct Demo {
     started: Instant,
     seen: BTreeSet<B256>,
     jobs: Vec<(B256, JobSummary)>,
+    dispute: Option<DisputeSummary>,
     failures: Vec<String>,
 }
 
@@ -73,7 +72,7 @@ pub async fn run(dir: &Path) -> anyhow::Result<bool> {
         verifiers: 1,
         slots: 1,
         block_time_s: 1,
-        windows: WINDOWS,
+        windows: LOCAL,
         cheats: BTreeMap::new(),
         lifetime: Lifetime::Tied,
     };
@@ -90,6 +89,7 @@ pub async fn run(dir: &Path) -> anyhow::Result<bool> {
         started,
         seen: BTreeSet::new(),
         jobs: Vec::new(),
+        dispute: None,
         failures: Vec::new(),
     };
     let outcome = demo.play().await;
@@ -111,7 +111,7 @@ impl Demo {
         let first_block = chain.get_block_number().await?;
         let before = Books::read(&chain, &self.testnet).await?;
 
-        let steps: [(&str, &str); 4] = [
+        let steps: [(&str, &str); 5] = [
             (
                 "python",
                 "1. a Python script over a folder of files, on the published CPython program",
@@ -122,6 +122,10 @@ impl Demo {
             ),
             ("crash", "3. a provider dies in the middle of a job"),
             ("nobody", "4. a bid that nobody can serve, and why"),
+            (
+                "dispute",
+                "5. a provider that lies about a result on CPython, and who finds out",
+            ),
         ];
         for (name, title) in steps {
             println!();
@@ -130,7 +134,8 @@ impl Demo {
                 "python" => self.python().await,
                 "picture" => self.picture().await,
                 "crash" => self.crash().await,
-                _ => self.nobody().await,
+                "nobody" => self.nobody().await,
+                _ => self.dispute().await,
             };
             if let Err(error) = result {
                 self.say(&format!("NOT RIGHT: {error:#}"));
@@ -156,6 +161,7 @@ impl Demo {
             ok: self.failures.is_empty(),
             failures: self.failures.clone(),
             jobs: self.jobs.iter().map(|(_, job)| job.clone()).collect(),
+            dispute: self.dispute.clone(),
             gas,
             conserved,
             books_before: before,
@@ -508,7 +514,7 @@ impl Demo {
         &self,
         chain: &impl alloy::providers::Provider,
     ) -> anyhow::Result<Books> {
-        let patience = Duration::from_secs(u64::from(WINDOWS.challenge_s) + 20);
+        let patience = Duration::from_secs(u64::from(LOCAL.challenge_s) + 20);
         let deadline = Instant::now() + patience;
         loop {
             let books = Books::read(chain, &self.testnet).await?;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use outcry_sdk::api::{Amount, Job, TokenInfo};
+use alloy::primitives::B256;
+use outcry_sdk::api::{Amount, Dispute, GameParty, Job, TokenInfo};
 use outcry_sdk::units;
 use serde::Serialize;
 
@@ -34,6 +35,160 @@ pub struct JobSummary {
     pub output_hash: String,
 }
 
+/// One transaction of a game.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MoveSummary {
+    /// Whose it was.
+    pub by: GameParty,
+    /// What it did.
+    pub what: String,
+    /// Seconds of the chain since the challenge.
+    pub after_s: u64,
+    /// Gas of the whole transaction, where the node said it.
+    pub gas: Option<u64>,
+}
+
+impl MoveSummary {
+    /// The transactions of a game. A move that anybody may make is that of the party that moved last.
+    #[must_use]
+    pub fn of(game: &Dispute) -> Vec<Self> {
+        let mut moves: Vec<(B256, Self)> = Vec::new();
+        let mut sections = 0;
+        let began = game.moves.first().map_or(0, |made| made.at);
+        for made in &game.moves {
+            let what = match made.part {
+                Some(part) => {
+                    sections += 1;
+                    format!("section {sections} of {}, part {part}", game.sections)
+                }
+                None => made.transaction.kind.clone(),
+            };
+            let (hash, last) = (made.transaction.hash, moves.last_mut());
+            let by = made.by.or(last.as_ref().map(|(_, last)| last.by));
+            match last {
+                Some((same, last)) if *same == hash => {
+                    last.what.push_str(", ");
+                    last.what.push_str(&what);
+                }
+                _ => moves.push((
+                    hash,
+                    Self {
+                        by: by.unwrap_or(GameParty::Challenger),
+                        what,
+                        after_s: made.at.saturating_sub(began),
+                        gas: made.transaction.gas_used,
+                    },
+                )),
+            }
+        }
+        moves.into_iter().map(|(_, made)| made).collect()
+    }
+}
+
+/// The instruction on which the parties of a game parted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Instruction {
+    /// Steps before it.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub steps: u64,
+    /// The function that it belongs to.
+    pub function: String,
+    /// The instruction with the values that it reads.
+    pub instruction: String,
+}
+
+/// The game of the demo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DisputeSummary {
+    /// Its id.
+    pub game: B256,
+    /// Node whose claim fell.
+    pub provider: String,
+    /// Node that won.
+    pub challenger: String,
+    /// Sections between the whole run and one step.
+    pub sections: u8,
+    /// Every transaction.
+    pub moves: Vec<MoveSummary>,
+    /// Base units that the buyer got back.
+    pub refunded: Amount,
+    /// Base units that the provider lost.
+    pub collateral: Amount,
+    /// Base units of them for the challenger.
+    pub reward: Amount,
+    /// Base units of them that burned.
+    pub burned: Amount,
+    /// What the challenger had bonded, and got back.
+    pub bond_wei: Amount,
+    /// What the challenger got out of the provider's collateral floor, for its gas before anything
+    /// else.
+    pub coins_wei: Amount,
+    /// Where the parties parted.
+    pub instruction: Instruction,
+}
+
+impl DisputeSummary {
+    /// Gas of a party's transactions.
+    #[must_use]
+    pub fn gas_of(&self, party: GameParty) -> u64 {
+        let own = self.moves.iter().filter(|made| made.by == party);
+        own.filter_map(|made| made.gas).sum()
+    }
+
+    /// How it ended, a line each.
+    #[must_use]
+    pub fn outcome(&self, token: &TokenInfo) -> Vec<String> {
+        let seconds = self.moves.last().map_or(0, |made| made.after_s);
+        let at = &self.instruction;
+        vec![
+            format!(
+                "{} proves in {} transactions and {seconds} s that {}'s claim is false",
+                self.challenger,
+                self.moves.len(),
+                self.provider
+            ),
+            format!(
+                "they parted on step {} of {}, in {}: {}",
+                grouped(at.step),
+                grouped(at.steps),
+                at.function,
+                at.instruction
+            ),
+            format!(
+                "{} refunded to the buyer; collateral of {} taken: {} to {}, {} burned",
+                units::show(self.refunded, token),
+                units::show(self.collateral, token),
+                units::show(self.reward, token),
+                self.challenger,
+                units::show(self.burned, token)
+            ),
+            format!(
+                "{} used {} gas, {} {}; the bond of {} came back, with {} for the gas",
+                self.challenger,
+                grouped(self.gas_of(GameParty::Challenger)),
+                self.provider,
+                grouped(self.gas_of(GameParty::Provider)),
+                units::show(self.bond_wei, &TokenInfo::coin()),
+                units::show(self.coins_wei, &TokenInfo::coin())
+            ),
+        ]
+    }
+
+    fn table(&self) -> String {
+        let mut rows = vec![["move", "by", "gas", "after"].map(str::to_owned)];
+        for made in &self.moves {
+            rows.push([
+                made.what.clone(),
+                made.by.name().to_owned(),
+                made.gas.map_or("?".to_owned(), grouped),
+                format!("{} s", made.after_s),
+            ]);
+        }
+        aligned(&rows, 2)
+    }
+}
+
 /// The whole run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
@@ -43,6 +198,8 @@ pub struct Summary {
     pub failures: Vec<String>,
     /// The jobs in the order in which they ran.
     pub jobs: Vec<JobSummary>,
+    /// The game about the lie; absent if that scene went wrong.
+    pub dispute: Option<DisputeSummary>,
     /// Gas by kind of transaction.
     pub gas: BTreeMap<String, Gas>,
     /// Every token's sum over all accounts is what it was at the start, and the market holds what
@@ -141,6 +298,14 @@ impl Summary {
         }
         text.push('\n');
         text.push_str(&aligned(&rows, 1));
+        if let Some(dispute) = &self.dispute {
+            text.push('\n');
+            text.push_str(&dispute.table());
+            text.push('\n');
+            for line in dispute.outcome(token) {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
         text
     }
 }
