@@ -565,7 +565,12 @@ impl Chain {
             }
         };
         let mut intent = Intent::call(kind, subject, *self.game.address(), data);
-        (intent.urgency, intent.not_after_s) = (Urgency::Deadline, not_after_s);
+        intent.not_after_s = not_after_s;
+        intent.urgency = match kind {
+            IntentKind::Verdict | IntentKind::Collect | IntentKind::Seat => Urgency::Normal,
+            // A clock runs.
+            _ => Urgency::Deadline,
+        };
         let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
         for attempt in 0..ROUNDS_MAX {
             intent.round = round * ROUNDS_MAX + attempt;
