@@ -39,7 +39,7 @@ pub enum Kind {
     WrongStateAtRandomStep,
     /// Never moves.
     Silent,
-    /// Makes this move, counted from 1, and later ones not any more.
+    /// Makes the moves before this one, counted from 1, and none after.
     StallsAtMove(u32),
     /// Makes up every state when it is asked for it, and proofs as well.
     AnswersInconsistently,

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod deposit;
+mod disputes;
 mod fixture;
 mod kill;
 mod who_pays;
