@@ -71,14 +71,20 @@ pub async fn follow(node: Arc<Node>, mut follower: MarketFollower) -> Result<(),
                 }
                 node.metrics.block.set(last.number.cast_signed());
                 node.metrics.block_timestamp.set(last.at.cast_signed());
-                let (bids, offers) =
-                    node.read(|state| (state.book.bids().len(), state.book.offers().len()));
+                let (bids, offers, games) = node.read(|state| {
+                    let games = state.own_games().into_iter();
+                    let running = games.filter(|(game, _)| game.is_running()).count();
+                    (state.book.bids().len(), state.book.offers().len(), running)
+                });
                 node.metrics
                     .bids
                     .set(i64::try_from(bids).unwrap_or(i64::MAX));
                 node.metrics
                     .offers
                     .set(i64::try_from(offers).unwrap_or(i64::MAX));
+                node.metrics
+                    .games
+                    .set(i64::try_from(games).unwrap_or(i64::MAX));
             }
         }
     }

@@ -20,6 +20,8 @@ pub struct Metrics {
     pub bids: Gauge,
     /// Live offers in the book.
     pub offers: Gauge,
+    /// Own games about claims that run.
+    pub games: Gauge,
     /// Orders from peers that were accepted.
     pub orders_accepted: Counter,
     /// Orders from peers that were refused.
@@ -45,6 +47,7 @@ impl Metrics {
             block_timestamp: Gauge::default(),
             bids: Gauge::default(),
             offers: Gauge::default(),
+            games: Gauge::default(),
             orders_accepted: Counter::default(),
             orders_refused: Counter::default(),
             activities: Counter::default(),
@@ -66,6 +69,11 @@ impl Metrics {
         );
         gauge("outcry_book_bids", "Bids in the book", &metrics.bids);
         gauge("outcry_book_offers", "Offers in the book", &metrics.offers);
+        gauge(
+            "outcry_games_running",
+            "Games about claims in which this node is a party and that run",
+            &metrics.games,
+        );
         let mut counter = |name: &str, help: &str, counter: &Counter| {
             registry.register(name, help, counter.clone())
         };

@@ -208,7 +208,7 @@ impl Show for VerifierStatus {
             .collect();
         let mut text = pairs(&[
             ("account", account),
-            ("stake", self.stake.to_string()),
+            ("stake", format!("{} base units", self.stake)),
             ("coins on the market", coins(self.coins)),
             ("claims seen", self.claims_seen.to_string()),
             ("waiting", self.queue.to_string()),
