@@ -164,7 +164,7 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use outcry_verifier::game::{Challenge, Clocks, Decision, Game, Move, Party, View, next_move};
 
     use super::*;
