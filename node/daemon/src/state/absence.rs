@@ -1,9 +1,9 @@
-//! Providers that are matched but do not show up.
+//! Providers that are matched but do not deliver.
 //!
 //! A killed provider's offer stays in everybody's book until it expires, and by the rules it keeps
 //! winning the bids that it suits best. So each node watches: a match that is made again and again
-//! while no deal opens, or a deal that misses its deadline, bars that provider from that bid for a
-//! while, and the next best takes it. Bars are advice, like the matching itself: where two nodes
+//! while no deal opens, or a deal that fails (it misses its deadline, its output is withheld, its
+//! claim is refuted), bars that provider from that bid for a while, and the next best takes it. Bars are advice, like the matching itself: where two nodes
 //! disagree the contract decides.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use alloy::primitives::{Address, B256};
 
 /// Blocks for which one match may be made again without a deal. Opening takes one or two.
 const PATIENCE_BLOCKS: u64 = 5;
-/// Blocks for which a provider that did not show up is passed over.
+/// Blocks for which a provider that did not deliver is passed over.
 const BAR_BLOCKS: u64 = 60;
 
 /// Who is waited for, and who is passed over.

@@ -751,13 +751,7 @@ impl State {
         if matches!(change, deal::Change::Claimed { .. }) {
             self.verifications.claims_seen += 1;
         }
-        let is_timeout = matches!(
-            change,
-            deal::Change::Failed {
-                failure: deal::Failure::Timeout,
-                ..
-            }
-        );
+        let failed = matches!(change, deal::Change::Failed { .. });
         record.history.push((place, change));
         journal::put_deal(&mut changes.chain, record);
         if record.state().is_terminal() {
@@ -770,7 +764,7 @@ impl State {
                 fact,
             });
         }
-        if is_timeout {
+        if failed {
             self.absences.bar(bid, provider, place.block);
             self.set_barred(bid, provider, true);
         }

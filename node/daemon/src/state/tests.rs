@@ -733,6 +733,33 @@ fn a_gateway_times_an_overdue_deal_out_and_the_job_is_on_the_market_again() {
 }
 
 #[test]
+fn a_provider_whose_deal_failed_is_passed_over_for_its_bid() {
+    for failure in [
+        Failure::Timeout,
+        Failure::OutputWithheld,
+        Failure::ClaimRefuted,
+    ] {
+        let mut node = Bench::gateway();
+        node.block(0, vec![]);
+        let (signed, id) = signed_bid(2);
+        node.apply(Fact::Submitted(signed));
+        let (deal, event) = opened(&offer(1, 1), 2);
+        node.block(2, vec![event]);
+        assert!(node.state.absences.clone().lift(u64::MAX).is_empty());
+        let change = Change::Failed {
+            failure,
+            refunded: 100,
+            to_buyer: 10,
+            burned: 10,
+        };
+        node.block(3, vec![Observed::Changed { deal, change }]);
+        let provider = node.state.deals[&deal].terms.provider;
+        let barred = node.state.absences.clone().lift(u64::MAX);
+        assert_eq!(barred, [(id, provider)], "{failure:?}");
+    }
+}
+
+#[test]
 fn a_job_whose_bid_is_cancelled_ends_cancelled() {
     let mut node = Bench::gateway();
     node.block(0, vec![]);
