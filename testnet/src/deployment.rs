@@ -49,11 +49,12 @@ pub const LOCAL: Windows = Windows {
 const ADMISSION_FEE_BPS: u16 = 50;
 /// Three games at 1.2M gas and one interpreter run, at 1 gwei, rounded up.
 const COLLATERAL_FLOOR_WEI: u128 = 5_000_000_000_000_000;
-/// Cycles per second that a dispute's clock allows for: what the interpreter does on one slow core.
+/// Cycles per second that a dispute's clock allows for: what the interpreter does at least with programs
+/// that are not made to be slow. A public chain needs less: `verifier/ECONOMICS.md`.
 const INTERPRETER_SPEED: u64 = 250_000_000;
 /// Most that a refund pays for gas.
 const GAS_PRICE_CAP_WEI: u64 = 1_000_000_000;
-/// What 2^30 cycles of the interpreter cost, about four seconds of a core.
+/// What 2^30 cycles of the interpreter cost, a few seconds of a core.
 const RUN_PRICE_WEI: u128 = 20_000_000_000;
 /// Reveals of 64 leaves at about 30k gas each, at 1 gwei.
 const DEMAND_BOND_WEI: u128 = 2_000_000_000_000_000;

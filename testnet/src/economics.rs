@@ -24,9 +24,9 @@ struct Terms {
 
 const TERMS: Terms = Terms {
     inclusion_delay_s: 86_400,
-    interpreter_speed: 50_000_000,
+    interpreter_speed: 2_500_000,
     gas_price_cap_wei: 50_000_000_000,
-    run_price_wei: 100_000_000_000,
+    run_price_wei: 4_000_000_000_000,
 };
 
 impl Terms {

@@ -28,9 +28,9 @@ const DEPOSIT: u128 = 100_000_000_000_000_000_000_000;
 
 // The parameters of a public chain, `verifier/ECONOMICS.md`.
 const INCLUSION_S: u32 = 86_400;
-const INTERPRETER_SPEED: u64 = 50_000_000;
+const INTERPRETER_SPEED: u64 = 2_500_000;
 const GAS_PRICE_CAP: u64 = 50_000_000_000;
-const RUN_PRICE: u128 = 100_000_000_000;
+const RUN_PRICE: u128 = 4_000_000_000_000;
 const FLOOR: u128 = 150_000_000_000_000_000;
 const CHALLENGE_WINDOW_S: u32 = 86_400;
 
