@@ -1,7 +1,9 @@
 //! What a run is given beside the image: the task header and the job's limits.
 
 use alloy_primitives::{B256, U256};
+use outcry_protocol::hash::job_hash;
 use outcry_protocol::status::Outcome;
+use outcry_protocol::types::JobSpec;
 
 /// Stream 0 of the host operation `read_input`: seven 32-byte big-endian words.
 ///
@@ -27,6 +29,20 @@ pub struct TaskHeader {
 impl TaskHeader {
     /// Bytes of the encoded header.
     pub const BYTES: usize = 7 * 32;
+
+    /// The header of a task of a job, whose input archive has so many bytes.
+    #[must_use]
+    pub fn of(job: &JobSpec, task: u32, archive_bytes: u64) -> Self {
+        Self {
+            machine_version: job.machineVersion,
+            job_hash: job_hash(job),
+            task,
+            task_count: job.taskCount,
+            archive_bytes,
+            output_limit_bytes: job.outputLimit,
+            page_limit: job.pageLimit,
+        }
+    }
 
     /// The bytes that the program's library reads.
     #[must_use]
@@ -60,6 +76,19 @@ pub struct RunLimits {
     pub slots: u64,
     /// Most bytes of the output archive.
     pub output_bytes: u64,
+}
+
+impl RunLimits {
+    /// The limits of each task of a job.
+    #[must_use]
+    pub fn of(job: &JobSpec) -> Self {
+        Self {
+            cycles: job.cycleLimit,
+            pages: job.pageLimit,
+            slots: job.slotLimit,
+            output_bytes: job.outputLimit,
+        }
+    }
 }
 
 /// A halted machine: what is claimed.

@@ -82,7 +82,7 @@ impl Engine {
         let compiled = self.compiled(job.image()).map_err(failed)?;
         let (halted, archive) = compiled
             .run(
-                &outcry_native::Task::new(header, limits_of(job)),
+                &outcry_native::Task::new(header, RunLimits::of(job.spec())),
                 input,
                 Vec::new(),
             )
@@ -106,7 +106,7 @@ impl Engine {
         let (header, input) = given(job, task)?;
         let program = Program::flatten(job.image()).map_err(|e| failed(e.to_string()))?;
         let program = CommittedProgram::new(Arc::new(program));
-        Machine::start(Arc::new(program), header, limits_of(job), input)
+        Machine::start(Arc::new(program), header, RunLimits::of(job.spec()), input)
             .map_err(|e| failed(e.to_string()))
     }
 
@@ -149,31 +149,12 @@ impl Engine {
 
 /// What a task is given.
 fn given(job: &Job, task: u32) -> Result<(TaskHeader, Bytes), Error> {
-    let spec = job.spec();
     let input = job.input(task).ok_or_else(|| Error::Engine {
         task,
         reason: "the job has no such task".to_owned(),
     })?;
-    let header = TaskHeader {
-        machine_version: spec.machineVersion,
-        job_hash: job.hash(),
-        task,
-        task_count: spec.taskCount,
-        archive_bytes: input.len() as u64,
-        output_limit_bytes: spec.outputLimit,
-        page_limit: spec.pageLimit,
-    };
+    let header = TaskHeader::of(job.spec(), task, input.len() as u64);
     Ok((header, input.clone()))
-}
-
-fn limits_of(job: &Job) -> RunLimits {
-    let spec = job.spec();
-    RunLimits {
-        cycles: spec.cycleLimit,
-        pages: spec.pageLimit,
-        slots: spec.slotLimit,
-        output_bytes: spec.outputLimit,
-    }
 }
 
 fn keep(folder: &Path, path: &Path, compiled: &CompiledImage) -> Result<(), String> {

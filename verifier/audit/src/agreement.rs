@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use outcry_native::{CompiledImage, Engine, EngineFailure, Halted, Task};
-use outcry_protocol::hash::job_hash;
 use outcry_protocol::types::JobSpec;
 use outcry_verifier::Image;
 use outcry_verifier::guest::MACHINE_VERSION;
@@ -280,35 +279,10 @@ pub fn job_of(image_root: B256, limits: RunLimits) -> JobSpec {
     }
 }
 
-/// The header of a task of a job.
-#[must_use]
-pub fn header_of(job: &JobSpec, task: u32, archive_bytes: u64) -> TaskHeader {
-    TaskHeader {
-        machine_version: job.machineVersion,
-        job_hash: job_hash(job),
-        task,
-        task_count: job.taskCount,
-        archive_bytes,
-        output_limit_bytes: job.outputLimit,
-        page_limit: job.pageLimit,
-    }
-}
-
-/// The limits of each task of a job.
-#[must_use]
-pub fn limits_of(job: &JobSpec) -> RunLimits {
-    RunLimits {
-        cycles: job.cycleLimit,
-        pages: job.pageLimit,
-        slots: job.slotLimit,
-        output_bytes: job.outputLimit,
-    }
-}
-
 /// A task for the native engine.
 pub(crate) fn native_task(job: &JobSpec, task: u32, archive: &[u8]) -> Task {
-    let header = header_of(job, task, archive.len() as u64);
-    Task::new(header, limits_of(job))
+    let header = TaskHeader::of(job, task, archive.len() as u64);
+    Task::new(header, RunLimits::of(job))
 }
 
 /// Runs with more steps do not go step by step unless the chain asks for it.
@@ -366,9 +340,14 @@ impl Subject {
         task: u32,
         archive: &'a [u8],
     ) -> Result<Machine<&'a [u8]>, AuditError> {
-        let header = header_of(job, task, archive.len() as u64);
+        let header = TaskHeader::of(job, task, archive.len() as u64);
         let program = Arc::clone(&self.program);
-        Ok(Machine::start(program, header, limits_of(job), archive)?)
+        Ok(Machine::start(
+            program,
+            header,
+            RunLimits::of(job),
+            archive,
+        )?)
     }
 
     /// Runs in all executions and compares them; without a chain, in all others.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use alloy::primitives::B256;
 use outcry_protocol::codes;
-use outcry_protocol::hash::job_hash;
 use outcry_protocol::limits::TASKS_PER_JOB_MAX;
 use outcry_protocol::types::JobSpec;
 use outcry_sdk::api::{BlobHash, Dispute, GameMove, GameParty, TokenInfo};
@@ -196,21 +195,8 @@ fn compare(
             "the program is not the job's".to_owned(),
         ));
     }
-    let header = TaskHeader {
-        machine_version: job.machineVersion,
-        job_hash: job_hash(job),
-        task,
-        task_count: job.taskCount,
-        archive_bytes: archive.len() as u64,
-        output_limit_bytes: job.outputLimit,
-        page_limit: job.pageLimit,
-    };
-    let limits = RunLimits {
-        cycles: job.cycleLimit,
-        pages: job.pageLimit,
-        slots: job.slotLimit,
-        output_bytes: job.outputLimit,
-    };
+    let header = TaskHeader::of(job, task, archive.len() as u64);
+    let limits = RunLimits::of(job);
     bar.say("running");
     let watch = Box::new(move |steps| {
         bar.at(steps, 0);

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy::primitives::B256;
 use outcry_executor::{Cache, CacheLimits, EngineFailure, Prepare};
-use outcry_protocol::hash::job_hash;
 use outcry_protocol::types::JobSpec;
 use outcry_verifier::game::{Fault, MachineTrace, TaskStart, Trace, Watch};
 use outcry_verifier::machine::{Archive, CommittedProgram};
@@ -100,21 +99,8 @@ impl Tracer for Interpreter {
         let program = self.program(subject)?;
         let (archive, archive_bytes) = subject.archive()?;
         let job = &subject.job;
-        let header = TaskHeader {
-            machine_version: job.machineVersion,
-            job_hash: job_hash(job),
-            task: subject.task,
-            task_count: job.taskCount,
-            archive_bytes,
-            output_limit_bytes: job.outputLimit,
-            page_limit: job.pageLimit,
-        };
-        let limits = RunLimits {
-            cycles: job.cycleLimit,
-            pages: job.pageLimit,
-            slots: job.slotLimit,
-            output_bytes: job.outputLimit,
-        };
+        let header = TaskHeader::of(job, subject.task, archive_bytes);
+        let limits = RunLimits::of(job);
         let snapshots = self.snapshot_bytes;
         let trace =
             MachineTrace::start(Arc::new(program), header, limits, archive, snapshots, watch)

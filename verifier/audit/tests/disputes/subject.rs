@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::B256;
-use outcry_audit::agreement::{header_of, job_of, limits_of};
+use outcry_audit::agreement::job_of;
 use outcry_protocol::hash::{input_root, inputs_root, task_leaf};
 use outcry_protocol::types::JobSpec;
 use outcry_verifier::archive::input::Invocation;
@@ -14,7 +14,7 @@ use outcry_verifier::game::MachineTrace;
 use outcry_verifier::guest;
 use outcry_verifier::link_and_commit;
 use outcry_verifier::machine::{CommittedProgram, Machine};
-use outcry_verifier::task::RunLimits;
+use outcry_verifier::task::{RunLimits, TaskHeader};
 
 use crate::cheats::Shared;
 
@@ -134,8 +134,8 @@ impl Subject {
         };
         let mut trace = MachineTrace::start(
             program.clone(),
-            header_of(&job, TASK, archive.len() as u64),
-            limits_of(&job),
+            TaskHeader::of(&job, TASK, archive.len() as u64),
+            RunLimits::of(&job),
             archive.to_vec(),
             SNAPSHOT_BYTES,
             Box::new(|_| ControlFlow::Continue(())),
@@ -156,8 +156,8 @@ impl Subject {
     }
 
     fn look_through(&mut self, steps: u64) {
-        let header = header_of(&self.job, TASK, self.archive.len() as u64);
-        let limits = limits_of(&self.job);
+        let header = TaskHeader::of(&self.job, TASK, self.archive.len() as u64);
+        let limits = RunLimits::of(&self.job);
         let mut machine =
             Machine::start(self.program.clone(), header, limits, &self.archive[..]).unwrap();
         let mut places: BTreeMap<&str, BTreeMap<u32, u64>> = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 use outcry_audit::OnChain;
-use outcry_audit::agreement::{Subject, Trial, header_of, job_of};
+use outcry_audit::agreement::{Subject, Trial, job_of};
 use outcry_native::{CompiledImage, Engine, Halted};
 use outcry_protocol::types::JobSpec;
 use outcry_verifier::task::{RunLimits, TaskHeader};
@@ -70,7 +70,7 @@ fn job(limits: RunLimits) -> JobSpec {
 }
 
 pub(crate) fn header(limits: RunLimits, input: &[u8]) -> TaskHeader {
-    header_of(&job(limits), 0, input.len() as u64)
+    TaskHeader::of(&job(limits), 0, input.len() as u64)
 }
 
 /// Runs a program in both variants and in every way in the machine, which must all agree.
