@@ -216,11 +216,6 @@ contract SolvencyTest is MarketTest {
         targets[0] = address(trade);
     }
 
-    struct Selectors {
-        address addr;
-        bytes4[] selectors;
-    }
-
     function targetSelectors() external view returns (Selectors[] memory targets) {
         targets = new Selectors[](1);
         targets[0].addr = address(trade);

@@ -7,6 +7,12 @@ import {Vm} from "./Vm.sol";
 abstract contract Test {
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
+    /// @dev What an invariant test lets forge call: see `targetSelectors` of its documentation.
+    struct Selectors {
+        address addr;
+        bytes4[] selectors;
+    }
+
     error Differs(string what, uint256 got, uint256 expected);
     error Exceeds(string what, uint256 got, uint256 limit);
     error NotTrue(string what);

@@ -415,42 +415,36 @@ contract GameRulesTest is GameTest {
         ChallengeCall memory call = _challengeCall(deal, made, 0, truth.halted);
         vm.startPrank(CHALLENGER);
         call.job.outputLimit += 1;
-        vm.expectRevert(IGame.JobMismatch.selector);
-        game.challenge(call);
+        _refuses(call, IGame.JobMismatch.selector);
         call = _challengeCall(deal, made, 0, truth.halted);
         call.claimed.cycles += 1;
-        vm.expectRevert(IDemands.OpeningInvalid.selector);
-        game.challenge(call);
+        _refuses(call, IDemands.OpeningInvalid.selector);
         call = _challengeCall(deal, made, 0, truth.halted);
         call.claimed.task = 2;
-        vm.expectRevert(IDemands.OpeningInvalid.selector);
-        game.challenge(call);
+        _refuses(call, IDemands.OpeningInvalid.selector);
         call = _challengeCall(deal, made, 0, truth.halted);
         call.claimed.path = new bytes32[](0);
-        vm.expectRevert(IDemands.OpeningInvalid.selector);
-        game.challenge(call);
+        _refuses(call, IDemands.OpeningInvalid.selector);
         call = _challengeCall(deal, made, 0, truth.halted);
         call.input.archive = 0;
-        vm.expectRevert(IGame.InputInvalid.selector);
-        game.challenge(call);
+        _refuses(call, IGame.InputInvalid.selector);
         call = _challengeCall(deal, made, 0, truth.halted);
         call.input.path = new bytes32[](0);
-        vm.expectRevert(IGame.InputInvalid.selector);
-        game.challenge(call);
-        call = _challengeCall(deal, made, 0, _halted(deal, 0));
-        vm.expectRevert(IGame.NothingDisputed.selector);
-        game.challenge(call);
+        _refuses(call, IGame.InputInvalid.selector);
+        _refuses(_challengeCall(deal, made, 0, _halted(deal, 0)), IGame.NothingDisputed.selector);
         call = _challengeCall(deal, made, 0, truth.halted);
         call.claim.price += 1;
-        vm.expectRevert(IDeals.ClaimNotHeld.selector);
-        game.challenge(call);
+        _refuses(call, IDeals.ClaimNotHeld.selector);
         call = _challengeCall(deal, made, 0, truth.halted);
         game.challenge(call);
-        vm.expectRevert(IGame.AlreadyChallenged.selector);
-        game.challenge(call);
+        _refuses(call, IGame.AlreadyChallenged.selector);
         vm.warp(block.timestamp + WINDOW + 1);
         call = _challengeCall(deal, made, 1, truth.halted);
-        vm.expectRevert(IDeals.ChallengeWindowOver.selector);
+        _refuses(call, IDeals.ChallengeWindowOver.selector);
+    }
+
+    function _refuses(ChallengeCall memory call, bytes4 error_) private {
+        vm.expectRevert(error_);
         game.challenge(call);
     }
 

@@ -217,11 +217,6 @@ contract GameInvariantsTest is GameTest {
         targets[0] = address(arena);
     }
 
-    struct Selectors {
-        address addr;
-        bytes4[] selectors;
-    }
-
     function targetSelectors() external view returns (Selectors[] memory targets) {
         targets = new Selectors[](1);
         targets[0].addr = address(arena);
