@@ -5,7 +5,7 @@ use alloy::primitives::{Address, B256, U256};
 use outcry_contracts::Market::LeafIndex;
 use outcry_protocol::status::Status;
 use outcry_protocol::types::{Claim, Deal, JobSpec};
-use outcry_sdk::api::{DealState, JobState};
+use outcry_sdk::api::{DealState, Job as JobView, JobState};
 use outcry_sdk::{Limits, Manifest, TaskInput, Terms, Trust};
 
 use crate::fixture::{Fixture, WINDOWS, ends, patience, picture, quick, wait_until};
@@ -139,14 +139,7 @@ async fn an_input_that_nobody_serves_costs_both_the_same_small_fee_once() {
                 .any(|deal| deal.state == DealState::Cancelled)
         })
         .await;
-    let fee = market
-        .market()
-        .parameters()
-        .call()
-        .await
-        .unwrap()
-        .admissionFeeBps;
-    let each = view.deals[0].terms.escrow * u128::from(fee) / 10_000;
+    let each = admission_fee(&market, &view).await;
     assert!(each > 0);
     assert_eq!(market.burned().await, U256::from(2 * each));
     market.check_conservation().await;
@@ -324,14 +317,7 @@ async fn an_input_that_no_program_can_read_is_cancelled_and_not_billed() {
         })
         .await;
     market.check_conservation().await;
-    let bps = market
-        .market()
-        .parameters()
-        .call()
-        .await
-        .unwrap()
-        .admissionFeeBps;
-    let fee = view.deals[0].terms.escrow * u128::from(bps) / 10_000;
+    let fee = admission_fee(&market, &view).await;
     assert!(fee > 0);
     let after = market.balance(market.account("buyer")).await;
     assert_eq!(before - after, U256::from(fee));
@@ -339,6 +325,12 @@ async fn an_input_that_no_program_can_read_is_cancelled_and_not_billed() {
 }
 
 /// Free coin on the market, in wei.
+/// What each side burns when the job's first deal is cancelled in its admission window.
+async fn admission_fee(market: &Fixture, job: &JobView) -> u128 {
+    let parameters = market.market().parameters().call().await.unwrap();
+    job.deals[0].terms.escrow * u128::from(parameters.admissionFeeBps) / 10_000
+}
+
 async fn coin(market: &Fixture, account: Address) -> U256 {
     market
         .market()
