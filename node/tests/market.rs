@@ -146,15 +146,18 @@ async fn a_job_of_four_tasks_is_run_by_two_providers_accepted_and_paid() {
     )
     .await;
 
-    let mut changed = gateway.node.changed();
-    let offers = async {
-        while gateway.node.read(|state| state.book.live_offers().count()) < 2 {
-            changed.changed().await.unwrap();
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), offers)
-        .await
-        .expect("both offers reach the gateway");
+    // Every node matches by its own book: one that lacked an offer would give all tasks to the other.
+    for running in [&gateway, &first, &second] {
+        let mut changed = running.node.changed();
+        let offers = async {
+            while running.node.read(|state| state.book.live_offers().count()) < 2 {
+                changed.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), offers)
+            .await
+            .expect("both offers reach every node");
+    }
 
     let client = Client::new(network, Some(accounts["buyer"].clone())).unwrap();
     let job = JobBuilder::wasm("tasks.wasm", wat::parse_str(PROGRAM).unwrap())
