@@ -33,7 +33,6 @@ contract Game is Terms {
         uint128 pot;
         /// Gas that the winner has used, by the schedule.
         uint64 winnerGas;
-        bool paid;
         /// Games ended since the market last heard a verdict.
         bool unsettled;
     }
@@ -64,7 +63,9 @@ contract Game is Terms {
 
         (bytes32 dealId, bytes32 claimHash) = MARKET.openChallenge(call.deal, call.claim, msg.sender, bond);
         GameKey memory key = GameKey(claimHash, task, msg.sender);
-        game = keccak256(abi.encode(key));
+        Dispute storage dispute = _disputes[claimHash];
+        if (dispute.winner != address(0)) revert ClaimFell();
+        game = gameId(key);
         if (_games[game].word.status() != GameStatus.None) revert AlreadyChallenged();
         bytes32 initial = _initialState(call);
         uint256 sections = Bisection.sections(job.cycleLimit);
@@ -78,7 +79,6 @@ contract Game is Terms {
             sections: uint8(sections)
         });
         bool seated = _enter(call.deal.provider, game);
-        Dispute storage dispute = _disputes[claimHash];
         ++dispute.live;
         dispute.owedGas += uint64(_gasOfChallenger(0));
         emit Challenged(
@@ -101,11 +101,7 @@ contract Game is Terms {
         (bytes32 id, Game storage game, GameWord word) = _toMove(key, part);
         if (word.sectionsLeft() == 0) revert SectionsDone();
         if (ends[15] == part.end) revert EndNotDisputed();
-        if (word.challengersTurn()) {
-            Dispute storage dispute = _disputes[key.claimHash];
-            if (dispute.winner != address(0)) revert ClaimFell();
-            dispute.owedGas += uint64(SECTION_GAS);
-        }
+        if (word.challengersTurn()) _disputes[key.claimHash].owedGas += uint64(SECTION_GAS);
         game.root = Bisection.root(part.before, ends);
         game.word = word.moved(block.timestamp);
         emit Sectioned(id, part.index, ends);
@@ -142,15 +138,15 @@ contract Game is Terms {
             return;
         }
         // Gas comes before the reward in coins: the winner's first, so that no number of games that
-        // somebody opens beside it leaves it with less than it spent.
+        // somebody opens beside it leaves it with less than it spent. And at the highest price, because
+        // whoever settles chooses the block, and the winner may have paid more than this one's price.
         uint256 coins = IDeployment(address(MARKET)).parameters().collateralFloor / 2;
         uint256 gasPrice = _gasPrice();
-        uint256 winnerGas = dispute.winnerGas * gasPrice;
-        uint256 pot = winnerGas < coins ? coins - winnerGas : 0;
+        uint256 reserved = dispute.winnerGas * GAS_PRICE_CAP;
+        uint256 pot = reserved < coins ? coins - reserved : 0;
         if (pot > dispute.owedGas * gasPrice) pot = dispute.owedGas * gasPrice;
         uint128 reward = deal.collateral / 2;
         dispute.unsettled = false;
-        dispute.paid = true;
         dispute.pot = uint128(pot);
         Payout[] memory payouts = new Payout[](2);
         payouts[0] = Payout(winner, reward, uint128(coins - pot));
@@ -170,14 +166,17 @@ contract Game is Terms {
         uint256 toChallenger;
         uint256 toProvider;
         if (word.status() == GameStatus.Refused) {
-            // At least half of a lost bond burns, so that nobody profits from challenging himself.
+            // At least half of a lost bond burns, so that nobody profits from challenging himself. The
+            // price of gas is this block's: a provider ends its game and collects in one transaction,
+            // and whoever comes first with a timeout moves coins between the provider and the burn
+            // alone. At the highest price colluders would burn no more than that half.
             toProvider = _gasOfProvider(made) * _gasPrice();
             // Before its first section a challenger has given nobody anything to run.
             if (made != 0) toProvider += game.runFee;
             if (toProvider > bond / 2) toProvider = bond / 2;
         } else {
             Dispute storage dispute = _disputes[key.claimHash];
-            if (!dispute.paid) revert NothingToCollect();
+            if (dispute.winner == address(0) || dispute.unsettled) revert NothingToCollect();
             toChallenger = bond;
             --dispute.live;
             // The market has paid the winner's gas together with its reward.
@@ -232,7 +231,7 @@ contract Game is Terms {
     }
 
     /// @inheritdoc IGame
-    function gameId(GameKey calldata key) public pure returns (bytes32) {
+    function gameId(GameKey memory key) public pure returns (bytes32) {
         return keccak256(abi.encode(key));
     }
 
@@ -244,6 +243,7 @@ contract Game is Terms {
         game = _games[id];
         word = game.word;
         if (word.status() != GameStatus.Running) revert GameNotRunning();
+        if (_disputes[key.claimHash].winner != address(0)) revert ClaimFell();
     }
 
     /// @dev The game, if it is the sender's turn, in time, and the opponent asserted this part.
@@ -262,7 +262,6 @@ contract Game is Terms {
         private
     {
         Dispute storage dispute = _disputes[key.claimHash];
-        if (dispute.winner != address(0)) revert ClaimFell();
         game.word = word.ended(challengerWon ? GameStatus.Won : GameStatus.Refused);
         dispute.unsettled = true;
         uint256 owed = _gasOfChallenger(game.sections - word.sectionsLeft());

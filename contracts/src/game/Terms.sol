@@ -31,7 +31,7 @@ abstract contract Terms is Seats {
     IInitialState internal immutable INITIAL_STATE;
     uint256 private immutable INCLUSION_DELAY_S;
     uint256 private immutable INTERPRETER_SPEED;
-    uint256 private immutable GAS_PRICE_CAP;
+    uint256 internal immutable GAS_PRICE_CAP;
     uint256 private immutable RUN_PRICE;
 
     constructor(GameParameters memory p) {

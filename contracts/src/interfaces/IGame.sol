@@ -49,8 +49,8 @@ interface IGame {
     /// The market has the verdict.
     /// @param winner the challenger that is rewarded; zero if the claim stands
     /// @param reward base units of the deal's token
-    /// @param gasPrice wei per gas at which challengers of a fallen claim are refunded: the winner before
-    /// all others, who share what is there
+    /// @param gasPrice wei per gas at which the other challengers are refunded out of what the winner's
+    /// gas leaves at the highest price that refunds pay; the winner gets the rest
     event Settled(bytes32 indexed claimHash, bool stands, address winner, uint128 reward, uint256 gasPrice);
     /// A game's bond has been paid out, together with the gas that a challenger of a fallen claim is owed
     /// unless it is the winner, whose gas `settle` pays.

@@ -112,8 +112,6 @@ contract GameRulesTest is GameTest {
     }
 
     function test_the_winners_gas_comes_first_and_the_others_share_the_rest() public {
-        // A base fee at which half of the floor does not cover everybody's gas.
-        vm.fee(1 gwei);
         Belief memory truth = _otherwise(0);
         GameKey[20] memory keys;
         for (uint160 i = 0; i < 20; ++i) {
@@ -130,7 +128,7 @@ contract GameRulesTest is GameTest {
         game.collect(keys[1]);
         game.settle(deal, made);
         // 13 sections, 7 of them the challenger's.
-        uint256 winners = (240_000 + 7 * 65_000 + 350_000) * 1 gwei;
+        uint256 winners = _winnersGas() * GAS_PRICE_CAP;
         assertEq(_coins(address(0xc000)), COINS - _bondOfOne() + winners, "the winner's gas, and no coin more");
         uint256 rest = FLOOR / 2 - winners;
         uint256 others = 19 * 240_000 + 65_000;
@@ -146,6 +144,76 @@ contract GameRulesTest is GameTest {
             assertTrue(gained >= share && gained <= share + 20, "in proportion to what it has used");
         }
         assertEq(sum, rest, "all of the rest");
+        assertEq(_coins(GAME), 0, "nothing stays");
+    }
+
+    /// @dev Of a winner that made 7 of 13 sections.
+    function _winnersGas() private pure returns (uint256) {
+        return 240_000 + 7 * 65_000 + 350_000;
+    }
+
+    function test_the_price_at_the_verdict_takes_nothing_from_the_winners_gas(uint256 price) public {
+        Belief memory truth = _otherwise(0);
+        vm.fee(GAS_PRICE_CAP);
+        GameKey memory key = _challenge(deal, made, truth, CHALLENGER);
+        GameKey[9] memory idle;
+        for (uint160 i = 0; i < 9; ++i) {
+            _grant(address(0xd000 + i));
+            idle[i] = _challenge(deal, made, truth, address(0xd000 + i));
+        }
+        assertTrue(_dispute(key, truth, _lie(0, 5)), "won at the highest price");
+        price = bound(price, 0, 2 * GAS_PRICE_CAP);
+        vm.fee(price);
+        game.settle(deal, made);
+        game.collect(key);
+        uint256 winners = _winnersGas() * GAS_PRICE_CAP;
+        uint256 others = 9 * 240_000 * price;
+        if (others > FLOOR / 2 - winners) others = FLOOR / 2 - winners;
+        assertEq(_coins(CHALLENGER), COINS + FLOOR / 2 - others, "what it may have spent, and all that is left");
+        for (uint256 i = 0; i < 9; ++i) {
+            game.collect(idle[i]);
+        }
+        assertEq(_coins(GAME), 0, "nothing stays");
+    }
+
+    function test_nobody_is_paid_for_gas_above_the_cap() public {
+        // A claim that falls: two games, so that the pot is priced as well.
+        vm.fee(2 * GAS_PRICE_CAP);
+        Belief memory truth = _otherwise(1);
+        address other = address(0xacc);
+        _grant(other);
+        GameKey memory key = _challenge(deal, made, truth, CHALLENGER);
+        GameKey memory idle = _challenge(deal, made, truth, other);
+        assertTrue(_dispute(key, truth, _lie(1, 5)), "refuted");
+        game.settle(deal, made);
+        game.collect(key);
+        game.collect(idle);
+        uint256 others = 240_000 * uint256(GAS_PRICE_CAP);
+        assertEq(_coins(other), COINS + others, "a challenge at the cap");
+        assertEq(_coins(CHALLENGER), COINS + FLOOR / 2 - others, "the winner");
+        assertEq(_coins(GAME), 0, "nothing stays");
+    }
+
+    function test_a_provider_is_paid_for_no_gas_above_the_cap() public {
+        vm.fee(2 * GAS_PRICE_CAP);
+        Belief memory truth = _true(deal, 0);
+        Belief memory lie = Belief(0, 777, keccak256("a lie"));
+        GameKey memory key = _challenge(deal, made, lie, CHALLENGER);
+        assertTrue(!_dispute(key, lie, truth), "refused");
+        uint256 before = _coins(provider);
+        game.collect(key);
+        // All sections made: the bond is twice what the provider is owed at the cap.
+        assertEq(_coins(provider) - before, _bondOfOne() / 2, "gas at the cap, and its run");
+        assertEq(_coins(BURN), _bondOfOne() / 2, "the other half burns");
+        // A game that ends before its first section.
+        address other = address(0xacc);
+        _grant(other);
+        key = _challenge(deal, made, lie, other);
+        vm.warp(block.timestamp + CLOCK + 1);
+        game.timeout(key);
+        before = _coins(provider);
+        game.collect(key);
+        assertEq(_coins(provider) - before, 350_000 * uint256(GAS_PRICE_CAP), "the end alone, at the cap");
         assertEq(_coins(GAME), 0, "nothing stays");
     }
 
@@ -488,5 +556,30 @@ contract GameRulesTest is GameTest {
             "tokens in balances"
         );
         assertEq(_coins(GAME), 0, "no coin of the game's");
+    }
+}
+
+/// @dev Fourteen sections: the challenger proves the last step, so that it need not wait for a clock.
+contract ProvingChallengerTest is GameTest {
+    function _cycleLimit() internal pure override returns (uint64) {
+        return 1 << 42;
+    }
+
+    function test_a_claim_that_has_fallen_is_not_challenged_again() public {
+        Deal memory deal = _open(2);
+        Claim memory made = _claim(deal);
+        Belief memory truth = _otherwise(0);
+        GameKey memory key = _challenge(deal, made, truth, CHALLENGER);
+        assertTrue(_dispute(key, truth, Belief(0, 5, _halted(deal, 0))), "refuted, and the market has not heard of it");
+        address late = address(0xacc);
+        _grant(late);
+        ChallengeCall memory call = _challengeCall(deal, made, 0, truth.halted);
+        vm.prank(late);
+        vm.expectRevert(IGame.ClaimFell.selector);
+        game.challenge(call);
+        game.settle(deal, made);
+        vm.prank(late);
+        vm.expectRevert(IDeals.ClaimNotHeld.selector);
+        game.challenge(call);
     }
 }
