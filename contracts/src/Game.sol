@@ -101,10 +101,11 @@ contract Game is Terms {
         (bytes32 id, Game storage game, GameWord word) = _toMove(key, part);
         if (word.sectionsLeft() == 0) revert SectionsDone();
         if (ends[15] == part.end) revert EndNotDisputed();
-        if (word.challengersTurn()) _disputes[key.claimHash].owedGas += uint64(SECTION_GAS);
         game.root = Bisection.root(part.before, ends);
         game.word = word.moved(block.timestamp);
         emit Sectioned(id, part.index, ends);
+        if (word.challengersTurn()) _disputes[key.claimHash].owedGas += uint64(SECTION_GAS);
+        else if (!word.seated()) _seatBeyond(word.provider(), id);
     }
 
     /// @inheritdoc IGame

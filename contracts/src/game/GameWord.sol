@@ -7,8 +7,9 @@ import {GameStatus} from "../types/Disputes.sol";
 /// @dev Low bits first: provider (160), since (40), the challenger's seconds (24), the provider's
 /// seconds (24), sections left (4), challenger's turn (1), seated (1), status (2).
 ///
-/// `since` is the second at which the mover's clock began to run. Everything about time follows from
-/// the word and the present second by `elapsed` alone, which is total; clocks never grow.
+/// `since` is the second at which the mover's clock began to run, or a provider's wait for a seat.
+/// Everything about time follows from the word and the present second by `elapsed` alone, which is
+/// total; clocks never grow.
 type GameWord is uint256;
 
 using GameWords for GameWord global;
@@ -24,6 +25,8 @@ library GameWords {
     uint256 internal constant CLOCK_MAX = type(uint24).max;
     /// Most sections of a game.
     uint256 internal constant SECTIONS_MAX = 15;
+    /// Clocks for which a provider's clock stands still at most: see Seats.
+    uint256 internal constant WAIT_CLOCKS = 4;
     uint256 private constant SECTION = 1 << SECTIONS_SHIFT;
     uint256 private constant CHALLENGERS_TURN = 1 << 252;
     uint256 private constant SEATED = 1 << 253;
@@ -66,12 +69,13 @@ library GameWords {
         return GameWord.unwrap(word) >> PROVIDER_SHIFT & CLOCK_MAX;
     }
 
-    /// @dev Seconds for which the mover's clock has run since the last move. A provider's clock runs
-    /// in its seated games only.
+    /// @dev Seconds for which the mover's clock has run since the last move. A provider that has no seat
+    /// has not moved yet, so that its clock is full, and it waits for a multiple of it.
     function elapsed(GameWord word, uint256 now_) internal pure returns (uint256) {
-        if (word.status() != GameStatus.Running || !word.challengersTurn() && !word.seated()) return 0;
-        uint256 since = GameWord.unwrap(word) >> SINCE_SHIFT & SINCE_MASK;
-        return now_ > since ? now_ - since : 0;
+        if (word.status() != GameStatus.Running) return 0;
+        uint256 start = GameWord.unwrap(word) >> SINCE_SHIFT & SINCE_MASK;
+        if (!word.challengersTurn() && !word.seated()) start += WAIT_CLOCKS * word.providerLeft();
+        return now_ > start ? now_ - start : 0;
     }
 
     /// @dev Whether the mover's clock has run out. A move is valid in the last second of a clock.
@@ -79,17 +83,19 @@ library GameWords {
         return word.elapsed(now_) > (word.challengersTurn() ? word.challengerLeft() : word.providerLeft());
     }
 
-    /// @dev The mover has made a section: its clock stops, the other's starts. Needs a clock that has
-    /// not run out and a section that is left.
+    /// @dev The mover has made a section: its clock stops, the other's starts. A game in which the
+    /// provider moves has a seat. Needs a clock that has not run out and a section that is left.
     function moved(GameWord word, uint256 now_) internal pure returns (GameWord) {
-        uint256 used = word.elapsed(now_) << (word.challengersTurn() ? CHALLENGER_SHIFT : PROVIDER_SHIFT);
-        return _since(GameWord.wrap((GameWord.unwrap(word) - used - SECTION) ^ CHALLENGERS_TURN), now_);
+        bool challenger = word.challengersTurn();
+        uint256 used = word.elapsed(now_) << (challenger ? CHALLENGER_SHIFT : PROVIDER_SHIFT);
+        uint256 next = (GameWord.unwrap(word) - used - SECTION) ^ CHALLENGERS_TURN;
+        return _since(GameWord.wrap(challenger ? next : next | SEATED), now_);
     }
 
-    /// @dev The game gets a seat: if the provider is to move, its clock starts now.
+    /// @dev The game gets a seat: if the provider is to move, its clock starts now, unless it runs.
     function takesSeat(GameWord word, uint256 now_) internal pure returns (GameWord) {
         GameWord taken = GameWord.wrap(GameWord.unwrap(word) | SEATED);
-        return word.challengersTurn() ? taken : _since(taken, now_);
+        return word.challengersTurn() ? taken : _since(taken, now_ - word.elapsed(now_));
     }
 
     /// @dev The game has ended, and has no seat any more.

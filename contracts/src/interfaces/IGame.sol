@@ -18,8 +18,8 @@ import {Claim, Deal} from "../types/Orders.sol";
 /// the provider's first list is its claim, sixteen times.
 ///
 /// Each party has one clock for the whole game. Games are independent of each other: N challengers
-/// play N games, and one game that is won makes the claim fall. Of a provider's games the 32 oldest
-/// have a **seat**; in the others its clock stands still.
+/// play N games, and one game that is won makes the claim fall. Of a provider's games 32 have a **seat**;
+/// in the others its clock stands still for four clocks at most, or until it moves.
 ///
 /// No move moves money. Bonds lie in the market's ledger; `settle` gives the market the verdict on a
 /// claim, `collect` pays out one game, and `withdraw` of the market pays.
@@ -106,8 +106,8 @@ interface IGame {
     function settle(Deal calldata deal, Claim calldata claim) external;
     /// @notice Pays out a game that has ended, or any game about a fallen claim. Anybody may call it.
     function collect(GameKey calldata key) external;
-    /// @notice Gives free seats to a provider's games that wait for one. Anybody may call it; ends of
-    /// games do it by themselves, up to a bounded number of games that ended while they waited.
+    /// @notice Gives free seats to a provider's games that wait for one, the first come first; looks at
+    /// 64 at most. Anybody may call it, and whoever waits should: no other call does it.
     function seat(address provider) external;
     /// @notice Several calls in one transaction.
     function multicall(bytes[] calldata calls) external returns (bytes[] memory results);

@@ -115,7 +115,7 @@ struct Standing {
     bytes32 root;
     /// Whether the challenger moves.
     bool challengersTurn;
-    /// Whether the provider's clock can run.
+    /// Whether the game has a seat. Without one the provider's clock stands still for four clocks.
     bool seated;
     /// Sections still to be made; at 0 the mover proves.
     uint8 sectionsLeft;

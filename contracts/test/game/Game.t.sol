@@ -371,17 +371,90 @@ contract GameRulesTest is GameTest {
         // Two seated challengers are late: the next two games get their seats, and their clocks start.
         game.timeout(keys[0]);
         game.timeout(keys[1]);
+        assertTrue(!game.standing(keys[32]).seated, "not by themselves");
+        game.seat(provider);
         vm.warp(block.timestamp + 100);
         assertEq(game.standing(keys[32]).providerLeft, CLOCK - 100, "runs since it was seated");
         assertEq(game.standing(keys[33]).providerLeft, CLOCK - 100, "the second as well");
         assertTrue(!game.standing(keys[34]).seated, "one still waits");
     }
 
-    function test_games_that_ended_while_they_waited_are_passed_over() public {
+    /// @dev Games that hold all seats, and one more in which it is the provider's turn.
+    function _waiting(Belief memory belief) private returns (GameKey memory key, List memory parts) {
+        Belief memory lie = Belief(0, 9, keccak256("a lie"));
+        for (uint160 i = 0; i < 32; ++i) {
+            _grant(address(0xd000 + i));
+            _challenge(deal, made, lie, address(0xd000 + i));
+        }
+        key = _challenge(deal, made, belief, CHALLENGER);
+        List memory list = _claimed(belief, _halted(deal, 0));
+        parts = _parts(list, 0, belief);
+        vm.prank(CHALLENGER);
+        game.section(key, _part(list, 0), parts.ends);
+    }
+
+    function test_a_game_waits_for_four_of_its_clocks_and_then_it_can_be_lost() public {
+        (GameKey memory key,) = _waiting(_otherwise(0));
+        uint256 start = block.timestamp;
+        vm.warp(start + 4 * CLOCK);
+        assertEq(game.standing(key).providerLeft, CLOCK, "stands still");
+        vm.warp(start + 4 * CLOCK + 100);
+        assertEq(game.standing(key).providerLeft, CLOCK - 100, "runs");
+        assertTrue(!game.standing(key).seated, "though it has no seat");
+        // A seat changes nothing about a clock that runs.
+        for (uint160 i = 0; i < 32; ++i) {
+            game.timeout(GameKey(key.claimHash, 0, address(0xd000 + i)));
+        }
+        game.seat(provider);
+        assertTrue(game.standing(key).seated, "seated");
+        assertEq(game.standing(key).providerLeft, CLOCK - 100, "runs on");
+        vm.warp(start + 5 * CLOCK);
+        vm.expectRevert(IGame.ClockNotRunOut.selector);
+        game.timeout(key);
+        vm.warp(start + 5 * CLOCK + 1);
+        game.timeout(key);
+        assertTrue(game.standing(key).status == GameStatus.Won, "the silent provider lost");
+    }
+
+    function test_a_provider_that_moves_in_a_game_that_waits_gives_it_a_seat_beyond_the_32() public {
+        (GameKey memory key, List memory list) = _waiting(Belief(0, 9, keccak256("a lie")));
+        _grant(address(0xacc));
+        GameKey memory next = _challenge(deal, made, Belief(1, 9, keccak256("a lie")), address(0xacc));
+        Belief memory truth = _true(deal, 0);
+        vm.warp(block.timestamp + 4 * CLOCK + 100);
+        uint256 index = _disputed(list, truth);
+        List memory parts = _parts(list, index, truth);
+        vm.prank(provider);
+        game.section(key, _part(list, index), parts.ends);
+        assertTrue(game.standing(key).seated, "seated");
+        assertEq(game.standing(key).providerLeft, CLOCK - 100, "what it waited for is not taken from its clock");
+        // The seat is one more: the next game waits until two games have ended.
+        game.timeout(GameKey(key.claimHash, 0, address(0xd000)));
+        game.seat(provider);
+        assertTrue(!game.standing(next).seated, "32 others still have one");
+        game.timeout(GameKey(key.claimHash, 0, address(0xd001)));
+        game.seat(provider);
+        assertTrue(game.standing(next).seated, "seated");
+        // And it is given back once.
+        vm.warp(block.timestamp + CLOCK + 1);
+        game.timeout(key);
+        for (uint160 i = 2; i < 32; ++i) {
+            game.timeout(GameKey(key.claimHash, 0, address(0xd000 + i)));
+        }
+        game.timeout(next);
+        (Deal memory other, Claim memory claimed) = _another();
+        for (uint160 i = 0; i < 33; ++i) {
+            _grant(address(0xf000 + i));
+            GameKey memory later = _challenge(other, claimed, Belief(1, 9, keccak256("a lie")), address(0xf000 + i));
+            assertTrue(game.standing(later).seated == (i < 32), "32 seats, as before");
+        }
+    }
+
+    function test_games_that_ended_while_they_waited_are_passed_over_64_at_a_time() public {
         _true(deal, 0);
         Belief memory lie = Belief(0, 9, keccak256("a lie"));
-        GameKey[60] memory keys;
-        for (uint160 i = 0; i < 60; ++i) {
+        GameKey[98] memory keys;
+        for (uint160 i = 0; i < 98; ++i) {
             address sham = address(0xd000 + i);
             vm.deal(sham, 1 << 100);
             vm.prank(sham);
@@ -389,14 +462,13 @@ contract GameRulesTest is GameTest {
             keys[i] = _challenge(deal, made, lie, sham);
         }
         vm.warp(block.timestamp + CLOCK + 1);
-        for (uint256 i = 32; i < 59; ++i) {
+        for (uint256 i = 0; i < 97; ++i) {
             game.timeout(keys[i]);
         }
-        // Sixteen at a time are looked at.
-        game.timeout(keys[0]);
-        assertTrue(!game.standing(keys[59]).seated, "still behind others");
         game.seat(provider);
-        assertTrue(game.standing(keys[59]).seated, "seated");
+        assertTrue(!game.standing(keys[97]).seated, "still behind another");
+        game.seat(provider);
+        assertTrue(game.standing(keys[97]).seated, "seated");
     }
 
     // ---------------------------------------------------------------- moves that are refused

@@ -6,7 +6,7 @@ import {Hashing} from "../../src/market/Hashing.sol";
 import {
     ChallengeCall, ClaimedTask, GameKey, GameParameters, Image, InputOpening, Memory, Part, Standing
 } from "../../src/types/Disputes.sol";
-import {Claim, Deal, JobSpec} from "../../src/types/Orders.sol";
+import {Bid, Claim, Deal, JobSpec, Offer} from "../../src/types/Orders.sol";
 import {MarketTest} from "../base/MarketTest.sol";
 import {TraceMachine} from "./TraceMachine.sol";
 
@@ -82,6 +82,15 @@ abstract contract GameTest is MarketTest {
     }
 
     // ---------------------------------------------------------------- jobs and claims
+
+    /// @dev A second deal of the same parties, and a claim about it.
+    function _another() internal returns (Deal memory deal, Claim memory made) {
+        Bid memory bid = _bid(2);
+        Offer memory offer = _offer();
+        (bid.salt, offer.salt) = (3, 4);
+        deal = _open(_call(bid, offer, 2));
+        made = _claim(deal);
+    }
 
     function _leaf(uint256 task) private pure returns (bytes32) {
         return keccak256(abi.encode(task, keccak256(abi.encode("blake3", task)), Hashing.input(1000, _archive(task)), 1000));

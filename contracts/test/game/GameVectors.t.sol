@@ -93,6 +93,27 @@ contract GameVectorsTest is Test {
         }
     }
 
+    function test_sections_and_seats_move_clocks_alike() public view {
+        for (uint256 i = _count("timelines"); i != 0; --i) {
+            string memory timeline = _item("timelines", i - 1);
+            GameWord word =
+                GameWords.begun(address(1), _uint(timeline, "clock"), GameWords.SECTIONS_MAX, _uint(timeline, "at"));
+            string memory then_ = string.concat("timelines[", vm.toString(i - 1), "].then");
+            uint256 count = _count(then_);
+            for (uint256 k = 0; k < count; ++k) {
+                string memory place = _item(then_, k);
+                uint256 at_ = _uint(place, "at");
+                word = _bool(place, "seat") ? word.takesSeat(at_) : word.moved(at_);
+                uint256 since = GameWord.unwrap(word) >> 160 & type(uint40).max;
+                assertEq(since, _uint(place, "since"), "since");
+                assertEq(word.challengerLeft(), _uint(place, "challengerLeft"), "the challenger's");
+                assertEq(word.providerLeft(), _uint(place, "providerLeft"), "the provider's");
+                assertTrue(word.seated() == _bool(place, "seated"), "seated");
+                assertTrue(word.challengersTurn() == _bool(place, "challengersTurn"), "turn");
+            }
+        }
+    }
+
     /// @dev Fields may be set in any order: they do not overlap.
     function _word(string memory place) private view returns (GameWord) {
         uint256 packed = _uint(place, "since") << 160 | _uint(place, "challengerLeft") << 200

@@ -6,7 +6,7 @@ import {GameWord, GameWords} from "../../src/game/GameWord.sol";
 import {GameStatus, Part} from "../../src/types/Disputes.sol";
 import {Test} from "../base/Test.sol";
 
-/// @dev What halmos proves for every input (`make prove`); with forge these are fuzz tests.
+/// @dev What halmos proves for every input (`make analyse`); with forge these are fuzz tests.
 contract GameProofsTest is Test {
     function _running(uint256 packed) private pure returns (GameWord word) {
         word = GameWord.wrap(packed & ~(uint256(3) << 254) | uint256(GameStatus.Running) << 254);
@@ -35,7 +35,7 @@ contract GameProofsTest is Test {
         assert(next.providerLeft() == word.providerLeft() - (challenger ? 0 : elapsed));
         assert(next.sectionsLeft() == word.sectionsLeft() - 1);
         assert(next.challengersTurn() != challenger);
-        assert(next.provider() == word.provider() && next.seated() == word.seated());
+        assert(next.provider() == word.provider() && next.seated() == (word.seated() || !challenger));
         assert(next.status() == GameStatus.Running);
         assert(next.elapsed(now_) == 0);
     }
@@ -46,13 +46,21 @@ contract GameProofsTest is Test {
         if (later >= now_ && word.overdue(now_)) assert(word.overdue(later));
     }
 
-    /// @dev A provider without a seat loses no time.
-    function test_without_a_seat_the_providers_clock_stands_still(uint256 packed, uint40 now_) public pure {
+    /// @dev A provider without a seat loses no time until its wait is over, after four clocks; from then
+    /// on its clock runs, and a seat changes nothing about that.
+    function test_without_a_seat_the_providers_clock_stands_still(uint256 packed, uint40 now_, uint40 later)
+        public
+        pure
+    {
         GameWord word = _running(packed);
         if (word.challengersTurn() || word.seated()) return;
-        assert(word.elapsed(now_) == 0 && !word.overdue(now_));
+        uint256 since = packed >> 160 & type(uint40).max;
+        uint256 end = since + 4 * word.providerLeft();
+        assert(word.elapsed(now_) == (now_ > end ? now_ - end : 0));
+        assert(word.overdue(now_) == (now_ > end + word.providerLeft()));
         GameWord seated = word.takesSeat(now_);
-        assert(seated.seated() && seated.elapsed(now_) == 0);
+        assert(seated.seated() && seated.elapsed(now_) == word.elapsed(now_));
+        if (later >= now_) assert(seated.elapsed(later) == later - now_ + word.elapsed(now_));
         assert(seated.providerLeft() == word.providerLeft() && seated.challengerLeft() == word.challengerLeft());
         assert(seated.sectionsLeft() == word.sectionsLeft() && seated.provider() == word.provider());
     }

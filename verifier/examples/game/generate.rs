@@ -103,7 +103,19 @@ fn clocks() -> Vec<Value> {
     let mut rows = Vec::new();
     for seated in [true, false] {
         for mover in [Party::Challenger, Party::Provider] {
-            for now in [999, 1_000, 1_050, 1_051, 1_070, 1_071, 1 << 39] {
+            for now in [
+                999,
+                1_000,
+                1_050,
+                1_051,
+                1_070,
+                1_071,
+                1_280,
+                1_281,
+                1_350,
+                1_351,
+                1 << 39,
+            ] {
                 let standing = Clocks { seated, ..clocks }.standing(mover, now);
                 let (overdue, left) = match standing {
                     Standing::Running { left, .. } => (false, left),
@@ -121,10 +133,97 @@ fn clocks() -> Vec<Value> {
     rows
 }
 
+/// What happens to clocks after the beginning, in a block of a timestamp.
+#[derive(Clone, Copy)]
+enum Happening {
+    Section(u64),
+    Seat(u64),
+}
+
+/// Games of 50 seconds from second 1,000 on, after each section and seat.
+fn timelines() -> Vec<Value> {
+    use Happening::{Seat, Section};
+    let games: [&[Happening]; 6] = [
+        // Each party's clock runs in its turn alone, and may run down to its last second.
+        &[
+            Seat(1_000),
+            Section(1_020),
+            Section(1_070),
+            Section(1_100),
+            Section(1_100),
+        ],
+        // The provider's stands still until it has a seat.
+        &[
+            Section(1_001),
+            Seat(1_200),
+            Section(1_249),
+            Section(1_250),
+            Section(1_251),
+        ],
+        // A seat in the challenger's turn leaves the challenger's clock alone.
+        &[Seat(1_040), Section(1_050), Section(1_060)],
+        // A provider may move without a seat, spends nothing, and has one then.
+        &[
+            Section(1_010),
+            Section(1_210),
+            Section(1_220),
+            Section(1_230),
+        ],
+        // It waits for four clocks at most: then its clock runs, and a seat changes nothing about it.
+        &[
+            Section(1_001),
+            Seat(1_211),
+            Section(1_216),
+            Section(1_226),
+            Section(1_261),
+        ],
+        // Nor does it wait again once it has moved.
+        &[
+            Section(1_001),
+            Section(1_221),
+            Section(1_231),
+            Section(1_261),
+        ],
+    ];
+    let timeline = |happenings: &[Happening]| {
+        let mut clocks = Clocks::begun(50, 1_000);
+        let mut mover = Party::Challenger;
+        let rows: Vec<Value> = happenings
+            .iter()
+            .map(|happening| {
+                let (seat, at) = match *happening {
+                    Section(at) => {
+                        assert!(matches!(
+                            clocks.standing(mover, at),
+                            Standing::Running { .. }
+                        ));
+                        clocks = clocks.moved(mover, at);
+                        mover = mover.other();
+                        (false, at)
+                    }
+                    Seat(at) => {
+                        clocks = clocks.takes_seat(mover, at);
+                        (true, at)
+                    }
+                };
+                json!({
+                    "seat": seat, "at": at, "since": clocks.since,
+                    "challengerLeft": clocks.challenger_left,
+                    "providerLeft": clocks.provider_left, "seated": clocks.seated,
+                    "challengersTurn": mover == Party::Challenger,
+                })
+            })
+            .collect();
+        json!({ "clock": 50, "at": 1_000, "then": rows })
+    };
+    games.map(timeline).to_vec()
+}
+
 /// The file's contents.
 pub fn game() -> String {
     let value = json!({
         "lists": lists(), "sections": section_rows(), "game": moves(), "clocks": clocks(),
+        "timelines": timelines(),
     });
     serde_json::to_string_pretty(&value).unwrap() + "\n"
 }

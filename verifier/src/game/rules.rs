@@ -15,6 +15,13 @@ pub const PATH: usize = 4;
 /// 2^44, needs 14.
 pub const SECTIONS_MAX: u8 = 15;
 
+/// Games of a provider in which its clock may run at a time: the oldest that it still plays. In the
+/// others it stands still until one of these gives its seat back.
+pub const SEATS: usize = 32;
+
+/// Clocks of a game for which the provider's stands still at most: from then on it runs without a seat.
+pub const WAIT_CLOCKS: u64 = 4;
+
 /// State hashes at the ends of 16 parts that follow one another.
 pub type Ends = [B256; PARTS];
 
@@ -149,6 +156,20 @@ pub struct Challenge {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a game of {0} sections is longer than the longest, {SECTIONS_MAX}")]
 pub struct TooLong(pub u8);
+
+/// Why events are not those of one game.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// It is too long.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    /// A section does not have 16 parts.
+    #[error("a section of {0} parts")]
+    Parts(usize),
+    /// A section that the rules do not allow there.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+}
 
 /// Why a move is not one. Named as the contract's errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -290,6 +311,25 @@ impl Game {
         Ok(())
     }
 
+    /// The game that a challenge begins and `Sectioned` events continue: the part that each disputes and
+    /// the ends that it asserts.
+    ///
+    /// # Errors
+    /// [`ReplayError`]: these are not the events of one game.
+    pub fn replayed<'e>(
+        challenge: Challenge,
+        sections: impl IntoIterator<Item = (u8, &'e [B256])>,
+    ) -> Result<Self, ReplayError> {
+        let mut game = Self::begin(challenge)?;
+        for (index, ends) in sections {
+            let ends = ends
+                .try_into()
+                .map_err(|_| ReplayError::Parts(ends.len()))?;
+            game.replay_section(index, ends)?;
+        }
+        Ok(game)
+    }
+
     /// Makes the section of a `Sectioned` event, which names neither mover nor path.
     ///
     /// # Errors
@@ -337,13 +377,14 @@ impl Game {
 /// What the contract knows of a running game's time, all in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clocks {
-    /// When the mover's clock began to run.
+    /// When the mover's clock began to run, or a provider's wait for a seat.
     pub since: u64,
     /// What the challenger had left then.
     pub challenger_left: u32,
     /// What the provider had left then.
     pub provider_left: u32,
-    /// Whether the game is one of the provider's 32 oldest: in the others its clock stands still.
+    /// Whether the game has a seat. Without one the provider has not moved yet, and its clock stands
+    /// still for [`WAIT_CLOCKS`].
     pub seated: bool,
 }
 
@@ -354,7 +395,7 @@ pub enum Standing {
     Running {
         /// Who moves.
         mover: Party,
-        /// Seconds left; they do not become fewer while a provider waits for a seat.
+        /// Seconds left on the clock; while a provider waits for a seat they do not become fewer.
         left: u32,
     },
     /// The mover's clock has run out: anybody may end the game.
@@ -365,38 +406,101 @@ pub enum Standing {
 }
 
 impl Clocks {
-    /// From the contract's `standing` at a block of this timestamp, which gives what is left *then*.
+    /// Of a game that begins in a block of this timestamp, with so many seconds for each party. It has
+    /// no seat yet.
     #[must_use]
-    pub fn seen(
-        timestamp: u64,
-        challenger_left: u32,
-        provider_left: u32,
-        seated: bool,
-        overdue: bool,
-    ) -> Self {
+    pub fn begun(seconds: u32, timestamp: u64) -> Self {
+        Self {
+            since: timestamp,
+            challenger_left: seconds,
+            provider_left: seconds,
+            seated: false,
+        }
+    }
+
+    /// After a section of the mover in a block of this timestamp: its clock stops and the opponent's
+    /// starts. A game in which the provider moves has a seat. The contract takes no section of a party whose clock has run out.
+    #[must_use]
+    pub fn moved(self, mover: Party, timestamp: u64) -> Self {
+        let left = match self.standing(mover, timestamp) {
+            Standing::Running { left, .. } => left,
+            Standing::Overdue { .. } => 0,
+        };
+        let since = timestamp;
+        match mover {
+            Party::Challenger => Self {
+                since,
+                challenger_left: left,
+                ..self
+            },
+            Party::Provider => Self {
+                since,
+                provider_left: left,
+                seated: true,
+                ..self
+            },
+        }
+    }
+
+    /// With a seat, from a block of this timestamp on: if the provider is to move, its clock starts,
+    /// unless it runs.
+    #[must_use]
+    pub fn takes_seat(self, mover: Party, timestamp: u64) -> Self {
+        let since = match mover {
+            Party::Challenger => self.since,
+            Party::Provider => timestamp - self.elapsed(mover, timestamp),
+        };
+        Self {
+            since,
+            seated: true,
+            ..self
+        }
+    }
+
+    /// From the contract's `standing` at a block of this timestamp, which gives what is left *then*, and
+    /// not for how long a provider has waited for a seat: its clock is taken to run, so that nobody who
+    /// goes by it is late.
+    #[must_use]
+    pub fn seen(timestamp: u64, challenger_left: u32, provider_left: u32, overdue: bool) -> Self {
         Self {
             // Nothing is left of an overdue clock, and more than nothing has passed.
             since: timestamp.saturating_sub(overdue.into()),
             challenger_left,
             provider_left,
-            seated,
+            seated: true,
         }
+    }
+
+    /// Whether the clock of the party whose turn it is runs in a block of this timestamp.
+    #[must_use]
+    pub fn runs(&self, mover: Party, now: u64) -> bool {
+        mover == Party::Challenger || self.seated || now >= self.starts(mover)
+    }
+
+    /// When the clock of the party whose turn it is starts, or did.
+    fn starts(&self, mover: Party) -> u64 {
+        match mover {
+            Party::Provider if !self.seated => self
+                .since
+                .saturating_add(WAIT_CLOCKS * u64::from(self.provider_left)),
+            _ => self.since,
+        }
+    }
+
+    /// Seconds for which it has run.
+    fn elapsed(&self, mover: Party, now: u64) -> u64 {
+        now.saturating_sub(self.starts(mover))
     }
 
     /// How the party whose turn it is stands in a block of this timestamp. Total: every game is in
     /// exactly one of the two.
     #[must_use]
     pub fn standing(&self, mover: Party, now: u64) -> Standing {
-        let (clock, runs) = match mover {
-            Party::Challenger => (self.challenger_left, true),
-            Party::Provider => (self.provider_left, self.seated),
+        let clock = match mover {
+            Party::Challenger => self.challenger_left,
+            Party::Provider => self.provider_left,
         };
-        let elapsed = if runs {
-            now.saturating_sub(self.since)
-        } else {
-            0
-        };
-        match u64::from(clock).checked_sub(elapsed) {
+        match u64::from(clock).checked_sub(self.elapsed(mover, now)) {
             // At most `clock`.
             Some(left) => Standing::Running {
                 mover,

@@ -99,22 +99,31 @@ proptest! {
         let clocks = Clocks { since, challenger_left, provider_left, seated };
         let now = since + passed;
         let standing = clocks.standing(mover, now);
-        if !challenger && !seated {
-            prop_assert_eq!(standing, Standing::Running { mover, left });
-        } else if passed > left.into() {
+        // A provider waits for four clocks at most.
+        let waits = if challenger || seated { 0 } else { 4 * u64::from(left) };
+        let ran = passed.saturating_sub(waits);
+        prop_assert_eq!(clocks.runs(mover, now), passed >= waits);
+        if ran > left.into() {
             prop_assert_eq!(standing, Standing::Overdue { mover });
         } else {
-            prop_assert_eq!(standing, Standing::Running { mover, left: left - passed as u32 });
+            prop_assert_eq!(standing, Standing::Running { mover, left: left - ran as u32 });
         }
-        // The contract's view of the same moment says the same, then and later.
+        // A seat changes nothing about a clock that runs, and starts one that does not.
+        let taken = clocks.takes_seat(mover, now);
+        prop_assert_eq!(taken.standing(mover, now), standing);
+        prop_assert!(taken.runs(mover, now));
+        // The contract's view of the same moment says the same, then and later, but for what is left
+        // of a wait.
         let (shown, overdue) = match standing {
             Standing::Running { left, .. } => (left, false),
             Standing::Overdue { .. } => (0, true),
         };
         let (challenger_left, provider_left) = if challenger { (shown, 0) } else { (0, shown) };
-        let seen = Clocks::seen(now, challenger_left, provider_left, seated, overdue);
+        let seen = Clocks::seen(now, challenger_left, provider_left, overdue);
+        let waits = waits.saturating_sub(passed);
         for later in [0, 1, u64::from(left), 1 << 25] {
-            prop_assert_eq!(seen.standing(mover, now + later), clocks.standing(mover, now + later));
+            let truly = clocks.standing(mover, now + waits + later);
+            prop_assert_eq!(seen.standing(mover, now + later), truly);
         }
     }
 }
