@@ -404,7 +404,6 @@ impl Table<'_> {
             now,
             standing.challengerLeft,
             standing.providerLeft,
-            standing.seated,
             standing.overdue,
         );
         let view = View {
