@@ -25,9 +25,10 @@ pub mod rules;
 pub mod start;
 pub mod trace;
 
-pub use player::{Decision, Move, Trace, View, next_move};
+pub use player::{Decision, Move, Trace, View, first_disputed, next_move};
 pub use rules::{
-    Challenge, Clocks, Ends, Game, List, Part, Party, Refusal, Standing, TooLong, sections,
+    Challenge, Clocks, Ends, Game, List, Part, Party, Refusal, ReplayError, SEATS, Standing,
+    TooLong, sections,
 };
 pub use start::TaskStart;
 pub use trace::{Fault, MachineTrace, Watch};

@@ -127,8 +127,14 @@ pub fn next_move(
     Ok(Decision::Move(Move::Section { part, ends }))
 }
 
-/// The first part of the opponent's list whose end is not the trace's state there.
-fn first_disputed(game: &Game, trace: &mut (impl Trace + ?Sized)) -> Result<Option<Part>, Fault> {
+/// The first part of the last list whose end is not the trace's state there; `None` if all are.
+///
+/// # Errors
+/// [`Fault`]: the trace could not answer.
+pub fn first_disputed(
+    game: &Game,
+    trace: &mut (impl Trace + ?Sized),
+) -> Result<Option<Part>, Fault> {
     for (index, end) in (0..).zip(&game.list().ends) {
         if trace.state(game.end_of(index))? != *end {
             return Ok(game.list().part(index));
