@@ -43,8 +43,9 @@ const HASHES: usize = 1 << 14;
 /// The interpreter runs this many steps, or half a second at most, between two looks at whether to
 /// stop.
 const SLICE_STEPS: u64 = 1 << 26;
-/// Called now and then with the steps interpreted so far; `Break` stops the run, which a later
-/// question takes up where it was.
+/// Called before each slice with the steps interpreted so far, and not where an answer is known already.
+/// It may block, to let other runs go first; `Break` stops the run, which a later question takes up where
+/// it was.
 pub type Watch = Box<dyn FnMut(u64) -> ControlFlow<()> + Send>;
 
 /// A question about a trace was not answered.
@@ -194,13 +195,13 @@ impl<A: Archive> MachineTrace<A> {
             self.machine.restore(&kept.snapshot);
         }
         while self.machine.steps() < step && self.machine.halted().is_none() {
+            if (self.watch)(self.interpreted).is_break() {
+                return Err(Fault::Interrupted);
+            }
             let before = self.machine.steps();
             let ran = self.run(step);
             self.interpreted += self.machine.steps() - before;
             ran?;
-            if (self.watch)(self.interpreted).is_break() {
-                return Err(Fault::Interrupted);
-            }
         }
         Ok(())
     }
