@@ -1,6 +1,7 @@
 //! The contracts' structures and the protocol's are the same words under two Rust names.
 
-use crate::bindings::{Game as game, Market as chain};
+use crate::bindings::{Game as game, InitialState as initial, Market as chain};
+use alloy::primitives::B256;
 use outcry_protocol::types as protocol;
 
 macro_rules! same_structure {
@@ -56,4 +57,40 @@ same_structure! {
         openedAt, deadline, bidSalt, resources,
     }
     Claim { resultRoot, cycles, price }
+}
+
+// `InitialState` computes the state in which a task starts, from words that the verifier hashed; the game
+// asks it.
+macro_rules! same_words {
+    ($($chain:ident),+) => {$(
+        impl From<[B256; 6]> for $chain::Image {
+            /// I1 to I6 of `verifier/MACHINE.md`, section 5.
+            fn from([shape, code, globals, tables, segments, memories]: [B256; 6]) -> Self {
+                Self {
+                    shape: shape.into(),
+                    code,
+                    globals,
+                    tables,
+                    segments,
+                    memories,
+                }
+            }
+        }
+        impl From<[B256; 2]> for $chain::Memory {
+            fn from([root, shape]: [B256; 2]) -> Self {
+                Self {
+                    root,
+                    shape: shape.into(),
+                }
+            }
+        }
+    )+};
+}
+
+same_words! { game, initial }
+same_structure! {
+    initial: JobSpec {
+        machineVersion, imageRoot, inputsRoot, manifest, source, cycleLimit, pageLimit, slotLimit,
+        outputLimit, taskCount,
+    }
 }

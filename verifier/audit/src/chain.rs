@@ -127,39 +127,10 @@ impl Chain {
         // Bytes in memory are there.
         let start = TaskStart::of(program, &mut { archive }, bytes)
             .map_err(|error| ChainError::Evm(error.to_string()))?;
-        let [shape, code, globals, tables, segments, memories] = start.image;
-        let image = InitialState::Image {
-            shape: shape.into(),
-            code,
-            globals,
-            tables,
-            segments,
-            memories,
-        };
-        let memories = start
-            .memories
-            .into_iter()
-            .map(|[root, shape]| InitialState::Memory {
-                root,
-                shape: shape.into(),
-            })
-            .collect();
-        let job = InitialState::JobSpec {
-            machineVersion: job.machineVersion,
-            imageRoot: job.imageRoot,
-            inputsRoot: job.inputsRoot,
-            manifest: job.manifest,
-            source: job.source,
-            cycleLimit: job.cycleLimit,
-            pageLimit: job.pageLimit,
-            slotLimit: job.slotLimit,
-            outputLimit: job.outputLimit,
-            taskCount: job.taskCount,
-        };
         let call = InitialState::initialStateCall {
-            image,
-            memories,
-            job,
+            image: start.image.into(),
+            memories: start.memories.into_iter().map(Into::into).collect(),
+            job: job.clone().into(),
             task,
             archiveLength: start.archive_bytes,
             archive: start.archive,

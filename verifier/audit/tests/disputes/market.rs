@@ -299,7 +299,6 @@ impl Exchange {
         };
         let length = subject.archive.len() as u64;
         let start = TaskStart::of(&subject.program, &mut &subject.archive[..], length).unwrap();
-        let [shape, code, globals, tables, segments, memories] = start.image;
         let call = Game::ChallengeCall {
             deal: claimed.deal.clone().into(),
             claim: claimed.claim.clone().into(),
@@ -316,22 +315,8 @@ impl Exchange {
                 archive: start.archive,
                 path: path(&input_leaves(&subject.archive)),
             },
-            image: Game::Image {
-                shape: shape.into(),
-                code,
-                globals,
-                tables,
-                segments,
-                memories,
-            },
-            memories: start
-                .memories
-                .into_iter()
-                .map(|[root, shape]| Game::Memory {
-                    root,
-                    shape: shape.into(),
-                })
-                .collect(),
+            image: start.image.into(),
+            memories: start.memories.into_iter().map(Into::into).collect(),
             halted,
             bondMax: U256::MAX,
         };
