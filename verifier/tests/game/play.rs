@@ -348,14 +348,15 @@ fn a_player_waits_when_nothing_can_be_won_by_moving() {
     );
     assert_eq!(decide(&game, Party::Challenger, 105, true), Decision::Wait);
     assert_eq!(decide(&game, Party::Provider, 111, true), Decision::Wait);
-    // A provider without a seat is never out of time.
+    // A provider without a seat has four clocks more.
     let Decision::Move(Move::Section { part, ends }) = moved else {
         panic!("a section");
     };
     game.section(Party::Challenger, &part, &ends).unwrap();
+    assert_eq!(decide(&game, Party::Challenger, 150, false), Decision::Wait);
     assert_eq!(
-        decide(&game, Party::Challenger, 1 << 39, false),
-        Decision::Wait
+        decide(&game, Party::Challenger, 151, false),
+        Decision::Move(Move::Timeout)
     );
     game.end(Party::Challenger);
     assert_eq!(decide(&game, Party::Challenger, 105, false), Decision::Wait);
