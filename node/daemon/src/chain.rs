@@ -38,8 +38,9 @@ const ERC1271_GAS: u64 = 100_000;
 /// What `isValidSignature` answers for a valid one (ERC-1271).
 const ERC1271_MAGIC: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
 
-/// Times that an intent is sent anew at most because the one before came to nothing.
-const ROUNDS_MAX: u64 = 256;
+/// Bits of an intent's round that count how often it was sent anew because the one before came to
+/// nothing: more than there are blocks.
+const ATTEMPT_BITS: u32 = 32;
 
 /// Why the chain did not do or say something.
 #[derive(Debug, thiserror::Error)]
@@ -572,22 +573,10 @@ impl Chain {
             _ => Urgency::Deadline,
         };
         let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
-        for attempt in 0..ROUNDS_MAX {
-            intent.round = round * ROUNDS_MAX + attempt;
-            let came_to_nothing = match sender.status(&intent.id())? {
-                Some(IntentStatus::Done(Outcome::Mined { transaction, .. })) => {
-                    !transaction.success || transaction.block_number <= applied
-                }
-                Some(IntentStatus::Done(_)) => true,
-                Some(IntentStatus::Queued | IntentStatus::Sent { .. }) | None => false,
-            };
-            if !came_to_nothing {
-                return self.send(intent).await;
-            }
-        }
-        Err(ChainProblem::Refused(format!(
-            "{kind} was refused {ROUNDS_MAX} times"
-        )))
+        intent.round = next_round(round, applied, |round| {
+            sender.status(&Intent::id_of(kind, subject, round))
+        })?;
+        self.send(intent).await
     }
 
     fn intent(&self, kind: IntentKind, subject: B256, data: Vec<u8>) -> Intent {
@@ -626,6 +615,30 @@ impl Chain {
                 Outcome::Failed { reason } => return Err(ChainProblem::Refused(reason)),
             }
         }
+    }
+}
+
+/// The first attempt that has not come to nothing: it is to be sent, or on its way, or in a block beyond
+/// `applied`. How often that may be is not bounded, because a game that nobody goes on with is lost; whoever
+/// repeats what is refused does so ever more slowly.
+fn next_round(
+    round: u64,
+    applied: u64,
+    status: impl Fn(u64) -> Result<Option<IntentStatus>, ChainError>,
+) -> Result<u64, ChainError> {
+    let mut attempt = round << ATTEMPT_BITS;
+    loop {
+        let came_to_nothing = match status(attempt)? {
+            Some(IntentStatus::Done(Outcome::Mined { transaction, .. })) => {
+                !transaction.success || transaction.block_number <= applied
+            }
+            Some(IntentStatus::Done(_)) => true,
+            Some(IntentStatus::Queued | IntentStatus::Sent { .. }) | None => false,
+        };
+        if !came_to_nothing {
+            return Ok(attempt);
+        }
+        attempt += 1;
     }
 }
 
@@ -836,5 +849,55 @@ fn observe_game(event: GameEvents, place: Place) -> Observed {
                 burned: narrow(e.burned),
             },
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn mined_in(block_number: u64) -> IntentStatus {
+        IntentStatus::Done(Outcome::Mined {
+            transaction: MinedTransaction {
+                hash: B256::ZERO,
+                block_number,
+                block_hash: B256::ZERO,
+                success: true,
+                gas_used: 1,
+                gas_price_wei: 1,
+            },
+            depth: 1,
+            settled: false,
+        })
+    }
+
+    #[test]
+    fn what_was_refused_a_thousand_times_is_sent_again_under_a_name_of_its_own() {
+        let refused = |tries: u64, then: Option<IntentStatus>| {
+            move |round: u64| {
+                Ok(match (round >> 32, round & 0xffff_ffff) {
+                    (3, attempt) if attempt < tries => Some(IntentStatus::Done(Outcome::Failed {
+                        reason: "refused".into(),
+                    })),
+                    (3, attempt) if attempt == tries => then.clone(),
+                    (3, _) => None,
+                    // Another move of the same game.
+                    _ => Some(IntentStatus::Queued),
+                })
+            }
+        };
+        let first = 3 << 32;
+        assert_eq!(next_round(3, 9, refused(0, None)).unwrap(), first);
+        assert_eq!(next_round(3, 9, refused(1000, None)).unwrap(), first + 1000);
+        // What may still count is waited for; what a fork took back is sent again.
+        for (then, next) in [
+            (IntentStatus::Queued, 1000),
+            (mined_in(10), 1000),
+            (mined_in(9), 1001),
+        ] {
+            let found = next_round(3, 9, refused(1000, Some(then)));
+            assert_eq!(found.unwrap(), first + next);
+        }
     }
 }

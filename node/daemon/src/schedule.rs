@@ -2,7 +2,7 @@
 //!
 //! The state says after every fact what is wanted. Here is remembered what runs already and what
 //! rests after it ended: after a success until its effect must have shown in the state, after a
-//! failure for 1, 2, 4, … blocks.
+//! failure for 1, 2, 4, … blocks, and where a clock runs for 1, 1, 1, 1, 2, 2, 2, 2, 4, … blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ use crate::state::Activity;
 const REST_AFTER_SUCCESS_BLOCKS: u64 = 2;
 /// Longest rest after failures.
 const REST_BLOCKS_MAX: u64 = 32;
-/// The same while a clock runs.
-const REST_BLOCKS_MAX_TIMED: u64 = 2;
+/// Failures after which the rest doubles while a clock runs.
+const FAILURES_TIMED: u32 = 4;
 
 /// What runs and what rests.
 #[derive(Debug, Default)]
@@ -60,12 +60,13 @@ impl Schedule {
                 failures: 0,
             }
         } else {
-            let most = if activity.is_timed() {
-                REST_BLOCKS_MAX_TIMED
+            let doubled = if activity.is_timed() {
+                failures / FAILURES_TIMED
             } else {
-                REST_BLOCKS_MAX
+                failures
             };
-            let blocks = 1_u64.checked_shl(failures).unwrap_or(most).min(most);
+            let blocks = 1_u64.checked_shl(doubled).unwrap_or(REST_BLOCKS_MAX);
+            let blocks = blocks.min(REST_BLOCKS_MAX);
             Rest {
                 until_block: block.saturating_add(blocks),
                 failures: failures.saturating_add(1),
@@ -113,22 +114,36 @@ mod tests {
         assert_eq!(schedule.start([CLAIM], 7), [(CLAIM, 0)]);
     }
 
-    #[test]
-    fn failures_are_repeated_ever_more_slowly_and_forgotten_when_nobody_wants_them() {
+    /// Rests after the first failures of an activity.
+    fn rests(activity: Activity, failures: u64) -> Vec<u64> {
         let mut schedule = Schedule::default();
         let mut block = 0;
         let mut waits = Vec::new();
-        for attempt in 0..7 {
-            assert_eq!(schedule.start([CLAIM], block), [(CLAIM, attempt)]);
-            schedule.ended(CLAIM, false, block);
+        for attempt in 0..failures {
+            assert_eq!(schedule.start([activity], block), [(activity, attempt)]);
+            schedule.ended(activity, false, block);
             let from = block;
-            while schedule.start([CLAIM], block).is_empty() {
+            while schedule.start([activity], block).is_empty() {
                 block += 1;
             }
             schedule.running.clear();
             waits.push(block - from);
         }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 32]);
+        waits
+    }
+
+    #[test]
+    fn failures_are_repeated_ever_more_slowly_also_while_a_clock_runs() {
+        assert_eq!(rests(CLAIM, 7), [1, 2, 4, 8, 16, 32, 32]);
+        let timed = rests(Activity::Play(B256::ZERO, 0), 40);
+        assert_eq!(timed[..9], [1, 1, 1, 1, 2, 2, 2, 2, 4]);
+        assert_eq!(timed[39], REST_BLOCKS_MAX);
+    }
+
+    #[test]
+    fn failures_are_forgotten_when_nobody_wants_them() {
+        let mut schedule = Schedule::default();
+        let block = 9;
         schedule.start([CLAIM], block);
         schedule.ended(CLAIM, false, block);
         schedule.start([], block);
