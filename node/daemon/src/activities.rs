@@ -17,7 +17,7 @@ use outcry_store::StoreError;
 use crate::chain::ChainProblem;
 use crate::demand;
 use crate::dispute;
-use crate::inputs::InputProblem;
+use crate::inputs::{InputProblem, Inputs};
 use crate::node::{Node, OrderProblem};
 use crate::progress;
 use crate::run::RunProblem;
@@ -31,6 +31,8 @@ use crate::state::{Activity, Fact, State, provider};
 
 /// Most claims settled in one transaction: the batch size of the gas bars.
 const SETTLEMENTS_MAX: usize = 32;
+/// Longest that fetching a claim's inputs may take before others get their turn; what came is kept.
+const FETCH_TIME_MAX: Duration = Duration::from_secs(600);
 /// Part of the admission window, in thirds, within which inputs must have come; the rest is for
 /// cancelling.
 const FETCH_THIRDS: u64 = 2;
@@ -175,6 +177,7 @@ async fn perform(
         Activity::Verify(deal) => verify(node, deal).await,
         Activity::Challenge(deal) => dispute::challenge(node, deal).await,
         Activity::Play(game, moves) => dispute::play(node, game, moves, attempt).await,
+        Activity::EndOverdue(game) => dispute::end_overdue(node, game).await,
         Activity::Verdict(claim) => dispute::verdict(node, claim).await,
         Activity::Collect(claim) => dispute::collect(node, claim).await,
         Activity::Seat(provider) => dispute::seat(node, provider).await,
@@ -652,23 +655,37 @@ async fn deliver(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
 /// Re-executes a claim and notes what came out.
 async fn verify(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
     let (deal, job) = deal_and_job(node, id)?;
-    let _turn = node
-        .verifying
-        .acquire()
-        .await
-        .map_err(|_| ActivityProblem::Stale)?;
+    let claim_hash = deal.claim().ok_or(ActivityProblem::Stale)?.hash;
+    // Until when that is wanted. Others may have to be waited for, and much may happen meanwhile.
+    let until = |node: &Node| {
+        let until = node.read(|state| {
+            let deal = state.deals.get(&id)?;
+            let same = deal.claim()?.hash == claim_hash;
+            let from = state.wants_check(deal).filter(|_| same)?;
+            Some(from + state.windows.challenge_s)
+        });
+        until.ok_or(ActivityProblem::Stale)
+    };
+    let turn = node.fetching.take(until(node)?).await;
+    until(node)?;
     let first = deal.terms.firstTask;
+    let fetching = fetch_in_time(node, &job, first..first + deal.terms.taskCount, id);
+    let inputs = match fetching.await {
+        Ok(inputs) => inputs,
+        Err(problem) => {
+            node.core.apply(Fact::Unfetched { deal: id }).await?;
+            return Err(RunProblem::from(problem).into());
+        }
+    };
+    drop(turn);
+    let _turn = node.verifying.take(until(node)?).await;
+    until(node)?;
     let time_max = Duration::from_secs(
         deal.terms
             .deadline
             .saturating_sub(deal.terms.openedAt)
             .max(60),
     );
-    let inputs = node
-        .fetcher
-        .inputs(&job, first..first + deal.terms.taskCount, id)
-        .await
-        .map_err(RunProblem::from)?;
     let mut run = node.executor.start(&job, &inputs, time_max).await?;
     let mut findings = Vec::with_capacity(inputs.archives.len());
     for (task, input) in provider::tasks_of(&deal).zip(&inputs.archives) {
@@ -697,8 +714,28 @@ async fn verify(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
             .await
             .map_err(outcry_net::NetError::from)?;
     }
-    node.core
-        .apply(Fact::ClaimChecked { deal: id, findings })
-        .await?;
+    let fact = Fact::ClaimChecked {
+        deal: id,
+        claim_hash,
+        findings,
+    };
+    node.core.apply(fact).await?;
     Ok(())
+}
+
+/// The inputs of some tasks, unless they take too long: who serves them may be slow on purpose.
+pub(crate) async fn fetch_in_time(
+    node: &Node,
+    job: &JobSpec,
+    tasks: std::ops::Range<u32>,
+    holder: B256,
+) -> Result<Inputs, InputProblem> {
+    let fetching = node.fetcher.inputs(job, tasks, holder);
+    let fetched = tokio::time::timeout(FETCH_TIME_MAX, fetching).await;
+    fetched.unwrap_or_else(|_| {
+        Err(InputProblem::Unavailable {
+            what: "the input of a claim".into(),
+            source: outcry_net::NetError::Timeout,
+        })
+    })
 }

@@ -25,6 +25,7 @@ use crate::node::Node;
 use crate::run::Engine;
 use crate::state::chain::Block;
 use crate::state::{Fact, Setup, State, Windows, example as orders};
+use crate::turns::Turns;
 use crate::{node, progress};
 
 /// A gateway that has seen one block of a chain that does not answer.
@@ -147,8 +148,9 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
         orders: node::order_limit(),
         gas: GasUses::default(),
         unheard: std::sync::Mutex::default(),
-        verifying: tokio::sync::Semaphore::new(1),
-        challenging: tokio::sync::Semaphore::new(1),
+        fetching: Turns::new(1),
+        verifying: Turns::new(1),
+        challenging: Turns::new(1),
         stop: tokio_util::sync::CancellationToken::new(),
     });
     (node, folder)

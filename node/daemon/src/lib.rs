@@ -45,6 +45,7 @@ pub mod secret;
 pub mod start;
 pub mod state;
 pub mod stop;
+mod turns;
 
 pub use config::{Config, ConfigError};
 pub use dispute::trace::Tracer;

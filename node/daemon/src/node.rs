@@ -31,6 +31,7 @@ use crate::run::Execute;
 use crate::schedule::Schedule;
 use crate::state::chain::facts_of_bid;
 use crate::state::{Changes, Fact, State};
+use crate::turns::Turns;
 
 /// The one shard that exists below 200 orders a second.
 pub const SHARD: u16 = 0;
@@ -93,10 +94,12 @@ pub struct Node {
     pub(crate) unheard: Mutex<BTreeSet<B256>>,
     /// Gas that transactions used, as far as anybody asked.
     pub(crate) gas: GasUses,
+    /// Lets few claims' inputs be fetched and read at a time, those whose window ends first.
+    pub(crate) fetching: Turns,
     /// Lets few claims be re-executed at a time: checking must not crowd out what earns.
-    pub(crate) verifying: tokio::sync::Semaphore,
+    pub(crate) verifying: Turns,
     /// Lets one claim be challenged at a time, so that the limits on games hold for all together.
-    pub(crate) challenging: tokio::sync::Semaphore,
+    pub(crate) challenging: Turns,
     /// Cancelled when the node is to stop.
     pub stop: tokio_util::sync::CancellationToken,
 }

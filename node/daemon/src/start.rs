@@ -40,11 +40,14 @@ use crate::node::Node;
 use crate::run::{Engine, Engines};
 use crate::state::capacity::Capacity;
 use crate::state::{Fact, Setup, State, Windows, journal};
+use crate::turns::Turns;
 use crate::{activities, arrivals, follow, node, progress, prune, secret};
 
 const MIB: u64 = 1 << 20;
 /// Outcomes of transactions that wait for a slow listener.
 const REPORTS_WAITING_MAX: usize = 4096;
+/// Claims whose inputs are fetched at once. More than are re-executed at once: a source may be slow.
+const FETCHED_AT_ONCE: usize = 16;
 /// Longest that running work may take to end after the first signal.
 const STOP_TIME_MAX: Duration = Duration::from_secs(20);
 
@@ -348,8 +351,9 @@ pub async fn start_with(
         orders: node::order_limit(),
         unheard: std::sync::Mutex::default(),
         gas: GasUses::default(),
-        verifying: tokio::sync::Semaphore::new(config.verifier.checks_at_once as usize),
-        challenging: tokio::sync::Semaphore::new(1),
+        fetching: Turns::new(FETCHED_AT_ONCE),
+        verifying: Turns::new(config.verifier.checks_at_once as usize),
+        challenging: Turns::new(1),
         stop: stop.clone(),
         config,
         network,

@@ -1398,7 +1398,7 @@ pub struct Dispute {
     pub clocks: GameClocks,
     /// Wei that the challenger locked.
     pub bond: Amount,
-    /// Everything that happened, in the order of the chain.
+    /// Everything that happened, in the order of the chain; empty in lists of games.
     pub moves: Vec<GameMove>,
     /// Whether the loser's clock ran out, once the game has ended by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1458,7 +1458,7 @@ pub struct GameMove {
     /// Which of the opponent's 16 parts the mover disputes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u8>,
-    /// State hashes at the ends of the mover's 16 parts of it; left out in lists of games.
+    /// State hashes at the ends of the mover's 16 parts of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub ends: Vec<B256>,

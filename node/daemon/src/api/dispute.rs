@@ -28,24 +28,14 @@ const DISPUTES_SHOWN_MAX: usize = 1000;
 /// Wrong claims in one answer, the latest.
 const WRONG_SHOWN_MAX: usize = 100;
 
-/// Games about claims that this node has seen, the latest first, without their jobs and lists of
-/// states.
+/// Games about claims that this node has seen, the latest first, without their jobs and moves.
 #[utoipa::path(get, path = "/v1/disputes", tag = "disputes", responses((status = 200, body = Vec<Dispute>)))]
 pub(super) async fn list(State(node): State<Arc<Node>>) -> Json<Vec<Dispute>> {
     Json(node.read(|state| {
-        let mut games: Vec<&DisputeRecord> = state.disputes.values().collect();
+        let mut games: Vec<&DisputeRecord> = state.disputes.iter().collect();
         games.sort_by_key(|game| std::cmp::Reverse((game.began().block, game.id)));
         let shown = games.into_iter().take(DISPUTES_SHOWN_MAX);
-        shown
-            .map(|game| {
-                let mut shown = view(state, game);
-                shown.job = None;
-                for made in &mut shown.moves {
-                    made.ends.clear();
-                }
-                shown
-            })
-            .collect()
+        shown.map(|game| summary(state, game)).collect()
     }))
 }
 
@@ -60,7 +50,12 @@ pub(super) async fn one(
 ) -> Result<Json<Dispute>, ApiError> {
     let found = node.read(|state| {
         let game = state.disputes.get(&id)?;
-        Some(view(state, game))
+        let deal = state.deals.get(&game.deal);
+        Some(Dispute {
+            moves: moves(game),
+            job: deal.and_then(|deal| state.job_of(deal)).cloned(),
+            ..summary(state, game)
+        })
     });
     let mut game = found.ok_or_else(|| ApiError::unknown(&codes::DEAL_UNKNOWN, "game"))?;
     let transactions = game.moves.iter_mut().map(|made| &mut made.transaction);
@@ -75,9 +70,8 @@ fn party(party: Party) -> GameParty {
     }
 }
 
-/// A game as the API shows it.
-fn view(state: &NodeState, record: &DisputeRecord) -> Dispute {
-    let made = record.moves();
+/// A game as the API shows it, without its moves and its job.
+fn summary(state: &NodeState, record: &DisputeRecord) -> Dispute {
     let standing = record.standing(state.head.at);
     let clocks = record.clocks();
     let left = |of: Party, at_last_move: u32| match standing {
@@ -86,33 +80,11 @@ fn view(state: &NodeState, record: &DisputeRecord) -> Dispute {
         _ => at_last_move,
     };
     let (mut by_timeout, mut verdict, mut payout) = (None, None, None);
-    let mut moves = Vec::with_capacity(record.history.len());
-    let mut mover = Party::Challenger;
-    for (place, turn) in &record.history {
-        let (kind, by, part, ends) = match turn {
-            Turn::Challenged { .. } => ("challenge", Some(Party::Challenger), None, Vec::new()),
-            Turn::Sectioned { part, ends } => {
-                let by = mover;
-                mover = mover.other();
-                ("section", Some(by), Some(*part), ends.clone())
-            }
-            Turn::Seated => ("seat", None, None, Vec::new()),
+    for (_, turn) in &record.history {
+        match turn {
             Turn::Ended {
-                challenger_won,
-                by_timeout: late,
-            } => {
-                by_timeout = Some(*late);
-                let winner = if *challenger_won {
-                    Party::Challenger
-                } else {
-                    Party::Provider
-                };
-                if *late {
-                    ("timeout", None, None, Vec::new())
-                } else {
-                    ("prove", Some(winner), None, Vec::new())
-                }
-            }
+                by_timeout: late, ..
+            } => by_timeout = Some(*late),
             Turn::Settled {
                 stands,
                 winner,
@@ -123,7 +95,6 @@ fn view(state: &NodeState, record: &DisputeRecord) -> Dispute {
                     winner: Some(*winner).filter(|winner| !winner.is_zero()),
                     reward: (*reward).into(),
                 });
-                ("settle", None, None, Vec::new())
             }
             Turn::Collected {
                 to_challenger,
@@ -135,24 +106,11 @@ fn view(state: &NodeState, record: &DisputeRecord) -> Dispute {
                     to_provider: (*to_provider).into(),
                     burned: (*burned).into(),
                 });
-                ("collect", None, None, Vec::new())
             }
-        };
-        moves.push(GameMove {
-            transaction: DealTransaction {
-                kind: kind.to_owned(),
-                hash: place.transaction,
-                block: place.block,
-                gas_used: None,
-            },
-            at: place.at,
-            by: by.map(party),
-            part,
-            ends,
-        });
+            Turn::Challenged { .. } | Turn::Sectioned { .. } | Turn::Seated => {}
+        }
     }
     let fell = state.claim_fell(record.key.claim_hash);
-    let deal = state.deals.get(&record.deal);
     Dispute {
         id: record.id,
         state: match record.won() {
@@ -170,7 +128,7 @@ fn view(state: &NodeState, record: &DisputeRecord) -> Dispute {
         asserted: record.asserted,
         halted: record.halted,
         sections: record.sections,
-        sections_made: made,
+        sections_made: record.moves(),
         segment: segment(record),
         mover: (record.is_running() && !fell).then(|| party(record.mover())),
         clocks: GameClocks {
@@ -181,12 +139,52 @@ fn view(state: &NodeState, record: &DisputeRecord) -> Dispute {
             overdue: record.is_running() && matches!(standing, Standing::Overdue { .. }),
         },
         bond: record.bond.into(),
-        moves,
+        moves: Vec::new(),
         by_timeout,
         verdict,
         payout,
-        job: deal.and_then(|deal| state.job_of(deal)).cloned(),
+        job: None,
     }
+}
+
+/// Everything that happened in a game.
+fn moves(record: &DisputeRecord) -> Vec<GameMove> {
+    let mut mover = Party::Challenger;
+    let mut made = |turn: &Turn| match turn {
+        Turn::Challenged { .. } => ("challenge", Some(Party::Challenger), None, Vec::new()),
+        Turn::Sectioned { part, ends } => {
+            let by = mover;
+            mover = mover.other();
+            ("section", Some(by), Some(*part), ends.clone())
+        }
+        Turn::Seated => ("seat", None, None, Vec::new()),
+        Turn::Ended {
+            by_timeout: true, ..
+        } => ("timeout", None, None, Vec::new()),
+        Turn::Ended {
+            challenger_won: true,
+            ..
+        } => ("prove", Some(Party::Challenger), None, Vec::new()),
+        Turn::Ended { .. } => ("prove", Some(Party::Provider), None, Vec::new()),
+        Turn::Settled { .. } => ("settle", None, None, Vec::new()),
+        Turn::Collected { .. } => ("collect", None, None, Vec::new()),
+    };
+    let moves = record.history.iter().map(|(place, turn)| {
+        let (kind, by, part, ends) = made(turn);
+        GameMove {
+            transaction: DealTransaction {
+                kind: kind.to_owned(),
+                hash: place.transaction,
+                block: place.block,
+                gas_used: None,
+            },
+            at: place.at,
+            by: by.map(party),
+            part,
+            ends,
+        }
+    });
+    moves.collect()
 }
 
 /// What the last section, or at first the challenge, disputes: the part of the opponent's list whose
@@ -197,9 +195,16 @@ fn segment(record: &DisputeRecord) -> Stretch {
         0 => record.sections,
         made => record.sections.saturating_sub(made - 1),
     };
-    let offset = record.game().map_or(0, |game| game.offset());
+    // The parts of which each lies in the one before.
+    let (mut offset, mut steps_level) = (U256::ZERO, usize::from(record.sections));
+    for (_, turn) in &record.history {
+        if let Turn::Sectioned { part, .. } = turn {
+            offset += U256::from(*part) << (4 * steps_level);
+            steps_level = steps_level.saturating_sub(1);
+        }
+    }
     Stretch {
-        offset: Amount::from(offset),
+        offset: Amount(offset),
         level,
         steps: Amount(U256::from(1) << (4 * usize::from(level))),
     }
@@ -330,6 +335,9 @@ fn wrong(state: &NodeState) -> Vec<WrongClaim> {
         else {
             continue;
         };
+        if checked.claim_hash != claim.hash {
+            continue;
+        }
         for ((task, finding), claimed) in tasks_of(deal)
             .zip(&checked.findings)
             .zip(claim.task_results())
@@ -354,7 +362,7 @@ fn wrong(state: &NodeState) -> Vec<WrongClaim> {
                 challengeable_until: claim.window_from + state.windows.challenge_s,
                 game: key
                     .map(|key| key.id())
-                    .filter(|game| state.disputes.contains_key(game)),
+                    .filter(|game| state.disputes.get(game).is_some()),
             });
         }
     }

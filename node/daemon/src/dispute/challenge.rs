@@ -13,44 +13,56 @@ use outcry_sdk::Manifest;
 use outcry_verifier::game::TaskStart;
 
 use super::trace::{Subject, TraceProblem};
-use crate::activities::ActivityProblem;
+use crate::activities::{ActivityProblem, fetch_in_time};
 use crate::node::Node;
 use crate::run::RunProblem;
+use crate::state::State;
 use crate::state::deal::DealRecord;
 use crate::state::dispute::{GameKey, Mismatch};
 use crate::state::provider::tasks_of;
 
-/// Challenges the claim of a deal, if that is still to be done.
-pub(crate) async fn challenge(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
-    // One at a time, so that the limits hold for all together.
-    let _turn = node
-        .challenging
-        .acquire()
-        .await
-        .map_err(|_| ActivityProblem::Stale)?;
-    let (deal, job, found, me) = node
-        .read(|state| {
+/// A deal whose claim is false and still to be challenged.
+struct Due {
+    deal: DealRecord,
+    job: JobSpec,
+    found: Mismatch,
+    key: GameKey,
+    /// Last second of the challenge window.
+    until: u64,
+}
+
+impl Due {
+    fn of(state: &State, id: B256) -> Result<Self, ActivityProblem> {
+        let due = || {
             let deal = state.deals.get(&id)?;
             let found = state.challengeable(deal)?;
-            let job = state.job_of(deal)?.clone();
-            Some((deal.clone(), job, found, state.setup.account?))
-        })
-        .ok_or(ActivityProblem::Stale)?;
-    let claim = deal.claim().ok_or(ActivityProblem::Stale)?;
-    let key = GameKey {
-        claim_hash: claim.hash,
-        task: found.task,
-        challenger: me,
-    };
-    let bond = bond(node, &deal, &job, key).await?;
+            let claim = deal.claim()?;
+            Some(Self {
+                job: state.job_of(deal)?.clone(),
+                key: GameKey {
+                    claim_hash: claim.hash,
+                    task: found.task,
+                    challenger: state.setup.account?,
+                },
+                until: claim.window_from + state.windows.challenge_s,
+                found,
+                deal: deal.clone(),
+            })
+        };
+        due().ok_or(ActivityProblem::Stale)
+    }
+}
+
+/// Challenges the claim of a deal, if that is still to be done.
+pub(crate) async fn challenge(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
+    let due = node.read(|state| Due::of(state, id))?;
+    let turn = node.fetching.take(due.until).await;
+    let task = due.found.task;
+    let inputs = fetch_in_time(node, &due.job, task..task.saturating_add(1), id);
     let subject = Subject {
-        inputs: node
-            .fetcher
-            .inputs(&job, found.task..found.task.saturating_add(1), id)
-            .await
-            .map_err(RunProblem::from)?,
-        task: found.task,
-        job,
+        inputs: inputs.await.map_err(RunProblem::from)?,
+        task,
+        job: due.job,
     };
     let manifest = node
         .fetcher
@@ -62,14 +74,19 @@ pub(crate) async fn challenge(node: &Arc<Node>, id: B256) -> Result<(), Activity
         let start = tracer.start(&subject)?;
         Ok::<_, TraceProblem>((start, subject))
     });
-    let (start, subject) = starting.await.map_err(|_| TraceProblem::Gone)??;
-    let call = call(&deal, &subject.job, &found, &manifest, start, bond)?;
-    let (applied, until) = node.read(|state| {
-        (
-            state.head.number,
-            claim.window_from + state.windows.challenge_s,
-        )
-    });
+    // The subject keeps its bytes on disk until the challenge is made.
+    let (start, _subject) = starting.await.map_err(|_| TraceProblem::Gone)??;
+    drop(turn);
+    // One at a time, so that the limits hold for all together.
+    let _turn = node.challenging.take(due.until).await;
+    let key = due.key;
+    let due = node.read(|state| Due::of(state, id))?;
+    if due.key != key {
+        return Err(ActivityProblem::Stale);
+    }
+    let (bond, bond_max) = bond(node, &due).await?;
+    let call = call(&due, &manifest, start, bond_max)?;
+    let applied = node.read(|state| state.head.number);
     let mined = node
         .chain
         .call_game(
@@ -77,12 +94,12 @@ pub(crate) async fn challenge(node: &Arc<Node>, id: B256) -> Result<(), Activity
             key.id(),
             0,
             vec![Game::challengeCall { call }.abi_encode()],
-            Some(until),
+            Some(due.until),
             applied,
         )
         .await?;
     tracing::info!(
-        deal = %id, task = found.task, game = %key.id(), bond_wei = bond,
+        deal = %id, task, game = %key.id(), bond_wei = bond,
         transaction = %mined.hash, gas = mined.gas_used, "a false claim was challenged"
     );
     seen(node, key).await
@@ -94,7 +111,7 @@ async fn seen(node: &Node, key: GameKey) -> Result<(), ActivityProblem> {
     let head = node.read(|state| state.head.number);
     loop {
         let (known, block) =
-            node.read(|state| (state.disputes.contains_key(&key.id()), state.head.number));
+            node.read(|state| (state.disputes.get(&key.id()).is_some(), state.head.number));
         // A fork may have taken it back: it is wanted again then.
         if known || block > head + SEEN_WITHIN_BLOCKS {
             return Ok(());
@@ -108,22 +125,18 @@ async fn seen(node: &Node, key: GameKey) -> Result<(), ActivityProblem> {
 /// Blocks within which a mined challenge is read.
 const SEEN_WITHIN_BLOCKS: u64 = 3;
 
-/// The bond, if the configuration and the account allow it.
-async fn bond(
-    node: &Node,
-    deal: &DealRecord,
-    job: &JobSpec,
-    key: GameKey,
-) -> Result<u128, ActivityProblem> {
+/// The bond as it is now and the most that it may be when the challenge is mined, if the configuration
+/// and the account allow it. Others' challenges raise it.
+async fn bond(node: &Node, due: &Due) -> Result<(u128, u128), ActivityProblem> {
     let limits = &node.config.verifier;
     let bond = node
         .chain
-        .bond_for(deal.terms.provider, job.cycleLimit)
+        .bond_for(due.deal.terms.provider, due.job.cycleLimit)
         .await?;
     let refused = |reason: String| {
         Err(ActivityProblem::Dispute(format!(
             "the claim of deal {} is false and is not challenged: {reason}",
-            deal.id
+            due.deal.id
         )))
     };
     if bond > limits.bond_max.0 {
@@ -138,32 +151,34 @@ async fn bond(
             "{games} games run, as many as verifier.games_max allows"
         ));
     }
-    if at_risk.saturating_add(bond) > limits.value_at_risk_max.0 {
+    let left = limits.value_at_risk_max.0.saturating_sub(at_risk);
+    if bond > left {
         return refused(format!(
             "{at_risk} wei are at risk, and {bond} more exceed verifier.value_at_risk_max, {}",
             limits.value_at_risk_max.0
         ));
     }
-    let coins = node.chain.coins_of(key.challenger).await?;
+    let challenger = due.key.challenger;
+    let coins = node.chain.coins_of(challenger).await?;
     if coins < U256::from(bond) {
         return refused(format!(
-            "its bond is {bond} wei, and {} has {coins} wei on the market; deposit coins with \
-             `outcry deposit --token coin AMOUNT`",
-            key.challenger
+            "its bond is {bond} wei, and {challenger} has {coins} wei on the market; deposit coins with \
+             `outcry deposit --token coin AMOUNT`"
         ));
     }
-    Ok(bond)
+    Ok((bond, limits.bond_max.0.min(left)))
 }
 
 /// The call of `challenge`.
 fn call(
-    deal: &DealRecord,
-    job: &JobSpec,
-    found: &Mismatch,
+    due: &Due,
     manifest: &Manifest,
     start: TaskStart,
-    bond: u128,
+    bond_max: u128,
 ) -> Result<Game::ChallengeCall, ActivityProblem> {
+    let Due {
+        deal, job, found, ..
+    } = due;
     let wrong = |error: merkle::MerkleError| ActivityProblem::Mismatch(error.to_string());
     let claim = deal.claim().ok_or(ActivityProblem::Stale)?;
     let claimed = claim.task_results();
@@ -186,7 +201,6 @@ fn call(
         .tasks
         .get(found.task as usize)
         .ok_or(ActivityProblem::Stale)?;
-    let [shape, code, globals, tables, segments, memories] = start.image;
     Ok(Game::ChallengeCall {
         deal: deal.terms.clone().into(),
         claim: claim.claim.into(),
@@ -203,24 +217,10 @@ fn call(
             archive: start.archive,
             path: path(&inputs, found.task)?,
         },
-        image: Game::Image {
-            shape: shape.into(),
-            code,
-            globals,
-            tables,
-            segments,
-            memories,
-        },
-        memories: start
-            .memories
-            .into_iter()
-            .map(|[root, shape]| Game::Memory {
-                root,
-                shape: shape.into(),
-            })
-            .collect(),
+        image: start.image.into(),
+        memories: start.memories.into_iter().map(Into::into).collect(),
         halted: found.halted,
-        bondMax: U256::from(bond),
+        bondMax: U256::from(bond_max),
     })
 }
 

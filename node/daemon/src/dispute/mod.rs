@@ -19,4 +19,4 @@ mod play;
 pub mod trace;
 
 pub(crate) use challenge::challenge;
-pub(crate) use play::{collect, play, seat, verdict};
+pub(crate) use play::{collect, end_overdue, play, seat, verdict};

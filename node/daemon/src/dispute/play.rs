@@ -13,9 +13,9 @@ use crate::activities::ActivityProblem;
 use crate::chain::ChainProblem;
 use crate::node::Node;
 use crate::run::RunProblem;
-use crate::state::State;
 use crate::state::deal::DealRecord;
 use crate::state::dispute::{DisputeRecord, GameKey};
+use crate::state::{Fact, State};
 
 /// Most games that one transaction pays out.
 const COLLECTED_AT_ONCE: usize = 32;
@@ -77,61 +77,106 @@ pub(crate) async fn play(
     attempt: u64,
 ) -> Result<(), ActivityProblem> {
     let (record, me) = node.read(|state| in_play(state, id, moves))?;
-    let game = record.game().map_err(ActivityProblem::Mismatch)?;
+    let game = record.game();
+    let game = game.map_err(|error| ActivityProblem::Mismatch(error.to_string()))?;
     let (now, job_hash) = node.read(|state| {
         let deal = state.deals.get(&record.deal);
         (state.head.at, deal.map(|deal| deal.terms.jobHash))
     });
     let job_hash = job_hash.ok_or(ActivityProblem::Stale)?;
     let clocks = record.clocks();
-    let decision = if let Standing::Overdue { mover } = record.standing(now) {
+    let decision = match record.standing(now) {
+        Standing::Overdue { mover } if mover == me => return Err(ActivityProblem::Stale),
         // No trace is needed for that.
-        if mover == me {
-            return Err(ActivityProblem::Stale);
-        }
-        Decision::Move(Move::Timeout)
-    } else {
-        let own_end = match me {
-            Party::Challenger => record.halted,
-            Party::Provider => record.asserted,
-        };
-        let task = (job_hash, record.key.task);
-        let asked = node.traces.ask(task, subject(node, &record), move |trace| {
-            let view = View {
-                game: &game,
-                clocks,
-                claim_fell: false,
-                me,
+        Standing::Overdue { .. } => Decision::Move(Move::Timeout),
+        Standing::Running { left, .. } => {
+            let due = now.saturating_add(left.into());
+            let own_end = match me {
+                Party::Challenger => record.halted,
+                Party::Provider => record.asserted,
             };
-            let decision = next_move(&view, trace, now)?;
-            // From the halt on every state is the halted one.
-            let end = trace.state(u64::MAX)?;
-            Ok((decision, end))
-        });
-        let asked = asked.await;
-        // The trace may have taken long, or was stopped because the game is over.
-        node.read(|state| in_play(state, id, moves))?;
-        let (decision, end) = asked?;
-        if end != own_end {
-            tracing::error!(game = %id, %end, %own_end, "the machine disagrees with what this node asserted");
-            return Err(ActivityProblem::Dispute(format!(
-                "game {id}: the machine halts in {end}, and this node asserted {own_end}: native run \
-                 and machine differ, which is a defect; the game can't be played"
-            )));
+            let task = (job_hash, record.key.task);
+            let asked = node
+                .traces
+                .ask(task, due, subject(node, &record), move |trace| {
+                    let view = View {
+                        game: &game,
+                        clocks,
+                        claim_fell: false,
+                        me,
+                    };
+                    let decision = next_move(&view, trace, now)?;
+                    // From the halt on every state is the halted one.
+                    let end = trace.state(u64::MAX)?;
+                    Ok((decision, end))
+                });
+            let asked = asked.await;
+            // The trace may have taken long, or was stopped because the game is over.
+            node.read(|state| in_play(state, id, moves))?;
+            let (decision, end) = asked?;
+            if end != own_end {
+                tracing::error!(game = %id, %end, %own_end, "the machine disagrees with what this node asserted");
+                return without_move(
+                    node,
+                    &record,
+                    "native run and machine differ, which is a defect",
+                )
+                .await;
+            }
+            decision
         }
-        decision
     };
     match decision {
         Decision::Wait => Err(ActivityProblem::Stale),
-        Decision::Agrees => Err(ActivityProblem::Dispute(format!(
-            "game {id}: the opponent's states are those of this node's machine: nothing is disputed"
-        ))),
-        Decision::StartsElsewhere => Err(ActivityProblem::Dispute(format!(
-            "game {id}: the task starts in another state than the game says: the program or the \
-             input differs"
-        ))),
+        Decision::Agrees => {
+            let why = "the opponent's states are those of this node's machine: nothing is disputed";
+            without_move(node, &record, why).await
+        }
+        Decision::StartsElsewhere => {
+            let why = "the task starts in another state than the game says: the program or the input \
+                       differs";
+            without_move(node, &record, why).await
+        }
         Decision::Move(found) => make(node, &record, me, found, attempt).await,
     }
+}
+
+/// Asking again gives the same answer: the game is left alone until it goes on.
+async fn without_move(
+    node: &Node,
+    record: &DisputeRecord,
+    why: &str,
+) -> Result<(), ActivityProblem> {
+    tracing::error!(game = %record.id, why, "a game can't be played");
+    let fact = Fact::NoMove {
+        game: record.id,
+        after: record.last_move(),
+    };
+    node.core.apply(fact).await?;
+    Err(ActivityProblem::Stale)
+}
+
+/// Ends a game of others whose mover's clock has run out.
+pub(crate) async fn end_overdue(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
+    let (applied, key, moves) = node
+        .read(|state| {
+            let game = state.disputes.get(&id)?;
+            let overdue = matches!(game.standing(state.head.at), Standing::Overdue { .. });
+            (game.is_running() && overdue).then(|| (state.head.number, game.key, game.moves()))
+        })
+        .ok_or(ActivityProblem::Stale)?;
+    let call = Game::timeoutCall { key: key.into() }.abi_encode();
+    node.chain
+        .call_game(
+            IntentKind::GameTimeout,
+            id,
+            moves.into(),
+            vec![call],
+            None,
+            applied,
+        )
+        .await?;
+    Ok(())
 }
 
 async fn make(
@@ -181,7 +226,7 @@ async fn make(
     }
     let moves = u64::from(record.moves());
     let not_after = match record.standing(head.at) {
-        Standing::Running { left, .. } if record.clocks().seated || me == Party::Challenger => {
+        Standing::Running { left, .. } if record.clocks().runs(me, head.at) => {
             Some(head.at + u64::from(left))
         }
         _ => None,
@@ -216,7 +261,7 @@ fn terms_and_claim(deal: &DealRecord) -> Option<(Game::Deal, Game::Claim)> {
     Some((deal.terms.clone().into(), claim.claim.into()))
 }
 
-/// Tells the market the verdict on a claim, and has the own games about it paid out.
+/// Tells the market the verdict on a claim.
 pub(crate) async fn verdict(node: &Arc<Node>, claim_hash: B256) -> Result<(), ActivityProblem> {
     let (applied, round, found) = node.read(|state| {
         let games = state.games_about(claim_hash);
@@ -243,7 +288,7 @@ pub(crate) async fn verdict(node: &Arc<Node>, claim_hash: B256) -> Result<(), Ac
     Ok(())
 }
 
-/// Has the own games about a claim paid out.
+/// Has games about a claim paid out: own ones, and those of others that keep seats for which own ones wait.
 pub(crate) async fn collect(node: &Arc<Node>, claim_hash: B256) -> Result<(), ActivityProblem> {
     let (applied, mut keys) = node.read(|state| (state.head.number, state.collectable(claim_hash)));
     keys.truncate(COLLECTED_AT_ONCE);
@@ -270,11 +315,12 @@ pub(crate) async fn collect(node: &Arc<Node>, claim_hash: B256) -> Result<(), Ac
 pub(crate) async fn seat(node: &Arc<Node>, provider: Address) -> Result<(), ActivityProblem> {
     let (applied, round) = node.read(|state| {
         // Changes with every seat that is taken or given back.
-        let ended = state
+        let of_provider = state
             .disputes
-            .values()
-            .filter(|game| game.provider == provider && !game.is_running());
-        (state.head.number, ended.count() as u64)
+            .iter()
+            .filter(|game| game.provider == provider);
+        let others = of_provider.filter(|game| !game.holds_seat());
+        (state.head.number, others.count() as u64)
     });
     let call = Game::seatCall { provider }.abi_encode();
     node.chain

@@ -1,5 +1,9 @@
 //! The traces of the tasks in dispute: one for all games about a task, and a bounded number of
 //! interpreters for all of them.
+//!
+//! A game is lost when its clock runs out, and a task may run for hours. So an interpreter belongs to a
+//! run for a slice at a time, and goes to the run that some game needs first (earliest deadline first,
+//! which meets all deadlines if any order does). What a trace remembers is answered without one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -15,10 +19,10 @@ use outcry_protocol::types::JobSpec;
 use outcry_verifier::game::{Fault, MachineTrace, TaskStart, Trace, Watch};
 use outcry_verifier::machine::{Archive, CommittedProgram};
 use outcry_verifier::task::{RunLimits, TaskHeader};
-use tokio::sync::{OwnedMutexGuard, Semaphore, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 
 use crate::inputs::Inputs;
+use crate::turns::{Turn, Turns};
 
 const MIB: u64 = 1 << 20;
 
@@ -60,7 +64,7 @@ pub type TaskTrace = Box<dyn Trace + Send>;
 /// another around it, to see what becomes of a party that asserts false states.
 pub trait Tracer: std::fmt::Debug + Send + Sync {
     /// The trace of a task, before anything is run. Blocks while the program is linked. `watch` is
-    /// asked now and then whether to go on.
+    /// asked before each slice of the run whether to go on, and may block.
     ///
     /// # Errors
     /// [`TraceProblem`].
@@ -157,17 +161,116 @@ struct Slot {
     opened: Place,
     /// When it was asked last, in questions.
     asked: u64,
-    /// Stops the interpreter when nobody asks any more.
-    stop: CancellationToken,
+    pace: Arc<Pace>,
+}
+
+/// When one task's run goes on: while it has one of the interpreters.
+struct Pace {
+    interpreters: Turns,
+    run: Mutex<Run>,
+}
+
+#[derive(Default)]
+struct Run {
+    /// By when who asks needs an answer, by question.
+    due: BTreeMap<u64, u64>,
+    turn: Option<Turn>,
+    /// Place among the runs that wait for an interpreter.
+    waits: Option<(u64, u64)>,
+    /// Nobody asks any more.
+    is_over: bool,
+}
+
+impl Run {
+    fn due(&self) -> u64 {
+        self.due.values().min().copied().unwrap_or(u64::MAX)
+    }
+}
+
+/// Somebody who asks; the run hurries for his sake as long as this lives.
+struct Asker {
+    pace: Arc<Pace>,
+    question: u64,
+}
+
+impl Pace {
+    fn new(interpreters: Turns) -> Self {
+        Self {
+            interpreters,
+            run: Mutex::default(),
+        }
+    }
+
+    fn run(&self) -> MutexGuard<'_, Run> {
+        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody needs an answer by then.
+    fn asked(self: &Arc<Self>, question: u64, due: u64) -> Asker {
+        let mut run = self.run();
+        run.due.insert(question, due);
+        if let Some(place) = run.waits {
+            run.waits = self.interpreters.hurry(place, due);
+        }
+        drop(run);
+        Asker {
+            pace: Arc::clone(self),
+            question,
+        }
+    }
+
+    /// Blocks until the run may make its next slice; `Break` if it is over.
+    fn go_on(&self) -> ControlFlow<()> {
+        let mut run = self.run();
+        if run.is_over {
+            return ControlFlow::Break(());
+        }
+        let due = run.due();
+        if run.turn.is_some() && !self.interpreters.is_wanted_before(due) {
+            return ControlFlow::Continue(());
+        }
+        run.turn = None;
+        let waiting = self.interpreters.wait(due);
+        run.waits = Some(waiting.place());
+        drop(run);
+        let turn = waiting.block();
+        let mut run = self.run();
+        (run.turn, run.waits) = (turn, None);
+        if run.turn.is_none() || run.is_over {
+            run.turn = None;
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The question is answered.
+    fn rest(&self) {
+        self.run().turn = None;
+    }
+
+    fn stop(&self) {
+        let mut run = self.run();
+        run.is_over = true;
+        if let Some(place) = run.waits {
+            self.interpreters.dismiss(place);
+        }
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.pace.run().due.remove(&self.question);
+    }
 }
 
 /// The traces of all tasks in dispute.
 pub(crate) struct Traces {
     tracer: Arc<dyn Tracer>,
     slots: Mutex<BTreeMap<TaskId, Slot>>,
-    interpreters: Arc<Semaphore>,
+    interpreters: Turns,
     questions: AtomicU64,
-    /// Tasks that keep their traces; those of others are made anew when they are asked for.
+    /// Tasks that keep their traces; those of others are made anew when they are asked for. One that is
+    /// being asked is kept beside them while others go first: as many as own games have tasks.
     kept_max: usize,
 }
 
@@ -195,7 +298,7 @@ impl Traces {
         Self {
             tracer,
             slots: Mutex::default(),
-            interpreters: Arc::new(Semaphore::new(interpreters)),
+            interpreters: Turns::new(interpreters),
             questions: AtomicU64::new(0),
             kept_max,
         }
@@ -210,43 +313,38 @@ impl Traces {
         self.slots().retain(|task, slot| {
             let stays = tasks.contains(task);
             if !stays {
-                slot.stop.cancel();
+                slot.pace.stop();
             }
             stays
         });
     }
 
-    /// Asks a task's trace, on a thread of its own, when an interpreter is free and nobody else asks
-    /// the same trace. `subject` is called when the trace is not there.
+    /// Asks a task's trace, on a thread of its own, when nobody else asks the same trace. The answer is
+    /// needed by `due` (Unix seconds). `subject` is called when the trace is not there.
     pub(crate) async fn ask<T: Send + 'static, E: From<TraceProblem>>(
         &self,
         task: TaskId,
+        due: u64,
         subject: impl Future<Output = Result<Subject, E>>,
         question: impl FnOnce(&mut Questioned<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, E> {
-        let (place, stop) = self.place(task);
+        let question_number = self.questions.fetch_add(1, Ordering::Relaxed);
+        let (place, pace) = self.place(task, question_number);
+        let _asker = pace.asked(question_number, due);
         let mut place = place.lock_owned().await;
         let subject = match *place {
             Some(_) => None,
             None => Some(subject.await?),
         };
-        // Never closed. The thread keeps it until it ends, whether or not anybody waits.
-        let permit = Arc::clone(&self.interpreters).acquire_owned().await;
         let tracer = Arc::clone(&self.tracer);
-        let watch: Watch = Box::new(move |_| {
-            if stop.is_cancelled() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        });
         let (told, answer) = oneshot::channel();
         // Not a thread of the runtime: that one would wait for it when the node stops.
         std::thread::Builder::new()
             .name("interpreter".into())
             .spawn(move || {
-                let answer = answer_with(&mut place, subject, tracer.as_ref(), watch, question);
-                drop((place, permit));
+                let answer = answer_with(&mut place, subject, tracer.as_ref(), &pace, question);
+                pace.rest();
+                drop(place);
                 // The game may be over, and nobody waits.
                 let _ = told.send(answer);
             })
@@ -258,16 +356,15 @@ impl Traces {
     }
 
     /// A task's place; makes room by dropping the traces that were asked longest ago.
-    fn place(&self, task: TaskId) -> (Place, CancellationToken) {
+    fn place(&self, task: TaskId, asked: u64) -> (Place, Arc<Pace>) {
         let mut slots = self.slots();
-        let asked = self.questions.fetch_add(1, Ordering::Relaxed);
         let slot = slots.entry(task).or_insert_with(|| Slot {
             opened: Arc::default(),
             asked,
-            stop: CancellationToken::new(),
+            pace: Arc::new(Pace::new(self.interpreters.clone())),
         });
         slot.asked = asked;
-        let found = (Arc::clone(&slot.opened), slot.stop.clone());
+        let found = (Arc::clone(&slot.opened), Arc::clone(&slot.pace));
         let is_there = |slot: &Slot| slot.opened.try_lock().map_or(true, |trace| trace.is_some());
         if slots.get(&task).is_some_and(is_there) {
             return found;
@@ -308,10 +405,16 @@ fn answer_with<T>(
     place: &mut OwnedMutexGuard<Option<Opened>>,
     subject: Option<Subject>,
     tracer: &dyn Tracer,
-    watch: Watch,
+    pace: &Arc<Pace>,
     question: impl FnOnce(&mut Questioned<'_>) -> Result<T, Fault>,
 ) -> Result<T, TraceProblem> {
     if let Some(subject) = subject {
+        // Linking a program takes a core, too.
+        if pace.go_on().is_break() {
+            return Err(Fault::Interrupted.into());
+        }
+        let own = Arc::clone(pace);
+        let watch: Watch = Box::new(move |_| own.go_on());
         let trace = tracer.open(&subject, watch)?;
         **place = Some(Opened {
             trace,
@@ -359,12 +462,16 @@ mod tests {
     async fn node(job: &Job) -> (Arc<Node>, tempfile::TempDir) {
         let (mut node, folder) = example::gateway().await;
         Arc::get_mut(&mut node).unwrap().fetcher.blob_bytes_max = 1 << 20;
+        put(&node, job).await;
+        (node, folder)
+    }
+
+    async fn put(node: &Node, job: &Job) {
         let inputs = (0..2).map(|task| job.input(task).unwrap().to_vec());
         let blobs = [job.program().to_vec(), job.manifest().to_bytes()];
         for blob in blobs.into_iter().chain(inputs) {
             node.blobs().put(blob.as_slice(), 1 << 20).await.unwrap();
         }
-        (node, folder)
     }
 
     async fn subject(node: &Node, job: &Job, task: u32) -> Result<Subject, TraceProblem> {
@@ -415,7 +522,7 @@ mod tests {
         let (node, folder) = node(&job).await;
         let tracer = counting(&folder);
         let traces = Traces::new(Arc::clone(&tracer) as _, 2, 2);
-        let asked = (0..8).map(|_| traces.ask((job.hash(), 1), subject(&node, &job, 1), ends));
+        let asked = (0..8).map(|_| traces.ask((job.hash(), 1), 0, subject(&node, &job, 1), ends));
         let answers = futures::future::try_join_all(asked).await.unwrap();
         let mut machine = Engine::machine(&job, 1).unwrap();
         let first = machine.commit().unwrap();
@@ -436,7 +543,7 @@ mod tests {
         let traces = Traces::new(Arc::clone(&tracer) as _, 2, 1);
         let mut answers = Vec::new();
         for (task, opened) in [(0, 1), (0, 1), (1, 2), (1, 2), (0, 3)] {
-            let asked = traces.ask((job.hash(), task), subject(&node, &job, task), ends);
+            let asked = traces.ask((job.hash(), task), 0, subject(&node, &job, task), ends);
             answers.push(asked.await.unwrap());
             assert_eq!(tracer.1.load(Ordering::Relaxed), opened);
         }
@@ -449,10 +556,10 @@ mod tests {
         let (node, folder) = node(&job).await;
         let traces = Traces::new(counting(&folder), 1, 1);
         let task = (job.hash(), 0);
-        let asked = traces.ask(task, subject(&node, &job, 0), ends);
+        let asked = traces.ask(task, 0, subject(&node, &job, 0), ends);
         let over = async {
             // Once it has begun.
-            while traces.interpreters.available_permits() > 0 {
+            while traces.interpreters.free() > 0 {
                 tokio::task::yield_now().await;
             }
             traces.keep_only(&BTreeSet::from([task]));
@@ -465,6 +572,61 @@ mod tests {
             "{stopped}"
         );
         assert!(traces.slots().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_game_whose_clock_ends_first_does_not_wait_for_a_long_run_of_another() {
+        let (long, short) = (job(NEVER_ENDS, 1 << 44), job(RETURNS, 1 << 20));
+        let (node, folder) = node(&long).await;
+        put(&node, &short).await;
+        let traces = Traces::new(counting(&folder), 1, 2);
+        let running = traces.ask((long.hash(), 0), 1000, subject(&node, &long, 0), ends);
+        let others = async {
+            while traces.interpreters.free() > 0 {
+                tokio::task::yield_now().await;
+            }
+            let task = (short.hash(), 0);
+            let hurried = traces.ask(task, 500, subject(&node, &short, 0), ends);
+            let first = hurried.await.unwrap();
+            // What is known needs no interpreter, so that it need not be due first.
+            let known = traces.ask(task, 2000, subject(&node, &short, 0), ends);
+            assert_eq!(known.await.unwrap(), first);
+            // Due after the long run, another one waits until somebody needs it earlier.
+            let other = (short.hash(), 1);
+            let late = traces.ask(other, 2000, subject(&node, &short, 1), ends);
+            let joined = async {
+                while traces.interpreters.waiting() == 0 {
+                    tokio::task::yield_now().await;
+                }
+                traces
+                    .ask(other, 500, subject(&node, &short, 1), ends)
+                    .await
+            };
+            let (late, joined) = tokio::join!(late, joined);
+            assert_eq!(late.unwrap(), joined.unwrap());
+            traces.keep_only(&BTreeSet::new());
+        };
+        let all = async { tokio::join!(running, others).0 };
+        let limit = std::time::Duration::from_secs(60);
+        let stopped = tokio::time::timeout(limit, all).await.unwrap();
+        assert!(stopped.is_err(), "it never ends");
+    }
+
+    #[tokio::test]
+    async fn a_run_that_waits_for_an_interpreter_stops_with_its_game() {
+        let job = job(NEVER_ENDS, 1 << 44);
+        let (node, folder) = node(&job).await;
+        let traces = Traces::new(counting(&folder), 1, 2);
+        let asked = |task| traces.ask((job.hash(), task), 9, subject(&node, &job, task), ends);
+        let over = async {
+            while traces.interpreters.waiting() == 0 {
+                tokio::task::yield_now().await;
+            }
+            traces.keep_only(&BTreeSet::new());
+        };
+        let (first, second, ()) = tokio::join!(asked(0), asked(1), over);
+        assert!(first.is_err() && second.is_err());
+        assert_eq!(traces.interpreters.free(), 1);
     }
 
     #[test]

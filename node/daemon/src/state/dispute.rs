@@ -10,8 +10,7 @@ use alloy::sol_types::SolValue;
 use outcry_protocol::book::FactKey;
 use outcry_protocol::hash;
 use outcry_sdk::api::DealState;
-use outcry_verifier::game::rules::PARTS;
-use outcry_verifier::game::{Challenge, Clocks, Game, Party, Standing};
+use outcry_verifier::game::{Challenge, Clocks, Game, Party, ReplayError, SEATS, Standing};
 use serde::{Deserialize, Serialize};
 
 use super::chain::{Event, Observed};
@@ -23,10 +22,6 @@ use super::{Activity, Changes, State, journal};
 /// Games that stay; beyond, the oldest that are over are forgotten before their time. Each costs its
 /// challenger a bond that doubles with the games that run.
 const DISPUTES_MAX: usize = 4096;
-/// Games that one party plays at once: as many as have a seat. The others wait.
-const PLAYED_AT_ONCE: usize = 32;
-/// Games of a provider in which its clock runs, `SEATS` of `contracts/src/game/Seats.sol`.
-const SEATS: usize = 32;
 
 /// Names a game.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +49,7 @@ impl GameKey {
 pub enum Turn {
     /// It began.
     Challenged {
-        /// Whether the provider's clock may run from then on.
+        /// Whether the game has a seat.
         seated: bool,
     },
     /// The mover named a part of the opponent's list and asserted 16 parts of it.
@@ -64,7 +59,7 @@ pub enum Turn {
         /// State hashes at the ends of its 16 parts.
         ends: Vec<B256>,
     },
-    /// The provider's clock may run from now on.
+    /// The game has a seat: the provider's clock stands still no longer.
     Seated,
     /// It ended.
     Ended {
@@ -141,6 +136,16 @@ impl DisputeRecord {
         self.history.last().map_or(0, |(place, _)| place.at)
     }
 
+    /// Transaction of the last section, or of the challenge.
+    #[must_use]
+    pub fn last_move(&self) -> B256 {
+        let is_move =
+            |turn: &Turn| matches!(turn, Turn::Challenged { .. } | Turn::Sectioned { .. });
+        let mut latest = self.history.iter().rev();
+        let last = latest.find(|(_, turn)| is_move(turn));
+        last.map_or(B256::ZERO, |(place, _)| place.transaction)
+    }
+
     /// Sections made so far by both sides together.
     #[must_use]
     pub fn moves(&self) -> u8 {
@@ -195,31 +200,22 @@ impl DisputeRecord {
     ///
     /// # Errors
     /// They are not one game's: the contract emits no such list.
-    pub fn game(&self) -> Result<Game, String> {
-        let mut game = Game::begin(Challenge {
+    pub fn game(&self) -> Result<Game, ReplayError> {
+        let challenge = Challenge {
             initial: self.initial,
             asserted: self.asserted,
             halted: self.halted,
             sections: self.sections,
-        })
-        .map_err(|error| error.to_string())?;
-        for (_, turn) in &self.history {
-            match turn {
-                Turn::Sectioned { part, ends } => {
-                    let ends: &[B256; PARTS] = ends
-                        .as_slice()
-                        .try_into()
-                        .map_err(|_| format!("a section of {} parts", ends.len()))?;
-                    game.replay_section(*part, ends)
-                        .map_err(|refusal| refusal.to_string())?;
-                }
-                Turn::Ended { challenger_won, .. } => game.end(if *challenger_won {
-                    Party::Challenger
-                } else {
-                    Party::Provider
-                }),
-                _ => {}
-            }
+        };
+        let sections = self.history.iter().filter_map(|(_, turn)| match turn {
+            Turn::Sectioned { part, ends } => Some((*part, ends.as_slice())),
+            _ => None,
+        });
+        let mut game = Game::replayed(challenge, sections)?;
+        match self.won() {
+            Some(true) => game.end(Party::Challenger),
+            Some(false) => game.end(Party::Provider),
+            None => {}
         }
         Ok(game)
     }
@@ -234,39 +230,34 @@ impl DisputeRecord {
         }
     }
 
-    /// The clocks as of the last move: `contracts/src/game/GameWord.sol` replayed.
+    /// The clocks as of the last move.
     #[must_use]
     pub fn clocks(&self) -> Clocks {
-        let mut clocks = Clocks {
-            since: self.began().at,
-            challenger_left: self.clock_s,
-            provider_left: self.clock_s,
-            seated: false,
-        };
+        let mut clocks = Clocks::begun(self.clock_s, self.began().at);
         let mut mover = Party::Challenger;
         for (place, turn) in &self.history {
             match turn {
-                Turn::Challenged { seated } => clocks.seated = *seated,
-                Turn::Seated => {
-                    clocks.seated = true;
-                    if mover == Party::Provider {
-                        clocks.since = place.at;
-                    }
+                Turn::Challenged { seated: true } | Turn::Seated => {
+                    clocks = clocks.takes_seat(mover, place.at);
                 }
                 Turn::Sectioned { .. } => {
-                    if let Standing::Running { left, .. } = clocks.standing(mover, place.at) {
-                        match mover {
-                            Party::Challenger => clocks.challenger_left = left,
-                            Party::Provider => clocks.provider_left = left,
-                        }
-                    }
-                    clocks.since = place.at;
+                    clocks = clocks.moved(mover, place.at);
                     mover = mover.other();
                 }
-                Turn::Ended { .. } | Turn::Settled { .. } | Turn::Collected { .. } => {}
+                Turn::Challenged { seated: false }
+                | Turn::Ended { .. }
+                | Turn::Settled { .. }
+                | Turn::Collected { .. } => {}
             }
         }
         clocks
+    }
+
+    /// Whether one of the provider's seats is taken by it: from when it got one until it ends, or is
+    /// paid out because the claim fell otherwise. The verdict alone gives nothing back.
+    #[must_use]
+    pub fn holds_seat(&self) -> bool {
+        self.clocks().seated && self.won().is_none() && !self.is_collected()
     }
 
     /// How the mover stands in a block of this timestamp, as long as the game runs.
@@ -276,14 +267,17 @@ impl DisputeRecord {
     }
 
     /// Whether a party has something to send about the game now: a move of its own, or the end of a
-    /// game that its opponent let pass. A provider is in no hurry where its clock stands still.
+    /// game that its opponent let pass. A provider is in no hurry while its clock stands still.
     fn wants_move(&self, me: Party, now: u64) -> bool {
         match self.standing(now) {
             Standing::Overdue { mover } => mover != me,
-            Standing::Running { mover, .. } => {
-                mover == me && (me == Party::Challenger || self.clocks().seated)
-            }
+            Standing::Running { mover, .. } => mover == me && self.clocks().runs(mover, now),
         }
+    }
+
+    /// Whether a party has nothing to do and nothing to get any more.
+    fn is_over(&self, me: Party) -> bool {
+        self.is_collected() || (self.stands().is_some() && !self.owes(me))
     }
 
     /// Whether a payout waits for a party: a fallen claim's challengers get their bonds back, and a
@@ -294,6 +288,63 @@ impl DisputeRecord {
                 Party::Challenger => self.won() != Some(false) && self.stands() == Some(false),
                 Party::Provider => self.won() == Some(false),
             }
+    }
+}
+
+/// Everybody's games, by id and by claim.
+#[derive(Debug, Clone, Default)]
+pub struct Games {
+    by_id: BTreeMap<B256, DisputeRecord>,
+    by_claim: BTreeMap<B256, BTreeSet<B256>>,
+}
+
+impl Games {
+    /// One game.
+    #[must_use]
+    pub fn get(&self, id: &B256) -> Option<&DisputeRecord> {
+        self.by_id.get(id)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &DisputeRecord> {
+        self.by_id.values()
+    }
+
+    /// Those about a claim.
+    pub fn about(&self, claim_hash: B256) -> impl Iterator<Item = &DisputeRecord> {
+        let ids = self.by_claim.get(&claim_hash).into_iter().flatten();
+        ids.filter_map(|id| self.by_id.get(id))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    pub(super) fn insert(&mut self, record: DisputeRecord) {
+        let of_claim = self.by_claim.entry(record.key.claim_hash).or_default();
+        of_claim.insert(record.id);
+        self.by_id.insert(record.id, record);
+    }
+
+    pub(super) fn remove(&mut self, id: &B256) {
+        let Some(record) = self.by_id.remove(id) else {
+            return;
+        };
+        let claim = record.key.claim_hash;
+        if let Some(of_claim) = self.by_claim.get_mut(&claim) {
+            of_claim.remove(id);
+            if of_claim.is_empty() {
+                self.by_claim.remove(&claim);
+            }
+        }
     }
 }
 
@@ -324,8 +375,7 @@ impl State {
     /// All games about a claim.
     #[must_use]
     pub fn games_about(&self, claim_hash: B256) -> Vec<&DisputeRecord> {
-        let about = |game: &&DisputeRecord| game.key.claim_hash == claim_hash;
-        self.disputes.values().filter(about).collect()
+        self.disputes.about(claim_hash).collect()
     }
 
     /// Whether a game about the claim was won by its challenger.
@@ -340,7 +390,7 @@ impl State {
         let Some(me) = self.setup.account else {
             return Vec::new();
         };
-        let own = self.disputes.values();
+        let own = self.disputes.iter();
         let mut own: Vec<_> = own
             .filter_map(|game| Some((game, game.side(me)?)))
             .collect();
@@ -363,7 +413,7 @@ impl State {
     #[must_use]
     pub fn challengeable(&self, deal: &DealRecord) -> Option<Mismatch> {
         let me = self.setup.account?;
-        let checked = self.verifications.findings.get(&deal.id)?;
+        let checked = self.checked(deal)?;
         if !checked.findings.iter().any(Finding::is_mismatch) {
             return None;
         }
@@ -392,10 +442,15 @@ impl State {
 
     /// What this node wants to happen about games.
     pub(super) fn wanted_of_games(&self) -> Vec<Activity> {
-        let mut wanted = Vec::new();
         let now = self.head.at;
         let own = self.own_games();
-        let claims: BTreeSet<B256> = own.iter().map(|(game, _)| game.key.claim_hash).collect();
+        let blocked = self.blocked(&own);
+        let mut claims: BTreeSet<B256> = own.iter().map(|(game, _)| game.key.claim_hash).collect();
+        let in_the_way =
+            |game: &&DisputeRecord| blocked.contains(&game.provider) && game.holds_seat();
+        let in_the_way: Vec<&DisputeRecord> = self.disputes.iter().filter(in_the_way).collect();
+        claims.extend(in_the_way.iter().map(|game| game.key.claim_hash));
+        let mut wanted = Vec::new();
         let mut fallen = BTreeSet::new();
         for claim in claims {
             let games = self.games_about(claim);
@@ -405,53 +460,119 @@ impl State {
             if is_decided(&games) {
                 wanted.push(Activity::Verdict(claim));
             }
-            if !self.collectable(claim).is_empty() {
+            if !self.collectable_beside(claim, &blocked).is_empty() {
                 wanted.push(Activity::Collect(claim));
             }
         }
-        let running = own
+        let running: Vec<_> = own
             .iter()
-            .filter(|(game, _)| game.is_running() && !fallen.contains(&game.key.claim_hash));
+            .filter(|(game, _)| game.is_running() && !fallen.contains(&game.key.claim_hash))
+            .collect();
         let movable = running
-            .clone()
-            .filter(|(game, side)| game.wants_move(*side, now));
-        wanted.extend(
-            movable
-                .take(PLAYED_AT_ONCE)
-                .map(|(game, _)| Activity::Play(game.id, game.moves())),
-        );
-        let mut waiting: BTreeMap<Address, usize> = BTreeMap::new();
-        for (game, _) in running.filter(|(game, _)| !game.clocks().seated) {
-            *waiting.entry(game.provider).or_default() += 1;
-        }
-        wanted.extend(waiting.into_keys().filter_map(|provider| {
-            let seated = |game: &&DisputeRecord| {
-                game.provider == provider && game.is_running() && game.clocks().seated
-            };
-            let taken = self.disputes.values().filter(seated).count();
-            (taken < SEATS).then_some(Activity::Seat(provider))
-        }));
-        if self.setup.games_max > self.at_risk().0 {
-            let found = self.verifications.findings.keys();
-            let found = found.filter_map(|id| self.deals.get(id));
-            wanted.extend(
-                found
-                    .filter(|deal| self.challengeable(deal).is_some())
-                    .map(|deal| Activity::Challenge(deal.id)),
-            );
-        }
+            .iter()
+            .filter(|(game, side)| game.wants_move(*side, now) && !self.is_lost(game, *side));
+        wanted.extend(movable.map(|(game, _)| Activity::Play(game.id, game.moves())));
+        wanted.extend(self.ends_of_others(&in_the_way, &fallen));
+        let waiting = running.iter().filter(|(game, _)| !game.clocks().seated);
+        let providers: BTreeSet<Address> = waiting.map(|(game, _)| game.provider).collect();
+        let free = providers
+            .into_iter()
+            .filter(|provider| !blocked.contains(provider));
+        wanted.extend(free.map(Activity::Seat));
+        wanted.extend(self.wanted_challenges());
         wanted
     }
 
-    /// Own games about a claim that can be paid out to this node.
+    /// Claims to be challenged, those whose window ends first before the others.
+    fn wanted_challenges(&self) -> Vec<Activity> {
+        let left = self.setup.games_max.saturating_sub(self.at_risk().0);
+        if left == 0 {
+            return Vec::new();
+        }
+        let found = self.verifications.findings.keys();
+        let found = found.filter_map(|id| self.deals.get(id));
+        let mut wanted: Vec<(u64, B256)> = found
+            .filter(|deal| self.challengeable(deal).is_some())
+            .filter_map(|deal| Some((deal.claim()?.window_from, deal.id)))
+            .collect();
+        wanted.sort_unstable();
+        let first = wanted.into_iter().take(left);
+        first.map(|(_, deal)| Activity::Challenge(deal)).collect()
+    }
+
+    /// Other providers all of whose seats are taken while games of this node's account, from `own`, wait
+    /// for one. Who lies gains time when accomplices take its seats and then let their clocks run out:
+    /// nobody but those that wait has a reason to end such games.
+    fn blocked(&self, own: &[(&DisputeRecord, Party)]) -> BTreeSet<Address> {
+        let waiting = own.iter().filter(|(game, _)| {
+            game.is_running() && !game.clocks().seated && !self.claim_fell(game.key.claim_hash)
+        });
+        let mut taken: BTreeMap<Address, usize> =
+            waiting.map(|(game, _)| (game.provider, 0)).collect();
+        if taken.is_empty() {
+            return BTreeSet::new();
+        }
+        for game in self.disputes.iter() {
+            if let Some(count) = taken.get_mut(&game.provider)
+                && game.holds_seat()
+            {
+                *count += 1;
+            }
+        }
+        let full = taken.into_iter().filter(|(_, count)| *count >= SEATS);
+        full.map(|(provider, _)| provider).collect()
+    }
+
+    /// Ends of overdue games that others play, of those in the way of own ones. Where the provider of a
+    /// claim is late, one such game is enough: the claim falls with it.
+    fn ends_of_others(
+        &self,
+        in_the_way: &[&DisputeRecord],
+        fallen: &BTreeSet<B256>,
+    ) -> Vec<Activity> {
+        let mut refuted: BTreeMap<B256, Activity> = BTreeMap::new();
+        let mut refused = Vec::new();
+        for game in in_the_way {
+            let claim = game.key.claim_hash;
+            let is_own = self.setup.account.is_some_and(|me| game.side(me).is_some());
+            if is_own || fallen.contains(&claim) {
+                continue;
+            }
+            if let Standing::Overdue { mover } = game.standing(self.head.at) {
+                let end = Activity::EndOverdue(game.id);
+                match mover {
+                    Party::Provider => drop(refuted.entry(claim).or_insert(end)),
+                    Party::Challenger => refused.push((claim, end)),
+                }
+            }
+        }
+        refused.retain(|(claim, _)| !refuted.contains_key(claim));
+        let refused = refused.into_iter().map(|(_, end)| end);
+        refuted.into_values().chain(refused).collect()
+    }
+
+    /// Whether it is this node's turn in a game and it found no move.
+    fn is_lost(&self, game: &DisputeRecord, side: Party) -> bool {
+        game.mover() == side && self.without_move.contains(&(game.id, game.last_move()))
+    }
+
+    /// Games about a claim to be paid out: own ones, and those of others that keep seats for which own
+    /// games wait.
     #[must_use]
     pub fn collectable(&self, claim_hash: B256) -> Vec<GameKey> {
+        self.collectable_beside(claim_hash, &self.blocked(&self.own_games()))
+    }
+
+    fn collectable_beside(&self, claim_hash: B256, blocked: &BTreeSet<Address>) -> Vec<GameKey> {
         let Some(me) = self.setup.account else {
             return Vec::new();
         };
-        let games = self.games_about(claim_hash).into_iter();
-        games
-            .filter(|game| game.side(me).is_some_and(|side| game.owes(side)))
+        let keeps_seat = |game: &DisputeRecord| {
+            blocked.contains(&game.provider) && game.holds_seat() && game.stands() == Some(false)
+        };
+        self.disputes
+            .about(claim_hash)
+            .filter(|game| game.side(me).is_some_and(|side| game.owes(side)) || keeps_seat(game))
             .map(|game| game.key)
             .collect()
     }
@@ -460,8 +581,9 @@ impl State {
     #[must_use]
     pub fn tasks_in_dispute(&self) -> BTreeSet<(B256, u32)> {
         let own = self.own_games().into_iter();
-        let running =
-            own.filter(|(game, _)| game.is_running() && !self.claim_fell(game.key.claim_hash));
+        let running = own.filter(|(game, side)| {
+            game.is_running() && !self.claim_fell(game.key.claim_hash) && !self.is_lost(game, *side)
+        });
         running
             .filter_map(|(game, _)| {
                 let deal = self.deals.get(&game.deal)?;
@@ -473,7 +595,7 @@ impl State {
     /// Deals of games whose payouts wait for this node: what a payout names is needed until then.
     pub(super) fn deals_owing(&self) -> BTreeSet<B256> {
         let own = self.own_games().into_iter();
-        own.filter(|(game, side)| game.is_running() || game.owes(*side))
+        own.filter(|(game, side)| !game.is_over(*side))
             .map(|(game, _)| game.deal)
             .collect()
     }
@@ -516,7 +638,7 @@ impl State {
             );
         }
         journal::put_dispute(&mut changes.chain, &record);
-        self.disputes.insert(record.id, record);
+        self.disputes.insert(record);
     }
 
     /// Something happened in a game.
@@ -528,8 +650,9 @@ impl State {
         changes: &mut Changes,
     ) {
         let me = self.setup.account;
-        let Some(record) = self.disputes.get_mut(&game) else {
-            tracing::warn!(%game, "an event about a game that was never seen to begin");
+        let Some(record) = self.disputes.by_id.get_mut(&game) else {
+            // It was forgotten, or it began before this node's first block.
+            tracing::debug!(%game, "an event about a game that is not known");
             return;
         };
         if let Some(side) = me.and_then(|me| record.side(me)) {
@@ -582,18 +705,26 @@ impl State {
     /// Games that need not be kept: their deal is forgotten, or there are too many and they are over.
     #[must_use]
     pub(super) fn prunable_disputes(&self, max: usize) -> Vec<B256> {
-        let is_waiting = |game: &DisputeRecord| {
+        self.disputes_beyond(DISPUTES_MAX, max)
+    }
+
+    pub(super) fn disputes_beyond(&self, kept: usize, max: usize) -> Vec<B256> {
+        let is_over = |game: &DisputeRecord| {
             let side = self.setup.account.and_then(|me| game.side(me));
-            side.is_some_and(|side| game.is_running() || game.owes(side))
+            match side {
+                Some(side) => game.is_over(side),
+                // Of others' games the verdict counts, and the seat that own games may wait for.
+                None => game.stands().is_some() && !game.holds_seat(),
+            }
         };
         let mut over: Vec<(u64, B256)> = self
             .disputes
-            .values()
-            .filter(|game| !game.is_running() && !is_waiting(game))
+            .iter()
+            .filter(|game| is_over(game))
             .map(|game| (game.last_at(), game.id))
             .collect();
         over.sort_unstable();
-        let too_many = self.disputes.len().saturating_sub(DISPUTES_MAX);
+        let too_many = self.disputes.len().saturating_sub(kept);
         let is_orphan = |id: &B256| {
             let game = self.disputes.get(id);
             game.is_some_and(|game| !self.deals.contains_key(&game.deal))
@@ -612,6 +743,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::state::example;
+    use outcry_verifier::game::rules::PARTS;
 
     const CHALLENGER: Address = Address::repeat_byte(0xc4);
     const BEGAN: u64 = 1000;
@@ -680,17 +812,20 @@ mod tests {
     }
 
     #[test]
-    fn a_providers_clock_stands_still_until_the_game_has_a_seat() {
+    fn a_providers_clock_stands_still_until_the_game_has_a_seat_or_has_waited_for_long() {
         let mut game = began(false);
         game.history.push((place(BEGAN + 10), section(1)));
-        assert_eq!(left(&game, BEGAN + 1000), Some(CLOCK_S));
+        assert_eq!(left(&game, BEGAN + 150), Some(CLOCK_S));
         assert!(
-            !game.wants_move(Party::Provider, BEGAN + 1000),
+            !game.wants_move(Party::Provider, BEGAN + 150),
             "it is in no hurry"
         );
-        game.history.push((place(BEGAN + 2000), Turn::Seated));
-        assert!(game.wants_move(Party::Provider, BEGAN + 2000));
-        assert_eq!(left(&game, BEGAN + 2030), Some(20));
+        // It waits for four clocks at most.
+        assert!(game.wants_move(Party::Provider, BEGAN + 210));
+        assert_eq!(left(&game, BEGAN + 230), Some(30));
+        game.history.push((place(BEGAN + 160), Turn::Seated));
+        assert!(game.wants_move(Party::Provider, BEGAN + 160));
+        assert_eq!(left(&game, BEGAN + 190), Some(20));
         // A seat that comes in the challenger's turn leaves the challenger's clock alone.
         let mut game = began(false);
         game.history.push((place(BEGAN + 40), Turn::Seated));

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::State;
 use super::capacity::Reservation;
 use super::deal::DealRecord;
-use super::dispute::DisputeRecord;
+use super::dispute::{DisputeRecord, Games};
 use super::gateway::{Acceptance, JobRecord, Watch};
 use super::provider::TaskResult;
 use super::verifier::Checked;
@@ -217,7 +217,7 @@ impl State {
         self.deals_of_bid.clear();
         self.posted.clear();
         self.works.clear();
-        self.disputes.clear();
+        self.disputes = Games::default();
         let mut deals: Vec<DealRecord> = Vec::new();
         for entry in entries(store, &Prefix::table(Table::Deal)) {
             let (key, value) = entry?;
@@ -243,7 +243,7 @@ impl State {
         for entry in entries(store, &Prefix::table(Table::Dispute)) {
             let (key, value) = entry?;
             let game: DisputeRecord = get(&key, &value)?;
-            self.disputes.insert(game.id, game);
+            self.disputes.insert(game);
         }
         self.load_jobs(store)?;
         self.load_work(store)

@@ -44,7 +44,7 @@ use absence::Absences;
 use capacity::{Capacity, Reservation};
 use chain::{Block, Event, Observed, facts_of_bid};
 use deal::DealRecord;
-use dispute::DisputeRecord;
+use dispute::Games;
 use gateway::{Acceptance, JobRecord, Report};
 use provider::{TaskResult, Work};
 use verifier::{Checked, Verifications};
@@ -124,7 +124,10 @@ pub struct State {
     /// What was re-executed.
     pub verifications: Verifications,
     /// Games about claims, everybody's, by id.
-    pub disputes: BTreeMap<B256, DisputeRecord>,
+    pub disputes: Games,
+    /// Games in which this node has no move to make, with the transaction of the move before: its
+    /// machine says something else than the game.
+    without_move: BTreeSet<(B256, B256)>,
     absences: Absences,
     /// Keys of providers whose offers this node never saw, by offer, read from the opening.
     peer_keys: BTreeMap<B256, B256>,
@@ -248,8 +251,22 @@ pub enum Fact {
     ClaimChecked {
         /// The deal.
         deal: B256,
+        /// The claim that it had.
+        claim_hash: B256,
         /// One finding per task.
         findings: Vec<verifier::Finding>,
+    },
+    /// What a claim's re-execution needs could not be fetched.
+    Unfetched {
+        /// The deal.
+        deal: B256,
+    },
+    /// The own machine has no move in a game.
+    NoMove {
+        /// The game.
+        game: B256,
+        /// Transaction of the last move.
+        after: B256,
     },
     /// What hangs on these is deleted: they are forgotten.
     Pruned(Prunable),
@@ -309,9 +326,11 @@ pub enum Activity {
     Challenge(B256),
     /// Make the next move of a game in which so many sections were made, or end it.
     Play(B256, u8),
+    /// End a game of others, whose mover's clock has run out.
+    EndOverdue(B256),
     /// Give the market the verdict on a claim.
     Verdict(B256),
-    /// Have own games about a claim paid out.
+    /// Have games about a claim paid out: own ones, and those that keep seats for which own ones wait.
     Collect(B256),
     /// Give a provider's free seats to games that wait.
     Seat(Address),
@@ -369,7 +388,8 @@ impl State {
             offer: None,
             is_draining: false,
             verifications: Verifications::default(),
-            disputes: BTreeMap::new(),
+            disputes: Games::default(),
+            without_move: BTreeSet::new(),
             absences: Absences::default(),
             peer_keys: BTreeMap::new(),
             tracked: BTreeSet::new(),
@@ -546,19 +566,52 @@ impl State {
             Fact::ResultsFetched { deal, results } => {
                 self.watch(deal, &mut changes, |watch| watch.results = Some(results));
             }
-            Fact::ClaimChecked { deal, findings } => {
-                let checked = Checked {
-                    at: self.head.at,
-                    findings,
-                };
-                journal::put_checked(&mut changes.local, deal, &checked);
-                self.verifications.findings.insert(deal, checked);
+            Fact::ClaimChecked {
+                deal,
+                claim_hash,
+                findings,
+            } => self.claim_checked(deal, claim_hash, findings, &mut changes),
+            Fact::Unfetched { deal } => {
+                let tries = self.verifications.unfetched.entry(deal).or_default();
+                *tries = tries.saturating_add(1);
+            }
+            Fact::NoMove { game, after } => {
+                self.without_move.insert((game, after));
             }
             Fact::Pruned(due) => self.forget(&due, &mut changes),
             Fact::Drain(draining) => self.is_draining = draining,
         }
         self.announce(&mut changes);
         changes
+    }
+
+    /// Notes what a claim's re-execution found, unless the deal has another claim by now.
+    fn claim_checked(
+        &mut self,
+        deal: B256,
+        claim_hash: B256,
+        findings: Vec<verifier::Finding>,
+        changes: &mut Changes,
+    ) {
+        let now = self.deals.get(&deal).and_then(DealRecord::claim);
+        if now.is_some_and(|claim| claim.hash != claim_hash) {
+            return;
+        }
+        let checked = Checked {
+            claim_hash,
+            at: self.head.at,
+            findings,
+        };
+        journal::put_checked(&mut changes.local, deal, &checked);
+        self.verifications.unfetched.remove(&deal);
+        self.verifications.findings.insert(deal, checked);
+    }
+
+    /// What was found about the claim that a deal has.
+    #[must_use]
+    pub fn checked(&self, deal: &DealRecord) -> Option<&Checked> {
+        let checked = self.verifications.findings.get(&deal.id)?;
+        (deal.claim()?.hash == checked.claim_hash).then_some(checked)
     }
 
     fn blocks(
@@ -1026,33 +1079,41 @@ impl State {
         wanted
     }
 
-    /// Claims of the sample that were not re-executed yet and still can be challenged, those whose
-    /// window ends first before the others, at most [`Setup::checks_max`].
+    /// Claims of the sample that were not re-executed yet and still can be challenged, at most
+    /// [`Setup::checks_max`]: those whose inputs could not be fetched come last, so that claims that
+    /// nobody can check do not keep others from being checked; those whose window ends first come before
+    /// the others.
     #[must_use]
     pub fn unchecked(&self) -> Vec<B256> {
+        if self.setup.sample_bps == 0 {
+            return Vec::new();
+        }
+        let waiting = self.deals.values().filter_map(|deal| {
+            let window_from = self.wants_check(deal)?;
+            let tries = self.verifications.unfetched.get(&deal.id);
+            Some((tries.copied().unwrap_or(0), window_from, deal.id))
+        });
+        let mut waiting: Vec<(u32, u64, B256)> = waiting.collect();
+        waiting.sort_unstable();
+        waiting.truncate(self.setup.checks_max);
+        waiting.into_iter().map(|(_, _, id)| id).collect()
+    }
+
+    /// The second from which a deal's claim may be challenged, if the claim is still to be re-executed.
+    #[must_use]
+    pub fn wants_check(&self, deal: &DealRecord) -> Option<u64> {
         let Setup {
             sample_bps,
             sample_secret,
             price_min,
-            checks_max,
             ..
         } = self.setup;
-        if sample_bps == 0 {
-            return Vec::new();
-        }
-        let waiting = self.deals.values().filter_map(|deal| {
-            let claim = deal.claim()?;
-            let in_time = self.head.at <= claim.window_from + self.windows.challenge_s;
-            let known = self.verifications.findings.contains_key(&deal.id) || self.is_mine(deal);
-            let wanted = claim.claim.price >= price_min
-                && verifier::is_sampled(claim.hash, sample_secret, sample_bps);
-            (in_time && !known && wanted && !deal.has_failed())
-                .then_some((claim.window_from, deal.id))
-        });
-        let mut waiting: Vec<(u64, B256)> = waiting.collect();
-        waiting.sort_unstable();
-        waiting.truncate(checks_max);
-        waiting.into_iter().map(|(_, id)| id).collect()
+        let claim = deal.claim()?;
+        let in_time = self.head.at <= claim.window_from + self.windows.challenge_s;
+        let known = self.checked(deal).is_some() || self.is_mine(deal);
+        let wanted = claim.claim.price >= price_min
+            && verifier::is_sampled(claim.hash, sample_secret, sample_bps);
+        (in_time && !known && wanted && !deal.has_failed()).then_some(claim.window_from)
     }
 
     /// Own deals that can be settled now: deal, with the buyer's signature, finally.
@@ -1115,6 +1176,7 @@ impl State {
         for id in &due.deals {
             journal::delete_deal(&mut changes.local, *id);
             self.verifications.findings.remove(id);
+            self.verifications.unfetched.remove(id);
             let Some(deal) = self.deals.remove(id) else {
                 continue;
             };
@@ -1131,6 +1193,7 @@ impl State {
         }
         for game in &due.disputes {
             self.disputes.remove(game);
+            self.without_move.retain(|(of, _)| of != game);
             changes.local.delete(outcry_store::keys::dispute(&game.0));
         }
         for bid in &due.jobs {

@@ -256,8 +256,12 @@ fn done(task: u32) -> TaskResult {
 }
 
 fn claimed(deal: B256) -> Observed {
+    claimed_as(deal, CLAIM)
+}
+
+fn claimed_as(deal: B256, claim_hash: B256) -> Observed {
     let change = Change::Claimed {
-        claim_hash: B256::repeat_byte(0xcc),
+        claim_hash,
         result_root: B256::ZERO,
         cycles: 10,
         price: 30,
@@ -883,7 +887,11 @@ fn verifier(findings: Vec<Finding>) -> (Bench, B256) {
     let (deal, event) = opened(&offer(1, 1), 2);
     node.block(1, vec![event, claimed(deal)]);
     assert_eq!(node.state.wanted(), [Activity::Verify(deal)]);
-    node.apply(Fact::ClaimChecked { deal, findings });
+    node.apply(Fact::ClaimChecked {
+        deal,
+        claim_hash: CLAIM,
+        findings,
+    });
     (node, deal)
 }
 
@@ -1028,7 +1036,219 @@ fn a_challenger_moves_waits_and_after_its_victory_settles_and_collects() {
 }
 
 #[test]
-fn a_provider_answers_its_oldest_games_first_and_no_more_than_32_at_a_time() {
+fn what_was_found_about_a_claim_says_nothing_about_another_that_a_fork_puts_in_its_place() {
+    let (mut node, deal) = verifier(vec![found_wrong(), Finding::Agreed]);
+    node.block(2, vec![]);
+    assert_eq!(node.state.wanted(), [Activity::Challenge(deal)]);
+    // The fork takes the claim back, and the provider makes another.
+    let record = &node.state.deals[&deal];
+    let mut unclaimed = record.clone();
+    unclaimed.history.truncate(1);
+    let mut changes = outcry_store::Batch::new();
+    super::journal::put_deal(&mut changes, &unclaimed);
+    node.store.apply(&changes).unwrap();
+    node.state.load(&node.store).unwrap();
+    node.state.rewind(2);
+    let other = B256::repeat_byte(0xcd);
+    node.block(3, vec![claimed_as(deal, other)]);
+    assert_eq!(node.state.wanted(), [Activity::Verify(deal)]);
+    // A re-execution of the first one that ends only now.
+    let checked = |claim_hash, finding: Finding| Fact::ClaimChecked {
+        deal,
+        claim_hash,
+        findings: vec![finding; 2],
+    };
+    node.apply(checked(CLAIM, found_wrong()));
+    assert_eq!(node.state.wanted(), [Activity::Verify(deal)]);
+    node.apply(checked(other, Finding::Agreed));
+    assert!(node.state.wanted().is_empty());
+    node.restart();
+    node.block(4, vec![]);
+    assert!(node.state.wanted().is_empty());
+}
+
+#[test]
+fn claims_whose_inputs_nobody_serves_do_not_keep_others_from_being_checked() {
+    let (mut node, _) = verifier(vec![Finding::Agreed, Finding::Agreed]);
+    node.state.setup.checks_max = 1;
+    let claims: Vec<B256> = (2..4)
+        .map(|salt| {
+            let (deal, event) = opened(&offer(1, salt), 2);
+            let claim = claimed_as(deal, B256::repeat_byte(salt as u8));
+            node.block(salt, vec![event, claim]);
+            deal
+        })
+        .collect();
+    assert_eq!(node.state.wanted(), [Activity::Verify(claims[0])]);
+    node.apply(Fact::Unfetched { deal: claims[0] });
+    assert_eq!(node.state.wanted(), [Activity::Verify(claims[1])]);
+    // Those that failed as often are tried by the ends of their windows again.
+    node.apply(Fact::Unfetched { deal: claims[1] });
+    assert_eq!(node.state.wanted(), [Activity::Verify(claims[0])]);
+}
+
+/// A verifier whose own game waits while 32 others, which began before and are about `claim_hash`, have
+/// the provider's seats; with their ids.
+fn crowded_out(claim_hash: B256) -> (Bench, B256, Vec<B256>) {
+    let (mut node, deal) = verifier(vec![found_wrong(), Finding::Agreed]);
+    let mut shams = Vec::new();
+    for challenger in 0..32 {
+        let mut sham = game(deal, 0, Address::repeat_byte(challenger));
+        sham.key.claim_hash = claim_hash;
+        sham.id = sham.key.id();
+        shams.push(sham.id);
+        node.block(2, vec![Observed::GameBegan(sham)]);
+    }
+    let mut own = game(deal, 0, VERIFIER);
+    own.history[0].1 = Turn::Challenged { seated: false };
+    let id = own.id;
+    node.block(3, vec![Observed::GameBegan(own), section(id, 1)]);
+    assert!(node.state.wanted().is_empty(), "everybody has time");
+    (node, id, shams)
+}
+
+fn ended(game: B256, challenger_won: bool) -> Observed {
+    let turn = Turn::Ended {
+        challenger_won,
+        by_timeout: true,
+    };
+    Observed::GameWentOn { game, turn }
+}
+
+#[test]
+fn silent_games_that_take_a_providers_seats_are_ended_by_who_waits_for_one() {
+    let (mut node, own, shams) = crowded_out(CLAIM);
+    node.block(52, vec![]);
+    assert!(node.state.wanted().is_empty(), "in their last second");
+    node.block(53, vec![]);
+    let mut ends: Vec<Activity> = shams.iter().map(|id| Activity::EndOverdue(*id)).collect();
+    ends.sort_unstable();
+    let mut wanted = node.state.wanted();
+    wanted.sort_unstable();
+    assert_eq!(wanted, ends);
+    node.block(54, vec![ended(shams[5], false)]);
+    assert_eq!(node.state.wanted(), [Activity::Seat(PROVIDER)]);
+    let turn = Turn::Seated;
+    node.block(55, vec![Observed::GameWentOn { game: own, turn }]);
+    assert!(node.state.wanted().is_empty(), "the provider is to move");
+}
+
+#[test]
+fn of_games_that_their_provider_lets_pass_one_is_ended_and_the_claim_falls_with_it() {
+    let other = B256::repeat_byte(0xab);
+    let (mut node, _, shams) = crowded_out(other);
+    // The accomplices move; the provider does not answer.
+    let moves = shams.iter().map(|id| section(*id, 1)).collect();
+    node.block(4, moves);
+    node.block(54, vec![]);
+    assert!(node.state.wanted().is_empty());
+    node.block(55, vec![]);
+    let wanted = node.state.wanted();
+    let [Activity::EndOverdue(first)] = wanted[..] else {
+        unreachable!("{wanted:?}");
+    };
+    // Somebody takes the seat at once.
+    let mut late = *game(node.state.disputes.get(&first).unwrap().deal, 1, BUYER);
+    late.key.claim_hash = other;
+    late.id = late.key.id();
+    let late = Observed::GameBegan(Box::new(late));
+    node.block(56, vec![ended(first, true), late]);
+    assert_eq!(node.state.wanted(), [Activity::Verdict(other)]);
+    let turn = Turn::Settled {
+        stands: false,
+        winner: BUYER,
+        reward: 1,
+    };
+    let verdict = Observed::ClaimDecided {
+        claim_hash: other,
+        turn,
+    };
+    node.block(57, vec![verdict]);
+    // The verdict gives no seat back: each game has to be paid out.
+    assert_eq!(node.state.wanted(), [Activity::Collect(other)]);
+    let keys = node.state.collectable(other);
+    assert_eq!(keys.len(), 32);
+    assert!(keys.iter().all(|key| key.id() != first), "it has no seat");
+    let turn = Turn::Collected {
+        to_challenger: 10,
+        to_provider: 0,
+        burned: 0,
+    };
+    let game = keys[0].id();
+    node.block(58, vec![Observed::GameWentOn { game, turn }]);
+    assert_eq!(node.state.wanted(), [Activity::Seat(PROVIDER)]);
+}
+
+#[test]
+fn a_game_without_a_move_is_left_alone_until_it_goes_on() {
+    let (mut node, deal) = verifier(vec![found_wrong(), Finding::Agreed]);
+    let own = game(deal, 0, VERIFIER);
+    let id = own.id;
+    let challenge = own.history[0].0.transaction;
+    node.block(2, vec![Observed::GameBegan(own)]);
+    assert_eq!(node.state.wanted(), [Activity::Play(id, 0)]);
+    assert_eq!(node.state.tasks_in_dispute().len(), 1);
+    let after = B256::repeat_byte(0x77);
+    node.apply(Fact::NoMove { game: id, after });
+    assert_eq!(
+        node.state.wanted(),
+        [Activity::Play(id, 0)],
+        "another fork's"
+    );
+    let after = challenge;
+    node.apply(Fact::NoMove { game: id, after });
+    assert!(node.state.wanted().is_empty());
+    assert!(node.state.tasks_in_dispute().is_empty());
+}
+
+#[test]
+fn a_challenger_plays_all_its_games_at_once() {
+    let (mut node, deal) = verifier(vec![Finding::Agreed, Finding::Agreed]);
+    for task in 0..40 {
+        let own = game(deal, task, VERIFIER);
+        node.block(2, vec![Observed::GameBegan(own)]);
+    }
+    assert_eq!(node.state.wanted().len(), 40);
+}
+
+#[test]
+fn of_too_many_games_those_that_are_paid_out_or_owe_nothing_go_first() {
+    let (mut node, deal) = verifier(vec![found_wrong(), Finding::Agreed]);
+    let own = game(deal, 0, VERIFIER);
+    let others = game(deal, 0, BUYER);
+    let (id, of_other) = (own.id, others.id);
+    let due = |node: &Bench| node.state.disputes_beyond(0, 10);
+    node.block(
+        2,
+        vec![Observed::GameBegan(own), Observed::GameBegan(others)],
+    );
+    assert!(due(&node).is_empty());
+    node.block(3, vec![ended(id, true)]);
+    assert!(due(&node).is_empty(), "the verdict is to come");
+    let turn = Turn::Settled {
+        stands: false,
+        winner: VERIFIER,
+        reward: 1,
+    };
+    let verdict = Observed::ClaimDecided {
+        claim_hash: CLAIM,
+        turn,
+    };
+    node.block(4, vec![verdict]);
+    assert!(due(&node).is_empty(), "bonds are owed, and a seat is taken");
+    for game in [id, of_other] {
+        let turn = Turn::Collected {
+            to_challenger: 10,
+            to_provider: 0,
+            burned: 0,
+        };
+        node.block(5, vec![Observed::GameWentOn { game, turn }]);
+        assert!(due(&node).contains(&game));
+    }
+}
+
+#[test]
+fn a_provider_answers_in_its_32_seated_games_and_fills_a_seat_that_is_free() {
     let mut node = Bench::provider(1);
     node.offer_and_bid(2);
     let (deal, event) = opened(&node.own_offer(), 2);

@@ -44,12 +44,16 @@ pub struct Verifications {
     pub claims_seen: u64,
     /// Findings by deal: one per task, in order. Absent: not looked at yet.
     pub findings: BTreeMap<B256, Checked>,
+    /// How often the inputs of a deal's tasks could not be fetched.
+    pub unfetched: BTreeMap<B256, u32>,
 }
 
 /// The findings about one claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Checked {
+    /// The claim: after a reorganisation the deal may have another.
+    pub claim_hash: B256,
     /// Unix seconds of the chain.
     pub at: u64,
     /// One per task of the deal, in order.
