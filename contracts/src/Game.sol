@@ -105,7 +105,7 @@ contract Game is Terms {
         game.word = word.moved(block.timestamp);
         emit Sectioned(id, part.index, ends);
         if (word.challengersTurn()) _disputes[key.claimHash].owedGas += uint64(SECTION_GAS);
-        else if (!word.seated()) _seatBeyond(word.provider(), id);
+        else if (!word.seated()) _seatBeyond(word.provider());
     }
 
     /// @inheritdoc IGame

@@ -80,10 +80,9 @@ abstract contract Seats is IGame {
         _queues[provider] = queue;
     }
 
-    /// @dev A provider has moved in a game that waited.
-    function _seatBeyond(address provider, bytes32 game) internal {
+    /// @dev A provider has moved in a game that waited, which says so by itself.
+    function _seatBeyond(address provider) internal {
         ++_queues[provider].seated;
-        emit Seated(game);
     }
 
     /// @dev A game of the provider has ended.

@@ -42,7 +42,7 @@ interface IGame {
     /// @param part which of the opponent's parts the mover disputes
     /// @param ends state hashes at the ends of the mover's 16 parts of it
     event Sectioned(bytes32 indexed game, uint8 part, bytes32[16] ends);
-    /// A game of the provider got a seat.
+    /// A game that waited got a seat from `seat`. One in which the provider moves has a seat besides.
     event Seated(bytes32 indexed game);
     /// @param byTimeout the loser's clock ran out; otherwise the winner proved a step
     event Ended(bytes32 indexed game, bytes32 indexed claimHash, bool challengerWon, bool byTimeout);

@@ -108,7 +108,7 @@ contract GameRulesTest is GameTest {
         game.timeout(key);
         uint256 before = _coins(provider);
         game.collect(key);
-        assertEq(_coins(provider) - before, 350_000 * 1 gwei, "the end alone");
+        assertEq(_coins(provider) - before, FINISH_GAS * 1 gwei, "the end alone");
     }
 
     function test_the_winners_gas_comes_first_and_the_others_share_the_rest() public {
@@ -131,7 +131,7 @@ contract GameRulesTest is GameTest {
         uint256 winners = _winnersGas() * GAS_PRICE_CAP;
         assertEq(_coins(address(0xc000)), COINS - _bondOfOne() + winners, "the winner's gas, and no coin more");
         uint256 rest = FLOOR / 2 - winners;
-        uint256 others = 19 * 240_000 + 65_000;
+        uint256 others = 19 * CHALLENGE_GAS + SECTION_GAS;
         assertTrue(rest < others * 1 gwei, "less than the others have used");
         uint256 sum;
         for (uint256 i = 20; i != 0; --i) {
@@ -139,7 +139,7 @@ contract GameRulesTest is GameTest {
             uint256 gained = _coins(address(uint160(0xc000 + i - 1))) - COINS;
             if (i == 1) continue;
             sum += gained;
-            uint256 owed = i == 3 ? 305_000 : 240_000;
+            uint256 owed = i == 3 ? CHALLENGE_GAS + SECTION_GAS : CHALLENGE_GAS;
             uint256 share = rest * owed / others;
             assertTrue(gained >= share && gained <= share + 20, "in proportion to what it has used");
         }
@@ -149,7 +149,7 @@ contract GameRulesTest is GameTest {
 
     /// @dev Of a winner that made 7 of 13 sections.
     function _winnersGas() private pure returns (uint256) {
-        return 240_000 + 7 * 65_000 + 350_000;
+        return CHALLENGE_GAS + 7 * SECTION_GAS + FINISH_GAS;
     }
 
     function test_the_price_at_the_verdict_takes_nothing_from_the_winners_gas(uint256 price) public {
@@ -167,7 +167,7 @@ contract GameRulesTest is GameTest {
         game.settle(deal, made);
         game.collect(key);
         uint256 winners = _winnersGas() * GAS_PRICE_CAP;
-        uint256 others = 9 * 240_000 * price;
+        uint256 others = 9 * CHALLENGE_GAS * price;
         if (others > FLOOR / 2 - winners) others = FLOOR / 2 - winners;
         assertEq(_coins(CHALLENGER), COINS + FLOOR / 2 - others, "what it may have spent, and all that is left");
         for (uint256 i = 0; i < 9; ++i) {
@@ -188,7 +188,7 @@ contract GameRulesTest is GameTest {
         game.settle(deal, made);
         game.collect(key);
         game.collect(idle);
-        uint256 others = 240_000 * uint256(GAS_PRICE_CAP);
+        uint256 others = CHALLENGE_GAS * GAS_PRICE_CAP;
         assertEq(_coins(other), COINS + others, "a challenge at the cap");
         assertEq(_coins(CHALLENGER), COINS + FLOOR / 2 - others, "the winner");
         assertEq(_coins(GAME), 0, "nothing stays");
@@ -213,14 +213,14 @@ contract GameRulesTest is GameTest {
         game.timeout(key);
         before = _coins(provider);
         game.collect(key);
-        assertEq(_coins(provider) - before, 350_000 * uint256(GAS_PRICE_CAP), "the end alone, at the cap");
+        assertEq(_coins(provider) - before, FINISH_GAS * GAS_PRICE_CAP, "the end alone, at the cap");
         assertEq(_coins(GAME), 0, "nothing stays");
     }
 
     function _bondOfOne() private pure returns (uint256) {
         uint256 run = (uint256(RUN_PRICE) * CYCLE_LIMIT + (1 << 30) - 1) >> 30;
         // 13 sections, of which the provider makes 6.
-        return 2 * ((6 * 65_000 + 350_000) * uint256(GAS_PRICE_CAP) + run);
+        return 2 * ((6 * SECTION_GAS + FINISH_GAS) * GAS_PRICE_CAP + run);
     }
 
     function test_a_bond_covers_what_a_provider_is_owed_and_doubles_every_32_games() public {

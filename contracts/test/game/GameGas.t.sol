@@ -5,15 +5,20 @@ import {IGame} from "../../src/interfaces/IGame.sol";
 import {IInitialState} from "../../src/interfaces/IInitialState.sol";
 import {IStepVerifier} from "../../src/interfaces/IStepVerifier.sol";
 import {States} from "../../src/machine/State.sol";
-import {ChallengeCall, GameKey, GameParameters, Image, Memory} from "../../src/types/Disputes.sol";
-import {Claim, Deal, JobSpec} from "../../src/types/Orders.sol";
+import {Hashing} from "../../src/market/Hashing.sol";
+import {
+    ChallengeCall, ClaimedTask, GameKey, GameParameters, Image, InputOpening, Memory
+} from "../../src/types/Disputes.sol";
+import {Bid, Claim, Deal, JobSpec, Offer} from "../../src/types/Orders.sol";
+import {LeafIndex} from "../../src/types/Calls.sol";
 import {BigWorld} from "../machine/BigWorld.sol";
 import {Proof} from "../machine/StepTest.sol";
 import {GameTest} from "./GameTest.sol";
 
-/// @dev The dearest step of a large machine.
+/// @dev The dearest step of a large machine, in the largest frame there is.
 contract DearestStep is BigWorld {
-    function step() external view returns (bytes32 before, bytes memory proof) {
+    function step() external returns (bytes32 before, bytes memory proof) {
+        size = 1 << 15;
         (Proof memory p,) = _appendOutput();
         return (p.before, p.words);
     }
@@ -60,12 +65,18 @@ contract TraceWithStep {
 contract GameGasTest is GameTest {
     uint256 private constant GAME_MAX = 1_200_000;
     uint256 private constant SECTIONS_MAX = 10;
+    /// Limits of the market and of images: `verifier/src/limits.rs`.
+    uint32 private constant JOB_TASKS_MAX = 1 << 20;
+    uint32 private constant DEAL_TASKS_MAX = 2048;
+    uint32 private constant PAGES_MAX = 65_536;
+    uint256 private constant MEMORIES_MAX = 16;
 
     string private figures;
     TraceWithStep private trace;
     bytes private proof;
     uint256 private sections;
     uint256 private sectionMost;
+    uint256 private lastStep;
     uint256 private challengers;
     uint256 private providers;
 
@@ -111,6 +122,7 @@ contract GameGasTest is GameTest {
         return 1e9;
     }
 
+    /// @dev The user's and the library's.
     function _memories() private pure returns (Memory[] memory memories) {
         memories = new Memory[](2);
         for (uint256 i = 0; i < 2; ++i) {
@@ -118,20 +130,48 @@ contract GameGasTest is GameTest {
         }
     }
 
-    function _image() private pure returns (Image memory) {
-        Memory[] memory m = _memories();
+    /// @dev As many as an image may have, each of which grows from nothing to all that there is.
+    function _mostMemories() private pure returns (Memory[] memory memories) {
+        memories = new Memory[](MEMORIES_MAX);
+        for (uint256 i = 0; i < MEMORIES_MAX; ++i) {
+            memories[i] = Memory(keccak256(abi.encode("memory", i)), uint256(PAGES_MAX) << 192);
+        }
+    }
+
+    function _image(Memory[] memory m) private pure returns (Image memory) {
+        bytes memory words;
+        for (uint256 i = 0; i < m.length; ++i) {
+            words = bytes.concat(words, m[i].root, bytes32(m[i].shape));
+        }
         return Image({
-            shape: uint256(0x1234) << 224 | 40 << 208 | uint256(0x0013050202) << 176 | uint256(13) << 168,
+            shape: uint256(0x1234) << 224 | 40 << 208 | 0x13050002 << 176 | m.length << 184 | 13 << 168,
             code: keccak256("code"),
             globals: keccak256("globals"),
             tables: keccak256("tables"),
             segments: keccak256("segments"),
-            memories: keccak256(abi.encode(m[0].root, m[0].shape, m[1].root, m[1].shape))
+            memories: keccak256(words)
         });
     }
 
     function _imageRoot() internal pure override returns (bytes32) {
-        return keccak256(abi.encode(States.IMAGE_DOMAIN, _image()));
+        return keccak256(abi.encode(States.IMAGE_DOMAIN, _image(_memories())));
+    }
+
+    /// @dev A job of two tasks, or the largest one.
+    function _job(uint32 tasks) internal pure override returns (JobSpec memory job) {
+        job = super._job(tasks == JOB_TASKS_MAX ? 1 : tasks);
+        if (tasks != JOB_TASKS_MAX) return job;
+        (job.taskCount, job.pageLimit, job.slotLimit, job.outputLimit) = (tasks, PAGES_MAX, 1 << 20, 1 << 36);
+        job.imageRoot = keccak256(abi.encode(States.IMAGE_DOMAIN, _image(_mostMemories())));
+        bytes32 root = _leaf(0);
+        for (uint256 level = 0; level < 20; ++level) {
+            root = keccak256(abi.encode(root, _sibling(level)));
+        }
+        job.inputsRoot = root;
+    }
+
+    function _sibling(uint256 level) private pure returns (bytes32) {
+        return keccak256(abi.encode("sibling", level));
     }
 
     function _challengeCall(Deal memory deal, Claim memory made, uint32 task, bytes32 halted)
@@ -141,7 +181,7 @@ contract GameGasTest is GameTest {
         returns (ChallengeCall memory call)
     {
         call = super._challengeCall(deal, made, task, halted);
-        (call.image, call.memories) = (_image(), _memories());
+        (call.image, call.memories) = (_image(_memories()), _memories());
     }
 
     // ---------------------------------------------------------------- the game
@@ -160,6 +200,7 @@ contract GameGasTest is GameTest {
             ++sections;
             if (cost > sectionMost) sectionMost = cost;
         } else {
+            lastStep = cost;
             _figure("dispute: last step, the dearest there is", cost);
         }
         _add(cost, byChallenger);
@@ -174,6 +215,10 @@ contract GameGasTest is GameTest {
     function test_gas_of_a_dispute() public {
         Deal memory deal = _open(2);
         Claim memory made = _claim(deal);
+        // A verdict forgets the buyer's demand.
+        LeafIndex[] memory leaves = new LeafIndex[](1);
+        vm.prank(buyer);
+        market.demandOutput(deal, made, _job(2), leaves);
         bytes memory data;
         // The provider leaves the truth just where the real step is, and the challenger shows it.
         Belief memory truth = Belief(0, TRUE, trace.HALTED());
@@ -189,6 +234,7 @@ contract GameGasTest is GameTest {
         List memory list = _claimed(lie, lie.halted);
         assertTrue(_play(key, list, truth, lie), "the challenger wins");
         assertEq(sections, SECTIONS_MAX, "sections");
+        assertAtMost(sectionMost, SECTION_GAS, "the schedule covers a section");
         _figure("dispute: section, at most", sectionMost);
 
         // The verdict, and the payout of the only game.
@@ -198,6 +244,7 @@ contract GameGasTest is GameTest {
         vm.prank(CHALLENGER);
         game.multicall(calls);
         cost = _transaction(abi.encodeCall(game.multicall, (calls)));
+        assertAtMost(lastStep + cost, FINISH_GAS, "the schedule covers the last step, the verdict and the payout");
         _figure("dispute: verdict and payout", cost);
         _add(cost, true);
         _figure("dispute over 2^40 steps: all of the challenger's", challengers);
@@ -205,6 +252,82 @@ contract GameGasTest is GameTest {
         _figure("dispute over 2^40 steps: both together", challengers + providers);
         assertAtMost(challengers + providers, GAME_MAX, "gas of a dispute over 2^40 steps");
         vm.writeFile("gas/measured-disputes.json", string.concat("{", figures, "\n}\n"));
+    }
+
+    /// @dev The largest deal of the largest job with the largest image, and nobody's words written before.
+    function test_the_schedule_covers_the_dearest_challenge() public {
+        Bid memory bid = _bid(JOB_TASKS_MAX);
+        Offer memory offer = _offer();
+        // Of 10^9 cycles a second, for all tasks.
+        (bid.executionTimeout, bid.cyclesExpected) = (1 << 20, 1e9);
+        (bid.salt, offer.salt) = (uint256(keccak256("bid")), uint256(keccak256("offer")));
+        Deal memory deal = _open(_call(bid, offer, DEAL_TASKS_MAX));
+        Claim memory made;
+        bytes32[] memory path;
+        {
+            bytes memory tasks = new bytes(DEAL_TASKS_MAX * 38);
+            bytes32[] memory halted = new bytes32[](DEAL_TASKS_MAX);
+            for (uint256 i = 0; i < DEAL_TASKS_MAX; ++i) {
+                bytes32 inner = _inner(i);
+                halted[i] = Hashing.halted(deal.jobHash, i, 1e9, inner);
+                uint256 cycles = 1e9;
+                assembly ("memory-safe") {
+                    let at := add(add(tasks, 0x20), mul(i, 38))
+                    mstore(at, or(shl(208, cycles), shr(48, inner)))
+                    mstore(add(at, 6), inner)
+                }
+            }
+            vm.prank(provider);
+            made = market.claim(deal, tasks);
+            path = _pathOfFirst(halted);
+        }
+        ChallengeCall memory call;
+        call.deal = deal;
+        call.claim = made;
+        call.job = _job(JOB_TASKS_MAX);
+        call.claimed = ClaimedTask(0, 1e9, _inner(0), path);
+        call.input = InputOpening(keccak256(abi.encode("blake3", uint256(0))), 1000, keccak256(abi.encode("archive", uint256(0))), new bytes32[](20));
+        for (uint256 level = 0; level < 20; ++level) {
+            call.input.path[level] = _sibling(level);
+        }
+        (call.image, call.memories) = (_image(_mostMemories()), _mostMemories());
+        (call.halted, call.bondMax) = (trace.HALTED(), type(uint256).max);
+        vm.prank(CHALLENGER);
+        game.challenge(call);
+        assertAtMost(_transaction(abi.encodeCall(game.challenge, (call))), CHALLENGE_GAS, "the schedule covers a challenge");
+    }
+
+    function _pathOfFirst(bytes32[] memory hashes) private pure returns (bytes32[] memory path) {
+        uint256 length = hashes.length;
+        path = new bytes32[](11);
+        for (uint256 level = 0; length > 1; ++level) {
+            path[level] = hashes[1];
+            length /= 2;
+            for (uint256 i = 0; i < length; ++i) {
+                hashes[i] = keccak256(abi.encode(hashes[2 * i], hashes[2 * i + 1]));
+            }
+        }
+    }
+
+    /// @dev With all seats taken: who comes is written into the list of those that wait, and the first
+    /// move of the provider gives its game a seat.
+    function test_the_schedule_covers_a_game_that_waits() public {
+        Deal memory deal = _open(2);
+        Claim memory made = _claim(deal);
+        Belief memory truth = Belief(0, TRUE, trace.HALTED());
+        Belief memory lie = Belief(0, trace.STEP(), _halted(deal, 0));
+        for (uint160 i = 0; i < 32; ++i) {
+            _grant(address(0xd000 + i));
+            _challenge(deal, made, truth, address(0xd000 + i));
+        }
+        ChallengeCall memory call = _challengeCall(deal, made, 0, truth.halted);
+        vm.prank(CHALLENGER);
+        game.challenge(call);
+        assertAtMost(_transaction(abi.encodeCall(game.challenge, (call))), CHALLENGE_GAS, "a challenge");
+        GameKey memory key = GameKey(_claimHash(deal, made), 0, CHALLENGER);
+        assertTrue(!game.standing(key).seated, "waits");
+        _play(key, _claimed(lie, lie.halted), truth, lie);
+        assertAtMost(sectionMost, SECTION_GAS, "a section");
     }
 
     /// @dev What the last transaction cost its sender, calldata's floor price included.

@@ -18,6 +18,10 @@ abstract contract GameTest is MarketTest {
     /// As on a public chain, half of the floor holds more than a winner's gas at this price.
     uint64 internal constant GAS_PRICE_CAP = 3 gwei;
     uint128 internal constant RUN_PRICE = 1e9;
+    // What refunds follow: src/game/Terms.sol.
+    uint256 internal constant CHALLENGE_GAS = 380_000;
+    uint256 internal constant SECTION_GAS = 65_000;
+    uint256 internal constant FINISH_GAS = 350_000;
     uint256 internal constant CLOCK = INCLUSION + CYCLE_LIMIT / INTERPRETER_SPEED;
     uint256 internal constant TRACE_LENGTH = 1_000_003;
     uint256 internal constant TRUE = type(uint256).max;
@@ -92,7 +96,7 @@ abstract contract GameTest is MarketTest {
         made = _claim(deal);
     }
 
-    function _leaf(uint256 task) private pure returns (bytes32) {
+    function _leaf(uint256 task) internal pure returns (bytes32) {
         return keccak256(abi.encode(task, keccak256(abi.encode("blake3", task)), Hashing.input(1000, _archive(task)), 1000));
     }
 
@@ -108,7 +112,7 @@ abstract contract GameTest is MarketTest {
         return keccak256("image");
     }
 
-    function _job(uint32 tasks) internal pure override returns (JobSpec memory job) {
+    function _job(uint32 tasks) internal pure virtual override returns (JobSpec memory job) {
         job = super._job(tasks);
         (job.cycleLimit, job.imageRoot) = (_cycleLimit(), _imageRoot());
         job.inputsRoot = tasks == 1 ? _leaf(0) : keccak256(abi.encode(_leaf(0), _leaf(1)));
