@@ -35,7 +35,7 @@ const FLOOR: u128 = 150_000_000_000_000_000;
 const CHALLENGE_WINDOW_S: u32 = 86_400;
 
 // The schedule by which gas is refunded, from the same page.
-const CHALLENGE_GAS: u64 = 240_000;
+const CHALLENGE_GAS: u64 = 380_000;
 const SECTION_GAS: u64 = 65_000;
 const FINISH_GAS: u64 = 350_000;
 
