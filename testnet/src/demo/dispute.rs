@@ -119,13 +119,14 @@ impl Demo {
         loop {
             let games = verifier.disputes().await?;
             if let Some(game) = games.into_iter().find(|game| game.deal_id == deal) {
+                let game = verifier.dispute(game.id).await?;
                 let moves = MoveSummary::of(&game);
                 for made in moves.iter().skip(told) {
                     self.say(&format!("   {}: {}", made.by.name(), made.what));
                 }
                 told = moves.len();
                 if game.payout.is_some() {
-                    return Ok(verifier.dispute(game.id).await?);
+                    return Ok(game);
                 }
             }
             if Instant::now() >= deadline {
