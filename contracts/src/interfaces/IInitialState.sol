@@ -19,7 +19,7 @@ interface IInitialState {
     /// @notice The hash of the state in which a task starts; a halted state if the image's memories
     /// exceed the job's page limit.
     /// @param archiveLength bytes of the task's input archive
-    /// @param archive its Merkle root; the caller checks both against the job's inputs (`inputRoot`)
+    /// @param archive its Merkle root; the caller checks both against the job's inputs
     function initialState(
         Image calldata image,
         Memory[] calldata memories,
@@ -31,7 +31,4 @@ interface IInitialState {
 
     /// @notice keccak256("outcry.image.v1", image): `JobSpec.imageRoot`.
     function imageRoot(Image calldata image) external pure returns (bytes32);
-
-    /// @notice keccak256("outcry.input.v1", length, root): an input archive as a job names it.
-    function inputRoot(uint64 archiveLength, bytes32 archive) external pure returns (bytes32);
 }

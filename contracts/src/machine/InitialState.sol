@@ -73,11 +73,6 @@ contract InitialState is IInitialState {
         return keccak256(abi.encode(States.IMAGE_DOMAIN, image));
     }
 
-    /// @inheritdoc IInitialState
-    function inputRoot(uint64 archiveLength, bytes32 archive) external pure returns (bytes32) {
-        return Hashing.input(archiveLength, archive);
-    }
-
     /// @dev The machine's word of limits and depths.
     function _shape(uint256 image, uint256 memories, JobSpec calldata job) private pure returns (uint256) {
         return uint256(job.cycleLimit) << 192 | uint256(job.slotLimit) << 160 | _byte(image, 200) << 152

@@ -180,13 +180,8 @@ contract InitialStateTest is StepTest {
         start.initialState(image, _memories(w), job, uint32(w.task), uint64(w.archiveLength), 0);
     }
 
-    function test_roots_of_images_and_inputs_are_hashes_of_their_parts() public view {
+    function test_roots_of_images_are_hashes_of_their_parts() public view {
         World memory w = _fresh();
         assertEq(start.imageRoot(_image(w)), keccak256(abi.encode(Worlds.domain("image"), _image(w))), "image root");
-        assertEq(
-            start.inputRoot(1000, keccak256("archive")),
-            keccak256(abi.encode(Worlds.domain("input"), 1000, keccak256("archive"))),
-            "input root"
-        );
     }
 }
