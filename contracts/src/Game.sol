@@ -167,14 +167,14 @@ contract Game is Terms {
         uint256 toChallenger;
         uint256 toProvider;
         if (word.status() == GameStatus.Refused) {
-            // At least half of a lost bond burns, so that nobody profits from challenging himself. The
-            // price of gas is this block's: a provider ends its game and collects in one transaction,
-            // and whoever comes first with a timeout moves coins between the provider and the burn
-            // alone. At the highest price colluders would burn no more than that half.
+            // Half of the bond at most (see _bond): at least half burns, so that nobody profits from
+            // challenging himself. The price of gas is this block's: a provider ends its game and
+            // collects in one transaction, and whoever comes first with a timeout moves coins between
+            // the provider and the burn alone. At the highest price colluders would burn no more than
+            // that half.
             toProvider = _gasOfProvider(made) * _gasPrice();
             // Before its first section a challenger has given nobody anything to run.
             if (made != 0) toProvider += game.runFee;
-            if (toProvider > bond / 2) toProvider = bond / 2;
         } else {
             Dispute storage dispute = _disputes[key.claimHash];
             if (dispute.winner == address(0) || dispute.unsettled) revert NothingToCollect();

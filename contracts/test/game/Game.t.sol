@@ -241,17 +241,83 @@ contract GameRulesTest is GameTest {
         game.challenge(call);
     }
 
-    function test_who_challenges_himself_loses_whatever_comes_out() public {
+    /// @dev The provider's accomplice.
+    address private constant ACCOMPLICE = address(0xacc);
+
+    /// @dev What a provider that is its own challenger, and its accomplice, have together: coins and tokens.
+    function _together() private view returns (uint256 coins, uint256 tokens) {
+        return (_coins(provider) + _coins(ACCOMPLICE), _free(provider) + _free(ACCOMPLICE));
+    }
+
+    function test_who_refutes_himself_loses_half_of_collateral_and_floor() public {
         Belief memory truth = _otherwise(0);
-        uint256 coins = _coins(provider);
-        uint256 tokens = _free(provider) + deal.collateral;
+        (uint256 coins, uint256 tokens) = _together();
         GameKey memory key = _challenge(deal, made, truth, provider);
-        _dispute(key, truth, _lie(0, 5));
+        assertTrue(_dispute(key, truth, _lie(0, 5)), "refuted");
         game.settle(deal, made);
         game.collect(key);
-        assertTrue(_free(provider) + deal.collateral / 2 <= tokens, "half of the collateral is gone");
-        assertTrue(_coins(provider) <= coins + FLOOR / 2, "and of the floor");
+        (uint256 coinsAfter, uint256 tokensAfter) = _together();
+        assertEq(coinsAfter, coins + FLOOR / 2, "of the floor, which was locked before");
+        assertEq(tokensAfter, tokens + deal.collateral / 2, "and of the collateral");
+        assertEq(_coins(BURN), FLOOR - FLOOR / 2, "the other half burns");
+        assertEq(_free(BURN), deal.collateral - deal.collateral / 2, "of both");
         assertEq(_free(buyer), FUNDS - TIP, "the buyer has all of his");
+    }
+
+    /// @dev At the highest price of gas, at which most comes back.
+    function test_who_refuses_himself_loses_half_of_his_bond() public {
+        vm.fee(2 * GAS_PRICE_CAP);
+        Belief memory truth = _true(deal, 0);
+        Belief memory lie = Belief(0, 5, keccak256("a lie"));
+        (uint256 coins,) = _together();
+        uint256 bond = _bond();
+        GameKey memory key = _challenge(deal, made, lie, provider);
+        assertTrue(!_dispute(key, lie, truth), "refused");
+        game.settle(deal, made);
+        game.collect(key);
+        (uint256 coinsAfter,) = _together();
+        assertEq(coins - coinsAfter, bond - bond / 2, "half of the bond");
+        assertEq(_coins(BURN), bond - bond / 2, "burns");
+    }
+
+    function test_who_lets_his_own_challenge_run_out_loses_more_than_half_of_his_bond() public {
+        vm.fee(2 * GAS_PRICE_CAP);
+        _true(deal, 0);
+        (uint256 coins,) = _together();
+        uint256 bond = _bond();
+        GameKey memory key = _challenge(deal, made, Belief(0, 5, keccak256("a lie")), provider);
+        vm.warp(block.timestamp + CLOCK + 1);
+        game.timeout(key);
+        game.settle(deal, made);
+        game.collect(key);
+        (uint256 coinsAfter,) = _together();
+        assertEq(coins - coinsAfter, bond - FINISH_GAS * GAS_PRICE_CAP, "all but the end of the game");
+        assertTrue(coins - coinsAfter > bond / 2, "more than half");
+    }
+
+    function test_a_second_game_of_the_same_colluders_brings_nothing_back() public {
+        vm.fee(2 * GAS_PRICE_CAP);
+        Belief memory truth = _otherwise(0);
+        _grant(ACCOMPLICE);
+        (uint256 coins, uint256 tokens) = _together();
+        uint256 bond = _bond();
+        // One game is won, one is refused before, and one runs when the claim falls.
+        GameKey memory key = _challenge(deal, made, truth, provider);
+        GameKey memory idle = _challenge(deal, made, truth, ACCOMPLICE);
+        Belief memory lie = Belief(1, 5, keccak256("a lie"));
+        _true(deal, 1);
+        GameKey memory lost = _challenge(deal, made, lie, ACCOMPLICE);
+        assertTrue(!_dispute(lost, lie, Belief(1, TRUE, _halted(deal, 1))), "refused");
+        assertTrue(_dispute(key, truth, _lie(0, 5)), "refuted");
+        game.settle(deal, made);
+        game.collect(key);
+        game.collect(idle);
+        game.collect(lost);
+        (uint256 coinsAfter, uint256 tokensAfter) = _together();
+        assertEq(coinsAfter, coins + FLOOR / 2 - (bond - bond / 2), "half of the floor, less half of the bond");
+        assertEq(tokensAfter, tokens + deal.collateral / 2, "half of the collateral");
+        assertEq(_coins(BURN), FLOOR - FLOOR / 2 + bond - bond / 2, "what is gone burns");
+        assertEq(_coins(GAME), 0, "nothing stays");
     }
 
     function test_a_challenge_without_the_coins_for_its_bond_is_refused() public {

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {IMarket} from "../../src/interfaces/IMarket.sol";
 import {IGame} from "../../src/interfaces/IGame.sol";
 import {Bid, Claim, Deal, Offer} from "../../src/types/Orders.sol";
+import {DealStatus} from "../../src/types/Calls.sol";
 import {GameKey, GameStatus, Part, Standing} from "../../src/types/Disputes.sol";
 import {GameTest} from "./GameTest.sol";
 
@@ -22,6 +23,14 @@ contract Arena is GameTest {
     Claim[] private _claims;
     Played[] private _played;
     uint256 private _nextSalt = 100;
+    /// Wei that the game holds of a fallen claim's pot, and gas that it is for.
+    mapping(uint256 deal => uint256) public potOf;
+    mapping(uint256 deal => uint256) private _owedGas;
+    /// Bonds when they were locked.
+    mapping(uint256 game => uint256) private _bondOf;
+    /// What everybody who may be an accomplice had: coins, and base units of the token.
+    uint256 private _coinsBefore;
+    uint256 private _tokensBefore;
     mapping(bytes32 action => uint256) public done;
     /// Coins that every challenger brought in.
     address[4] public challengers = [address(0xe000), address(0xe001), address(0xe002), address(0)];
@@ -33,6 +42,19 @@ contract Arena is GameTest {
         }
         // Whoever challenges himself.
         challengers[3] = provider;
+        (_coinsBefore, _tokensBefore) = colluders();
+    }
+
+    /// @dev What the provider and all challengers have.
+    function colluders() public view returns (uint256 coins, uint256 tokens) {
+        for (uint256 i = 0; i < 4; ++i) {
+            coins += _coins(challengers[i]);
+            tokens += _free(challengers[i]);
+        }
+    }
+
+    function deals() external view returns (uint256) {
+        return _deals.length;
     }
 
     function world() external view returns (IMarket, IGame, address, address, address) {
@@ -81,6 +103,7 @@ contract Arena is GameTest {
             played.list = _claimed(its, halted);
             played.challenger = mine;
             played.provider = its;
+            _bondOf[_played.length - 1] = game.standing(played.key).bond;
             ++done["challenge"];
         } catch {}
     }
@@ -136,17 +159,61 @@ contract Arena is GameTest {
 
     function settle(uint256 seed) external {
         if (_played.length == 0) return;
-        uint256 i = _pick(seed).deal;
-        try game.settle(_deals[i], _claims[i]) {
+        _settle(_pick(seed).deal);
+    }
+
+    function _settle(uint256 deal) private {
+        uint256 held = _coins(GAME);
+        try game.settle(_deals[deal], _claims[deal]) {
             ++done["settle"];
+            uint256 winners;
+            uint256 owed;
+            for (uint256 i = 0; i < _played.length; ++i) {
+                if (_played[i].deal != deal) continue;
+                Standing memory standing = game.standing(_played[i].key);
+                if (standing.status == GameStatus.Won) winners = _gasOf(standing) + FINISH_GAS;
+                if (standing.status == GameStatus.Running) owed += _gasOf(standing);
+            }
+            // The claim stands.
+            if (winners == 0) return;
+            uint256 pot = winners * GAS_PRICE_CAP < FLOOR / 2 ? FLOOR / 2 - winners * GAS_PRICE_CAP : 0;
+            uint256 price = block.basefee < GAS_PRICE_CAP ? block.basefee : GAS_PRICE_CAP;
+            if (pot > owed * price) pot = owed * price;
+            assertEq(_coins(GAME) - held, pot, "the pot is what the winner's reserve leaves, and no more than owed");
+            (potOf[deal], _owedGas[deal]) = (pot, owed);
         } catch {}
+    }
+
+    /// @dev What a challenger has used, by the schedule.
+    function _gasOf(Standing memory standing) private view returns (uint256) {
+        uint256 made = game.sectionsOf(_cycleLimit()) - standing.sectionsLeft;
+        return CHALLENGE_GAS + (made + 1) / 2 * SECTION_GAS;
     }
 
     function collect(uint256 seed) external {
         if (_played.length == 0) return;
-        try game.collect(_pick(seed).key) {
+        _collect(_pick(seed));
+    }
+
+    function _collect(Played storage played) private {
+        Standing memory before = game.standing(played.key);
+        uint256 held = _coins(GAME);
+        try game.collect(played.key) {
             ++done["collect"];
+            uint256 share;
+            // Neither the winner nor a loser.
+            if (before.status == GameStatus.Running) {
+                uint256 owed = _gasOf(before);
+                share = potOf[played.deal] * owed / _owedGas[played.deal];
+                potOf[played.deal] -= share;
+                _owedGas[played.deal] -= owed;
+            }
+            assertEq(held - _coins(GAME), before.bond + share, "a bond, and a part of the pot");
         } catch {}
+    }
+
+    function seat() external {
+        game.seat(provider);
     }
 
     function finalise(uint256 seed) external {
@@ -174,15 +241,40 @@ contract Arena is GameTest {
                 try game.timeout(_played[i].key) {} catch {}
             }
             for (uint256 i = 0; i < _deals.length; ++i) {
-                try game.settle(_deals[i], _claims[i]) {} catch {}
+                _settle(i);
             }
             for (uint256 i = 0; i < _played.length; ++i) {
-                try game.collect(_played[i].key) {} catch {}
+                _collect(_played[i]);
             }
+            game.seat(provider);
         }
         for (uint256 i = 0; i < _deals.length; ++i) {
             try market.finalise(_deals[i], _claims[i]) {} catch {}
         }
+    }
+
+    /// @dev Once everything is over: the provider and all challengers together have lost half of each lost
+    /// bond, and of each fallen claim's collateral and floor. They have gained the prices of claims that
+    /// stood, and nothing else: nobody profits from playing himself.
+    function nobodyProfits() external view {
+        (uint256 coins, uint256 tokens) = colluders();
+        uint256 burned;
+        for (uint256 i = 0; i < _played.length; ++i) {
+            if (game.standing(_played[i].key).status != GameStatus.Refused) continue;
+            burned += _bondOf[i] - _bondOf[i] / 2;
+        }
+        uint256 mostTokens = _tokensBefore;
+        for (uint256 i = 0; i < _deals.length; ++i) {
+            if (market.dealState(_deals[i]).status == DealStatus.Failed) {
+                burned += FLOOR - FLOOR / 2;
+                mostTokens -= _deals[i].collateral - _deals[i].collateral / 2;
+            } else {
+                mostTokens += _claims[i].price;
+            }
+        }
+        assertAtMost(coins, _coinsBefore - burned, "colluders' coins");
+        assertAtMost(tokens, mostTokens, "colluders' tokens");
+        assertTrue(_coins(BURN) >= burned, "what they lose burns");
     }
 
     /// @dev How a task of a deal truly ends.
@@ -220,20 +312,23 @@ contract GameInvariantsTest is GameTest {
     function targetSelectors() external view returns (Selectors[] memory targets) {
         targets = new Selectors[](1);
         targets[0].addr = address(arena);
-        bytes4[] memory s = new bytes4[](12);
+        bytes4[] memory s = new bytes4[](13);
         (s[0], s[1], s[2], s[3]) = (Arena.open.selector, Arena.challenge.selector, Arena.section.selector, Arena.persist.selector);
         (s[4], s[5], s[6], s[7]) = (Arena.timeout.selector, Arena.settle.selector, Arena.collect.selector, Arena.finalise.selector);
         (s[8], s[9], s[10], s[11]) = (Arena.pass.selector, Arena.fee.selector, Arena.challenge.selector, Arena.persist.selector);
+        s[12] = Arena.seat.selector;
         targets[0].selectors = s;
     }
 
-    /// @dev Coins that the game holds are bonds not yet collected, and pots of fallen claims.
-    function invariant_the_game_holds_the_bonds_that_are_not_collected() public view {
-        uint256 bonds;
+    function invariant_the_game_holds_bonds_that_are_not_collected_and_pots_that_are_not_shared_out() public view {
+        uint256 held;
         for (uint256 i = 0; i < arena.games(); ++i) {
-            bonds += arena.standingOf(i).bond;
+            held += arena.standingOf(i).bond;
         }
-        assertTrue(_coins(GAME) >= bonds, "bonds are there");
+        for (uint256 i = 0; i < arena.deals(); ++i) {
+            held += arena.potOf(i);
+        }
+        assertEq(_coins(GAME), held, "bonds and pots");
     }
 
     function invariant_every_game_ends_and_leaves_nothing_behind() public {
@@ -249,6 +344,7 @@ contract GameInvariantsTest is GameTest {
             coins += _coins(arena.challengers(i));
         }
         assertEq(coins + _coins(CHALLENGER), market.totalHeld(NATIVE), "no coin is created");
+        arena.nobodyProfits();
     }
 
     /// @dev The invariants would hold of games that nobody plays.
@@ -266,6 +362,7 @@ contract GameInvariantsTest is GameTest {
             else if (action == 7 && seed % 4 == 0) arena.pass(seed);
             else if (action == 8) arena.fee(seed);
             else if (action == 9) arena.persist(seed);
+            else if (action == 10) arena.seat();
         }
         string[8] memory actions = ["open", "challenge", "section", "prove", "timeout", "settle", "collect", "finalise"];
         for (uint256 i = 0; i < actions.length; ++i) {
