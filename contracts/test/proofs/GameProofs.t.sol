@@ -47,20 +47,20 @@ contract GameProofsTest is Test {
     }
 
     /// @dev A provider without a seat loses no time until its wait is over, after four clocks; from then
-    /// on its clock runs, and a seat changes nothing about that.
-    function test_without_a_seat_the_providers_clock_stands_still(uint256 packed, uint40 now_, uint40 later)
-        public
-        pure
-    {
+    /// on its clock runs.
+    function test_without_a_seat_the_providers_clock_stands_still(uint256 packed, uint40 now_) public pure {
         GameWord word = _running(packed);
         if (word.challengersTurn() || word.seated()) return;
-        uint256 since = packed >> 160 & type(uint40).max;
-        uint256 end = since + 4 * word.providerLeft();
+        uint256 end = (packed >> 160 & type(uint40).max) + 4 * word.providerLeft();
         assert(word.elapsed(now_) == (now_ > end ? now_ - end : 0));
-        assert(word.overdue(now_) == (now_ > end + word.providerLeft()));
+    }
+
+    /// @dev A seat takes no time from a provider, and gives none back to one whose clock ran already.
+    function test_a_seat_takes_and_gives_no_time(uint256 packed, uint40 now_) public pure {
+        GameWord word = _running(packed);
+        if (word.challengersTurn() || word.seated()) return;
         GameWord seated = word.takesSeat(now_);
         assert(seated.seated() && seated.elapsed(now_) == word.elapsed(now_));
-        if (later >= now_) assert(seated.elapsed(later) == later - now_ + word.elapsed(now_));
         assert(seated.providerLeft() == word.providerLeft() && seated.challengerLeft() == word.challengerLeft());
         assert(seated.sectionsLeft() == word.sectionsLeft() && seated.provider() == word.provider());
     }
