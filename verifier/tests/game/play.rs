@@ -8,59 +8,11 @@ use outcry_verifier::game::{
     Challenge, Clocks, Decision, Game, List, Move, Party, Standing, Trace, View, next_move,
 };
 
-use crate::cheats::{Lie, Shared, Told};
+use crate::cheats::{Lie, Player, Shared, Told};
 use crate::programs::{BULK, IN_TIME, Random, Task, three};
 
 /// Seconds on each clock; a move takes one.
 const CLOCK_SECONDS: u32 = 100;
-
-/// A party of a game.
-enum Player {
-    /// Plays as the product does, on what it holds for true.
-    Plays(Told),
-    /// Names parts at random and asserts anything, now and then what is true.
-    Gambles(Told, Random),
-    /// Plays so many moves, and then no more.
-    Stalls(Told, u64),
-}
-
-impl Player {
-    fn decide(&mut self, view: &View<'_>, now: u64) -> Decision {
-        match self {
-            Self::Plays(trace) => next_move(view, trace, now).unwrap(),
-            Self::Stalls(_, 0) => Decision::Wait,
-            Self::Stalls(trace, left) => {
-                *left -= 1;
-                next_move(view, trace, now).unwrap()
-            }
-            Self::Gambles(trace, random) => {
-                let game = view.game;
-                let part = game.list().part(random.below(16) as u8).unwrap();
-                let start = game.offset() + u64::from(part.index) * game.part_steps();
-                Decision::Move(match game.sections_left() {
-                    0 => Move::Prove {
-                        part,
-                        proof: trace.prove(start).unwrap(),
-                    },
-                    _ => {
-                        let mut ends = Box::new([B256::ZERO; 16]);
-                        for (at, end) in (1..).zip(&mut *ends) {
-                            *end = match random.below(3) {
-                                0 => random.hash(),
-                                _ => trace.state(start + at * game.part_steps() / 16).unwrap(),
-                            };
-                        }
-                        // Such that the contract takes it.
-                        if ends[15] == part.end {
-                            ends[15] = random.hash();
-                        }
-                        Move::Section { part, ends }
-                    }
-                })
-            }
-        }
-    }
-}
 
 /// How a game ended.
 #[derive(Debug)]
@@ -108,10 +60,8 @@ fn play(
         };
         now += 1;
         let decision = mover.decide(&view(turn), now);
-        if let Player::Plays(trace) = mover
-            && turn == honest
-        {
-            let again = next_move(&view(turn), trace, now).unwrap();
+        if turn == honest {
+            let again = mover.decide(&view(turn), now);
             assert_eq!(decision, again, "the same view, the same move");
         }
         let taken = match &decision {
@@ -154,12 +104,12 @@ fn play(
         now += u64::from(left);
         let opponent = turn.other();
         assert_eq!(
-            other.decide_about_time(&view(opponent), now),
+            other.decide(&view(opponent), now),
             Decision::Wait,
             "the last second of a clock is in time"
         );
         now += 1;
-        let decision = other.decide_about_time(&view(opponent), now);
+        let decision = other.decide(&view(opponent), now);
         assert_eq!(decision, Decision::Move(Move::Timeout));
         ended.by_timeout = true;
         ended.game.end(opponent);
@@ -167,24 +117,8 @@ fn play(
     ended
 }
 
-impl Player {
-    /// What the product does while the opponent moves, whoever plays.
-    fn decide_about_time(&mut self, view: &View<'_>, now: u64) -> Decision {
-        let (Self::Plays(trace) | Self::Gambles(trace, _) | Self::Stalls(trace, _)) = self;
-        next_move(view, trace, now).unwrap()
-    }
-}
-
 fn shared(task: &Task) -> Shared {
     Arc::new(Mutex::new(task.trace()))
-}
-
-fn told(truth: &Shared, lie: Lie, seed: u64) -> Told {
-    Told {
-        truth: truth.clone(),
-        lie,
-        random: Random(seed),
-    }
 }
 
 /// One of all ways to cheat about a run of so many steps.
@@ -198,15 +132,21 @@ fn cheat(truth: &Shared, random: &mut Random, asserted: B256) -> (Player, B256) 
         3..=5 => Lie::StateFrom(1 + random.below(end.steps)),
         _ => Lie::Inconsistent,
     };
-    let mut trace = told(truth, lie, seed);
+    let mut trace = Told::told(truth, lie);
+    trace.random = Random(seed);
     let mut halted = trace.state(1 << 60).unwrap();
     if halted == asserted {
         halted = random.hash();
     }
-    let player = match random.below(4) {
-        0 => Player::Gambles(trace, Random(seed)),
-        1 => Player::Stalls(trace, random.below(6)),
-        _ => Player::Plays(trace),
+    let (moves_left, gambles) = match random.below(4) {
+        0 => (u64::MAX, Some(Random(seed))),
+        1 => (random.below(6), None),
+        _ => (u64::MAX, None),
+    };
+    let player = Player {
+        trace,
+        moves_left,
+        gambles,
     };
     (player, halted)
 }
@@ -220,7 +160,7 @@ fn games(task: &Task, honest: Party, seeds: std::ops::Range<u64>) -> u64 {
     for seed in seeds {
         let mut random = Random(seed);
         let (cheat, halted) = cheat(&truth, &mut random, end.hash);
-        let upright = Player::Plays(told(&truth, Lie::None, 0));
+        let upright = Player::honest(&truth);
         let challenge = Challenge {
             initial,
             asserted: match honest {
@@ -296,13 +236,13 @@ fn who_lied_himself_or_holds_other_data_stops() {
         claim_fell: false,
         me: Party::Challenger,
     };
-    let mut honest = told(&truth, Lie::None, 0);
+    let mut honest = Told::truly(&truth);
     assert_eq!(next_move(&view, &mut honest, 5).unwrap(), Decision::Agrees);
     let other_input = Task {
         archive: b"other archive".to_vec(),
         ..task.clone()
     };
-    let mut elsewhere = told(&shared(&other_input), Lie::None, 0);
+    let mut elsewhere = Told::truly(&shared(&other_input));
     assert_eq!(
         next_move(&view, &mut elsewhere, 5).unwrap(),
         Decision::StartsElsewhere
@@ -321,7 +261,7 @@ fn a_player_waits_when_nothing_can_be_won_by_moving() {
         sections: task.sections(),
     };
     let mut game = Game::begin(challenge).unwrap();
-    let mut trace = told(&truth, Lie::None, 0);
+    let mut trace = Told::truly(&truth);
     let clocks = Clocks {
         since: 100,
         challenger_left: 10,
@@ -375,7 +315,7 @@ fn one_trace_serves_games_that_are_played_at_the_same_time() {
     let mut sides: Vec<(Game, Told)> = [end.steps / 3, end.steps - 2]
         .into_iter()
         .map(|from| {
-            let mut cheat = told(&truth, Lie::StateFrom(from), 0);
+            let mut cheat = Told::told(&truth, Lie::StateFrom(from));
             let challenge = Challenge {
                 initial,
                 asserted: cheat.state(1 << 60).unwrap(),
@@ -385,7 +325,7 @@ fn one_trace_serves_games_that_are_played_at_the_same_time() {
             (Game::begin(challenge).unwrap(), cheat)
         })
         .collect();
-    let mut honest = told(&truth, Lie::None, 0);
+    let mut honest = Told::truly(&truth);
     for _ in 0..=task.sections() {
         for (game, cheat) in &mut sides {
             let turn = game.turn();
