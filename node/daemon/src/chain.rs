@@ -115,6 +115,15 @@ impl Chain {
         timely("parameters", call.call()).await
     }
 
+    /// What the deployment fixed about games.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`].
+    pub async fn game_parameters(&self) -> Result<Game::GameParameters, ChainProblem> {
+        let call = self.game.parameters();
+        timely("parameters of the game", call.call()).await
+    }
+
     /// Reads facts as of a block.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
 use outcry_protocol::codes::{self, Code, Coded};
-use outcry_protocol::limits::BID_LIFE_S_MAX;
+use outcry_protocol::limits::{BID_LIFE_S_MAX, CYCLE_LIMIT_MAX};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -358,6 +358,8 @@ pub struct Provider {
     pub egress_price: Amount,
     /// Cycles per second.
     pub speed: u64,
+    /// Largest cycle limit of a task.
+    pub cycle_limit_max: u64,
     /// Most collateral of one deal, base units.
     pub collateral_max: Amount,
     /// Most collateral of all open deals, base units.
@@ -384,6 +386,7 @@ impl Default for Provider {
             disk_price: Amount(0),
             egress_price: Amount(0),
             speed: 300_000_000,
+            cycle_limit_max: CYCLE_LIMIT_MAX,
             collateral_max: Amount(1_000_000_000_000_000_000_000_000),
             value_at_risk_max: Amount(1_000_000_000_000_000_000_000_000),
             tip: Amount(0),
@@ -449,7 +452,8 @@ impl Default for Verifier {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Dispute {
-    /// Interpreters that run at once; 0 stands for one less than there are cores, and at least one.
+    /// Interpreters that run at once; 0 stands for as many as the network's clocks are made for, as far
+    /// as there are cores.
     pub interpreters: u32,
     /// Most MiB of memory that all tasks in dispute keep for their traces.
     pub memory_mib_max: u64,
@@ -460,18 +464,6 @@ impl Default for Dispute {
         Self {
             interpreters: 0,
             memory_mib_max: 4096,
-        }
-    }
-}
-
-impl Dispute {
-    /// Interpreters that run at once.
-    #[must_use]
-    pub fn interpreters(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        match self.interpreters {
-            0 => cores.saturating_sub(1).max(1),
-            count => count as usize,
         }
     }
 }
@@ -829,8 +821,7 @@ mod tests {
             config.verifier.price_min,
             Amount(1_000_000_000_000_000_000_000)
         );
-        assert_eq!(config.dispute.interpreters(), 2);
-        assert!(Config::default().dispute.interpreters() >= 1);
+        assert_eq!(config.dispute.interpreters, 2);
         let error = load("[verifier]\nchecks_at_once = 0\n", &[], &[]).unwrap_err();
         assert!(
             error.to_string().contains("verifier.checks_at_once"),

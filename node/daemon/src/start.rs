@@ -31,6 +31,7 @@ use crate::chain::{Chain, ChainProblem, decode_refusal};
 use crate::config::{Config, ConfigError, Role};
 use crate::core::Core;
 use crate::deals::Deals;
+use crate::dispute::allowance::Allowance;
 use crate::dispute::trace::{self, Interpreter, Traces};
 use crate::gas::GasUses;
 use crate::ingest::{SharedBook, ingest};
@@ -224,6 +225,7 @@ pub async fn start_with(
     let chain = Chain::new(&rpc, network.market, sender, reports);
     let parameters = chain.parameters().await?;
     let chain = chain.with_game(parameters.game);
+    let interpreters = interpreters(&config, &chain.game_parameters().await?);
 
     // The market stays first: it names the cursor.
     let contracts = vec![network.market, parameters.game];
@@ -337,11 +339,7 @@ pub async fn start_with(
             blob_bytes_max: config.blobs.blob_mib_max * MIB,
         },
         executor: engines.executor,
-        traces: Traces::new(
-            Arc::clone(&engines.tracer),
-            config.dispute.interpreters(),
-            traces_max,
-        ),
+        traces: Traces::new(Arc::clone(&engines.tracer), interpreters, traces_max),
         tracer: engines.tracer,
         metrics: Arc::new(Metrics::new(registry, rpc_switches)),
         reader_health: follower.health(),
@@ -440,6 +438,29 @@ fn outcry_net_identity(seed: &[u8; 32]) -> ed25519_dalek::SigningKey {
     ed25519_dalek::SigningKey::from_bytes(seed)
 }
 
+/// Interpreters that run at once. Warns a provider that may be late when it is challenged.
+fn interpreters(config: &Config, game: &outcry_contracts::Game::GameParameters) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let allowance = Allowance {
+        inclusion_delay_s: game.inclusionDelay,
+        interpreter_speed: game.interpreterSpeed,
+    };
+    let interpreters = allowance.interpreters(config.dispute.interpreters, cores);
+    let covered = allowance.cycle_limit_covered(interpreters, cores);
+    if config.is(Role::Provider) && config.provider.cycle_limit_max > covered {
+        tracing::warn!(
+            interpreters,
+            cores,
+            needed = allowance.interpreters_needed(),
+            covered,
+            "who challenges many claims at once about the slowest programs can make this provider late, \
+             which costs its collateral, unless it takes no tasks of larger cycle limits than `covered`: set \
+             `provider.cycle_limit_max`, or run on more cores"
+        );
+    }
+    interpreters
+}
+
 /// What a provider's configuration says, as the unsigned part of its offers.
 fn capacity(config: &Config, network: &Network, provider: Address, peer_key: B256) -> Capacity {
     let wanted = &config.provider;
@@ -471,6 +492,7 @@ fn capacity(config: &Config, network: &Network, provider: Address, peer_key: B25
         disk_price: wanted.disk_price.0,
         egress_price: wanted.egress_price.0,
         speed: wanted.speed,
+        cycle_limit_max: wanted.cycle_limit_max,
         collateral_max: wanted.collateral_max.0,
         value_at_risk_max: wanted.value_at_risk_max.0,
         machine_version: MACHINE_VERSION_MAX,

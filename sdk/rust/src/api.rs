@@ -1437,7 +1437,7 @@ pub struct GameClocks {
     pub challenger_left_s: u32,
     /// Left to the provider.
     pub provider_left_s: u32,
-    /// Whether the provider's clock can run: it does in its 32 oldest games.
+    /// Whether the game has a seat: in games without one the provider's clock stands still for four clocks.
     pub seated: bool,
     /// The mover's clock has run out: anybody may end the game.
     pub overdue: bool,

@@ -9,11 +9,13 @@
 //! | --- | --- |
 //! | [`trace`] | the traces of the tasks in dispute, one each, and the interpreters that make them |
 //! | `challenge` | a claim that was found to be false is challenged, within the limits of the configuration |
+//! | `allowance` | how many interpreters a node needs for what its clocks allow |
 //! | `play` | the next move of a game, its verdict and its payout |
 //!
 //! Nothing is kept that the chain's events and the task's bytes do not give again: a node that was
 //! killed replays the game and makes the same move.
 
+pub(crate) mod allowance;
 mod challenge;
 mod play;
 pub mod trace;

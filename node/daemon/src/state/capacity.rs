@@ -44,6 +44,8 @@ pub struct Capacity {
     pub egress_price: u128,
     /// Cycles per second.
     pub speed: u64,
+    /// Largest cycle limit of a task.
+    pub cycle_limit_max: u64,
     /// Most collateral of one deal.
     pub collateral_max: u128,
     /// Most collateral of all deals together.
@@ -178,6 +180,9 @@ impl State {
             let Some(bid) = self.book.bid(&found.bid).cloned() else {
                 continue;
             };
+            if bid.job.cycleLimit > capacity.cycle_limit_max {
+                continue;
+            }
             let reservation = Reservation {
                 id: keccak256(
                     [

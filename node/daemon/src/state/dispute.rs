@@ -500,7 +500,7 @@ impl State {
         first.map(|(_, deal)| Activity::Challenge(deal)).collect()
     }
 
-    /// Other providers all of whose seats are taken while games of this node's account, from `own`, wait
+    /// Providers all of whose seats are taken while games of this node's account, from `own`, wait
     /// for one. Who lies gains time when accomplices take its seats and then let their clocks run out:
     /// nobody but those that wait has a reason to end such games.
     fn blocked(&self, own: &[(&DisputeRecord, Party)]) -> BTreeSet<Address> {

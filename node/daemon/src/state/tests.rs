@@ -52,6 +52,7 @@ fn capacity(slots: u32) -> Capacity {
         disk_price: 0,
         egress_price: 0,
         speed: like.speed,
+        cycle_limit_max: job(1).cycleLimit,
         collateral_max: like.collateralMax,
         value_at_risk_max: u128::MAX,
         machine_version: 1,
@@ -418,6 +419,18 @@ fn an_arrival_that_was_matched_with_another_provider_is_left_to_it_for_one_block
     );
     node.block(2, vec![]);
     assert_eq!(node.state.reservations.len(), 1);
+}
+
+#[test]
+fn a_provider_keeps_no_match_of_a_task_that_it_could_not_defend() {
+    let mut node = Bench::provider(1);
+    if let Some(capacity) = &mut node.state.setup.capacity {
+        capacity.cycle_limit_max -= 1;
+    }
+    node.offer_and_bid(2);
+    node.block(1, vec![]);
+    assert!(!node.state.matched.is_empty());
+    assert!(node.state.reservations.is_empty());
 }
 
 #[test]
