@@ -118,7 +118,7 @@ struct Endpoint {
 impl Endpoint {
     fn new(text: &str) -> Result<Self, EndpointError> {
         let wrong = |reason: String| EndpointError::Address {
-            start: start_of(text).to_owned(),
+            start: origin_of(text).to_owned(),
             reason,
         };
         let url = Url::parse(text).map_err(|error| wrong(error.to_string()))?;
@@ -168,8 +168,10 @@ impl Endpoint {
     }
 }
 
-/// What is written of an address that can't be read: at most its scheme, host and port.
-fn start_of(text: &str) -> &str {
+/// What may be shown of an address, also of one that can't be read: at most its scheme, host and port. User,
+/// path and query may be keys.
+#[must_use]
+pub fn origin_of(text: &str) -> &str {
     let host_at = text.find("://").map_or(0, |at| at + 3);
     let host = &text[host_at..];
     let host = &host[..host.find(['/', '?', '#']).unwrap_or(host.len())];

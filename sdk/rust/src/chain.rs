@@ -118,7 +118,8 @@ pub struct Holdings {
 /// The chain's endpoint and the market on it.
 #[derive(Clone, Debug)]
 pub struct Chain {
-    url: String,
+    /// Scheme, host and port of the endpoint.
+    origin: String,
     chain_id: u64,
     market: Address,
     provider: DynProvider,
@@ -133,7 +134,7 @@ impl Chain {
     pub fn new(network: &Network, signer: Option<PrivateKeySigner>) -> Result<Self, Error> {
         let client = endpoint::client(std::slice::from_ref(&network.rpc), network.chain_id, |_| ())
             .map_err(|e| Error::Chain {
-                url: network.rpc.clone(),
+                url: endpoint::origin_of(&network.rpc).to_owned(),
                 what: "anything",
                 reason: e.to_string(),
             })?;
@@ -145,7 +146,7 @@ impl Chain {
             None => ProviderBuilder::new().connect_client(client).erased(),
         };
         Ok(Self {
-            url: network.rpc.clone(),
+            origin: endpoint::origin_of(&network.rpc).to_owned(),
             chain_id: network.chain_id,
             market: network.market,
             provider,
@@ -652,7 +653,7 @@ impl Chain {
 
     fn failed(&self, what: &'static str, reason: impl std::fmt::Display) -> Error {
         Error::Chain {
-            url: self.url.clone(),
+            url: self.origin.clone(),
             what,
             reason: reason.to_string(),
         }

@@ -332,7 +332,7 @@ impl Client {
             .await?;
         if answered != id {
             return Err(Error::NodeAnswer {
-                url: self.node.url().to_owned(),
+                url: self.node.origin().to_owned(),
                 expected: "the bid's hash",
                 reason: format!("it answered {answered}, the hash is {id}"),
             });
@@ -564,7 +564,7 @@ impl Client {
     /// [`Error::Input`], [`Error::Program`] for blobs that do not belong to it.
     pub async fn fetch_job(&self, id: B256) -> Result<(Bid, Job), Error> {
         let wrong = |reason: String| Error::NodeAnswer {
-            url: self.node.url().to_owned(),
+            url: self.node.origin().to_owned(),
             expected: "the order with this hash",
             reason,
         };

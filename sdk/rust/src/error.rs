@@ -102,7 +102,7 @@ pub enum Error {
     /// No answer from the node.
     #[error("no answer from the node at {url}: {reason}")]
     NodeUnreachable {
-        /// Its address.
+        /// Scheme, host and port of its address.
         url: String,
         /// What happened.
         reason: String,
@@ -110,7 +110,7 @@ pub enum Error {
     /// The node answered something that is not an answer to this request.
     #[error("the node at {url} answered with something else than {expected}: {reason}")]
     NodeAnswer {
-        /// What was asked.
+        /// Scheme, host and port of its address.
         url: String,
         /// What was expected.
         expected: &'static str,
@@ -138,7 +138,7 @@ pub enum Error {
     /// The chain's endpoint failed.
     #[error("the chain at {url} did not answer {what}: {reason}")]
     Chain {
-        /// Endpoint.
+        /// Scheme, host and port of the endpoint.
         url: String,
         /// What was asked.
         what: &'static str,

@@ -54,7 +54,7 @@ impl Node {
     pub fn new(url: &str) -> Result<Self, Error> {
         let base = url.trim_end_matches('/').to_owned();
         let wrong = |reason: String| Error::NodeUnreachable {
-            url: base.clone(),
+            url: endpoint::origin_of(&base).to_owned(),
             reason,
         };
         let parsed = reqwest::Url::parse(&base).map_err(|e| wrong(e.to_string()))?;
@@ -81,9 +81,9 @@ impl Node {
         self
     }
 
-    /// The node's address.
-    pub fn url(&self) -> &str {
-        &self.base
+    /// What may be shown of the node's address: scheme, host and port.
+    pub fn origin(&self) -> &str {
+        endpoint::origin_of(&self.base)
     }
 
     /// `GET /v1/status`.
@@ -459,7 +459,7 @@ impl Node {
                 body,
             }),
             Err(_) => Err(Error::NodeAnswer {
-                url: self.base.clone(),
+                url: self.origin().to_owned(),
                 expected: "an Outcry API",
                 reason: format!("HTTP status {status}"),
             }),
@@ -468,10 +468,9 @@ impl Node {
 
     async fn json<A: DeserializeOwned>(&self, request: RequestBuilder) -> Result<A, Error> {
         let response = self.checked(request).await?;
-        let url = response.url().to_string();
         let body = self.limited(response).await?;
         serde_json::from_slice(&body).map_err(|e| Error::NodeAnswer {
-            url,
+            url: self.origin().to_owned(),
             expected: short_name::<A>(),
             reason: e.to_string(),
         })
@@ -482,7 +481,7 @@ impl Node {
         while let Some(chunk) = response.chunk().await.map_err(|e| self.unreachable(&e))? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
                 return Err(Error::NodeAnswer {
-                    url: response.url().to_string(),
+                    url: self.origin().to_owned(),
                     expected: "an answer of bounded size",
                     reason: format!("more than {ANSWER_BYTES_MAX} bytes"),
                 });
@@ -499,7 +498,7 @@ impl Node {
             cause = deeper;
         }
         Error::NodeUnreachable {
-            url: self.base.clone(),
+            url: self.origin().to_owned(),
             reason: cause.to_string(),
         }
     }
@@ -568,11 +567,11 @@ impl EventStream {
 
     async fn read(&mut self, mut bytes: ByteStream, mut parser: sse::Parser) -> Result<(), Error> {
         let lost = |reason: String| Error::NodeUnreachable {
-            url: self.node.base.clone(),
+            url: self.node.origin().to_owned(),
             reason,
         };
         let wrong = |reason: String| Error::NodeAnswer {
-            url: self.node.base.clone(),
+            url: self.node.origin().to_owned(),
             expected: "JobEvent",
             reason,
         };

@@ -17,6 +17,21 @@ const DEAL: B256 = B256::repeat_byte(0xdd);
 
 type Ranges = Arc<Mutex<Vec<(u64, u64)>>>;
 
+fn network(rpc: String) -> Network {
+    Network {
+        chain_id: 1,
+        rpc,
+        api: "http://127.0.0.1:1".into(),
+        market: Address::repeat_byte(0xaa),
+        stake: Address::ZERO,
+        token: Address::ZERO,
+        bootstrap: vec![],
+        key_file: None,
+        python: None,
+        tokens: vec![],
+    }
+}
+
 /// An endpoint that refuses ranges of more than `range_max` blocks and has one log, in `block`.
 async fn endpoint(block: u64, range_max: u64) -> (Chain, Ranges) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -28,18 +43,7 @@ async fn endpoint(block: u64, range_max: u64) -> (Chain, Ranges) {
             tokio::spawn(serve(stream, block, range_max, Arc::clone(&ranges)));
         }
     });
-    let network = Network {
-        chain_id: 1,
-        rpc,
-        api: "http://127.0.0.1:1".into(),
-        market: Address::repeat_byte(0xaa),
-        stake: Address::ZERO,
-        token: Address::ZERO,
-        bootstrap: vec![],
-        key_file: None,
-        python: None,
-        tokens: vec![],
-    };
+    let network = network(rpc);
     (Chain::new(&network, None).unwrap(), asked)
 }
 
@@ -150,4 +154,22 @@ async fn no_claim_since_the_opening_is_no_claim() {
             .iter()
             .all(|(from, _)| *from >= 999_000)
     );
+}
+
+#[tokio::test]
+async fn an_error_shows_no_more_of_an_endpoint_than_its_host() {
+    for (rpc, shown) in [
+        ("ws://rpc.example/v3/secret", "ws://rpc.example"),
+        (
+            "http://127.0.0.1:1/v3/secret?key=secret",
+            "http://127.0.0.1:1",
+        ),
+    ] {
+        let error = match Chain::new(&network(rpc.into()), None) {
+            Ok(chain) => chain.check().await.unwrap_err(),
+            Err(error) => error,
+        };
+        let text = error.to_string();
+        assert!(text.contains(shown) && !text.contains("secret"), "{text}");
+    }
 }

@@ -128,3 +128,19 @@ async fn a_bearer_token_goes_along() {
     assert!(node.disputes().await.unwrap().is_empty());
     assert!(asked.lock().unwrap()[0].contains("authorization: bearer secret"));
 }
+
+#[tokio::test]
+async fn an_error_shows_no_more_of_an_address_than_its_host() {
+    let refused = Node::new("ftp://user:secret@node.example/secret").unwrap_err();
+    // Nobody listens there.
+    let node = Node::new("http://127.0.0.1:1/secret").unwrap();
+    let silent = node.status().await.unwrap_err();
+    let (wrong, _) = serve(vec![answer("200 OK", "nonsense")]).await;
+    let nonsense = wrong.status().await.unwrap_err();
+    assert!(silent.to_string().contains("http://127.0.0.1:1:"));
+    assert!(nonsense.to_string().contains("http://127.0.0.1:"));
+    for error in [refused, silent, nonsense] {
+        let text = error.to_string();
+        assert!(!text.contains("secret") && !text.contains("/v1"), "{text}");
+    }
+}

@@ -679,7 +679,7 @@ async fn check_running(api: Option<&str>, client: &outcry_sdk::Client, doctor: &
         "node",
         same,
         Verdict::Failed,
-        format!("{} at {}", status.version, node.url()),
+        format!("{} at {}", status.version, node.origin()),
         "it belongs to another network; check --network and --api",
     );
     doctor.add(
