@@ -208,6 +208,44 @@ fn a_node_that_does_not_answer_is_a_failure_of_the_network() {
     assert!(balance.stderr.contains("[X-003]"), "{}", balance.stderr);
 }
 
+/// A node that answers every request with an empty list; what it was asked can be received.
+fn node_without_games() -> (String, std::sync::mpsc::Receiver<String>) {
+    use std::io::{BufRead as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, asked) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = std::io::BufReader::new(&stream).lines();
+            let request = lines.next().unwrap().unwrap();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            tell.send(request).unwrap();
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n[]";
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn a_game_is_looked_for_in_the_list_only_by_the_beginning_of_its_id() {
+    let home = Home::new("");
+    let network = home.network();
+    let (api, asked) = node_without_games();
+    let game = B256::repeat_byte(0xab).to_string();
+    for (id, path) in [
+        (&game[..], format!("/v1/disputes/{game}")),
+        ("0xabab", "/v1/disputes".to_owned()),
+    ] {
+        let network = network.to_str().unwrap();
+        let args = ["--network", network, "--api", &api, "dispute", "show", id];
+        assert_ne!(home.outcry(&args).exit, 0);
+        let requests: Vec<String> = asked.try_iter().collect();
+        assert_eq!(requests, [format!("GET {path} HTTP/1.1")]);
+    }
+}
+
 #[test]
 fn a_flag_wins_over_the_configuration_file_and_that_over_the_network_file() {
     let home = Home::new("api = \"http://file.example:1\"\n");

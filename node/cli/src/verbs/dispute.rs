@@ -7,10 +7,10 @@ use alloy::primitives::B256;
 use outcry_protocol::codes;
 use outcry_protocol::limits::TASKS_PER_JOB_MAX;
 use outcry_protocol::types::JobSpec;
-use outcry_sdk::api::{BlobHash, Dispute, GameMove, GameParty, TokenInfo};
+use outcry_sdk::api::{BlobHash, Dispute, GameParty, TokenInfo};
 use outcry_sdk::{Manifest, Node, units};
 use outcry_verifier::game::rules::PARTS;
-use outcry_verifier::game::{Challenge, Game, MachineTrace, Trace as _};
+use outcry_verifier::game::{Challenge, Game, MachineTrace, Trace as _, first_disputed};
 use outcry_verifier::guest::LIBRARY;
 use outcry_verifier::link_and_commit;
 use outcry_verifier::names::FunctionNames;
@@ -41,24 +41,11 @@ pub(crate) async fn show(
 ) -> Result<u8, Failure> {
     let client = settings.reader()?;
     let node = client.node();
-    let wanted = id.to_lowercase();
-    let wanted = wanted.trim_end_matches('…');
-    let games = node.disputes().await?.into_iter();
-    let mut found = games.filter(|game| game.id.to_string().starts_with(wanted));
-    let game = match (found.next(), found.next()) {
-        (Some(game), None) => node.dispute(game.id).await?,
-        (None, _) => {
-            return Err(Failure::new(
-                &codes::DEAL_UNKNOWN,
-                format!("the node knows no game {id}"),
-            ));
-        }
-        (Some(_), Some(_)) => {
-            return Err(Failure::usage(format!(
-                "several games begin with {id}; give more digits"
-            )));
-        }
+    let game = match id.parse::<B256>() {
+        Ok(game) => game,
+        Err(_) => beginning_with(id, node).await?,
     };
+    let game = node.dispute(game).await?;
     let parting = if steps {
         Some(parting(&game, node, settings, console).await?)
     } else {
@@ -66,6 +53,24 @@ pub(crate) async fn show(
     };
     console.result(settings.format(), &Shown { game, parting })?;
     Ok(0)
+}
+
+/// The only game whose id begins like that.
+async fn beginning_with(id: &str, node: &Node) -> Result<B256, Failure> {
+    let wanted = id.to_lowercase();
+    let wanted = wanted.trim_end_matches('…');
+    let games = node.disputes().await?.into_iter();
+    let mut found = games.filter(|game| game.id.to_string().starts_with(wanted));
+    match (found.next(), found.next()) {
+        (Some(game), None) => Ok(game.id),
+        (None, _) => Err(Failure::new(
+            &codes::DEAL_UNKNOWN,
+            format!("the node knows no game {id}"),
+        )),
+        (Some(_), Some(_)) => Err(Failure::usage(format!(
+            "several games begin with {id}; give more digits"
+        ))),
+    }
 }
 
 /// Where the parties of a game part, as far as they have narrowed it down.
@@ -151,31 +156,15 @@ async fn parting(
 
 /// The game, from its moves.
 fn replay(game: &Dispute) -> Result<Game, Failure> {
-    let mut replayed = Game::begin(Challenge {
+    let challenge = Challenge {
         initial: game.initial,
         asserted: game.asserted,
         halted: game.halted,
         sections: game.sections,
-    })
-    .map_err(Failure::internal)?;
-    for made in &game.moves {
-        let GameMove {
-            part: Some(part),
-            ends,
-            ..
-        } = made
-        else {
-            continue;
-        };
-        let ends: &[B256; PARTS] = ends
-            .as_slice()
-            .try_into()
-            .map_err(|_| Failure::internal("a section does not have 16 parts"))?;
-        replayed
-            .replay_section(*part, ends)
-            .map_err(Failure::internal)?;
-    }
-    Ok(replayed)
+    };
+    let sections = game.moves.iter();
+    let sections = sections.filter_map(|made| Some((made.part?, made.ends.as_slice())));
+    Game::replayed(challenge, sections).map_err(Failure::internal)
 }
 
 fn compare(
@@ -217,17 +206,13 @@ fn compare(
     let end = trace.end().map_err(fault)?;
     // The last list narrows it down, unless it is all true: then its author is right, and the part that
     // it is about is what is known.
-    let mut from_step = game.offset();
-    let mut to_step = game.end_of(PARTS as u8 - 1);
-    for (index, asserted) in (0..).zip(&game.list().ends) {
-        let step = game.end_of(index);
-        if trace.state(step).map_err(fault)? == *asserted {
-            continue;
+    let (from_step, to_step) = match first_disputed(game, &mut trace).map_err(fault)? {
+        Some(part) => {
+            let end = game.end_of(part.index);
+            (end.saturating_sub(game.part_steps()), end)
         }
-        to_step = step;
-        from_step = step.saturating_sub(game.part_steps());
-        break;
-    }
+        None => (game.offset(), game.end_of(PARTS as u8 - 1)),
+    };
     let machine = trace.machine_at(from_step).map_err(fault)?;
     let step = match machine.next_step() {
         Some(next) if machine.steps() == from_step => {
@@ -340,7 +325,7 @@ impl Show for Shown {
                     if clocks.seated {
                         ""
                     } else {
-                        "; the provider's stands still"
+                        "; it has no seat"
                     },
                     if clocks.overdue { "; run out" } else { "" },
                 ),
