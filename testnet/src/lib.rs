@@ -16,4 +16,5 @@ pub mod network;
 pub mod oracle;
 pub mod picture;
 pub mod process;
+pub mod public_chain;
 pub mod summary;

@@ -7,16 +7,13 @@ use alloy_primitives::{Address, B256};
 use alloy_sol_types::SolCall;
 use outcry_contracts::Game as Contract;
 use outcry_protocol::claim::TaskResult;
-use outcry_verifier::game::{
-    Challenge, Clocks, Decision, Game, Move, Party, Trace, View, next_move, sections,
-};
+use outcry_verifier::game::{Challenge, Clocks, Decision, Game, Move, Party, View, sections};
 
 use crate::chain::{BASE_FEE, Receipt, Reverted};
-use crate::cheats::{Lie, Shared, Told};
-use crate::market::{
-    self, CHALLENGER, Claimed, Exchange, find, gas_of_challenger, gas_of_provider, on_chain,
-};
+use crate::cheats::{Lie, Player, Told};
+use crate::market::{self, CHALLENGER, Claimed, Exchange, find, on_chain};
 use crate::programs::Random;
+use crate::public_chain;
 use crate::subject::{Subject, TASK};
 
 /// Seconds that a move takes at most.
@@ -100,60 +97,6 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
 }
 
-/// A party of a game.
-struct Player {
-    trace: Told,
-    moves_left: u64,
-    gambles: Option<Random>,
-}
-
-impl Player {
-    fn honest(truth: &Shared) -> Self {
-        Self {
-            trace: Told {
-                truth: truth.clone(),
-                lie: Lie::None,
-                random: Random(0),
-            },
-            moves_left: u64::MAX,
-            gambles: None,
-        }
-    }
-
-    fn decide(&mut self, view: &View<'_>, now: u64) -> Decision {
-        if self.moves_left == 0 {
-            return Decision::Wait;
-        }
-        self.moves_left -= 1;
-        match &mut self.gambles {
-            Some(random) => gamble(view.game, &self.trace.truth, random),
-            None => next_move(view, &mut self.trace, now).unwrap(),
-        }
-    }
-}
-
-/// A move that the rules allow, now and then with what is true in it.
-fn gamble(game: &Game, truth: &Shared, random: &mut Random) -> Decision {
-    let mut truth = truth.lock().unwrap();
-    let part = game.list().part(random.below(16) as u8).unwrap();
-    let start = game.offset() + u64::from(part.index) * game.part_steps();
-    if game.sections_left() == 0 {
-        let proof = truth.prove(start).unwrap();
-        return Decision::Move(Move::Prove { part, proof });
-    }
-    let mut ends = Box::new([B256::ZERO; 16]);
-    for (at, end) in (1..).zip(&mut *ends) {
-        *end = match random.below(3) {
-            0 => random.hash(),
-            _ => truth.state(start + at * game.part_steps() / 16).unwrap(),
-        };
-    }
-    if ends[15] == part.end {
-        ends[15] = random.hash();
-    }
-    Decision::Move(Move::Section { part, ends })
-}
-
 /// Gas of the transactions of a game.
 #[derive(Default)]
 pub(crate) struct Gas {
@@ -198,12 +141,13 @@ pub(crate) fn dispute(exchange: &mut Exchange, subject: &Subject, plan: &Plan) -
         Party::Provider => (true_one, false_hash),
     };
     let claimed = exchange.claim(deal, claim);
+    let mut trace = Told::told(
+        &subject.truth,
+        plan.cheat.lie(end.steps, false_hash, &mut random),
+    );
+    trace.random = Random(random.next());
     let cheat = Player {
-        trace: Told {
-            truth: subject.truth.clone(),
-            lie: plan.cheat.lie(end.steps, false_hash, &mut random),
-            random: Random(random.next()),
-        },
+        trace,
         moves_left: match plan.cheat {
             Cheat::Silent => 0,
             Cheat::Stalls(moves) => moves,
@@ -233,15 +177,18 @@ pub(crate) fn dispute(exchange: &mut Exchange, subject: &Subject, plan: &Plan) -
     let expected = match plan.honest {
         Party::Challenger => {
             assert!(
-                of_challenger <= gas_of_challenger(made),
+                of_challenger <= public_chain::gas_of_challenger(made),
                 "{of_challenger} gas"
             );
             market::when_it_falls(&claimed.deal)
         }
         Party::Provider => {
-            assert!(of_provider <= gas_of_provider(made), "{of_provider} gas");
+            assert!(
+                of_provider <= public_chain::gas_of_provider(made),
+                "{of_provider} gas"
+            );
             exchange.finalise(&claimed);
-            market::when_it_stands(&claimed, made, market::bond(limit, sections(limit)))
+            market::when_it_stands(&claimed, made, public_chain::bond_wei(limit, 0))
         }
     };
     let mut change = exchange.holdings();
@@ -377,8 +324,8 @@ impl Table<'_> {
         let expected = market::halted(&self.claimed.deal, TASK, self.claimed.asserted);
         assert_eq!((event.asserted, event.halted), (expected, halted));
         assert_eq!(event.sections, sections(limit));
-        assert_eq!(u64::from(event.clock), market::clock(limit));
-        assert_eq!(event.bond, market::bond(limit, event.sections));
+        assert_eq!(u64::from(event.clock), public_chain::clock_s(limit));
+        assert_eq!(event.bond, public_chain::bond_wei(limit, 0));
         assert!(event.seated);
         let challenge = Challenge {
             initial: event.initial,

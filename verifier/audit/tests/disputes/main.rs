@@ -16,6 +16,9 @@ mod market;
 #[allow(dead_code, reason = "only the programs' text and the random numbers")]
 #[path = "../../../tests/game/programs.rs"]
 mod programs;
+#[allow(unreachable_pub, reason = "a module of outcry-testnet")]
+#[path = "../../../../testnet/src/public_chain.rs"]
+mod public_chain;
 mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +26,7 @@ use std::time::Instant;
 
 use outcry_audit::agreement::Distribution;
 use outcry_verifier::game::{Party, sections};
+use outcry_verifier::limits::CYCLE_LIMIT;
 
 use game::{Cheat, Plan, Played, dispute};
 use market::Exchange;
@@ -261,5 +265,27 @@ fn every_kind_of_cheat_loses_on_the_deployed_bytecode() {
     assert_eq!(reached, BTreeSet::from(FAMILIES));
     for family in FAMILIES {
         assert!(all.families.contains_key(family), "{family}");
+    }
+}
+
+#[test]
+fn the_contract_asks_the_bonds_and_gives_the_clocks_of_the_formulas() {
+    let mut exchange = Exchange::new();
+    let [subject, _] = of_text(TINY);
+    let mut live = 0;
+    for reached in [0, 31, 32, 64] {
+        while live < reached {
+            exchange.begin_game(&subject);
+            live += 1;
+        }
+        for limit in [0, 1, 1 << 30, (1 << 30) + 1, 1 << 36, CYCLE_LIMIT] {
+            let expected = public_chain::bond_wei(limit, live);
+            assert_eq!(
+                exchange.bond_for(limit),
+                expected,
+                "{live} games, limit {limit}"
+            );
+            assert_eq!(exchange.clock_of(limit), public_chain::clock_s(limit));
+        }
     }
 }

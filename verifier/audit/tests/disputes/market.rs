@@ -16,6 +16,7 @@ use outcry_protocol::types::{Bid, Claim, Deal, Offer, Resources};
 use outcry_verifier::game::{Part, TaskStart};
 
 use crate::chain::{BASE_FEE, CHAIN_ID, Chain, Receipt};
+use crate::public_chain::{COLLATERAL_FLOOR_WEI, PARAMETERS, gas_of_provider, run_wei};
 use crate::subject::{BLAKE3, Subject, TASK, TASKS, input_leaves};
 
 /// The chain's own coin.
@@ -26,18 +27,7 @@ const FEE_COLLECTOR: Address = Address::repeat_byte(0xfe);
 /// Base units of the token and wei that each party has on the market in the beginning.
 const DEPOSIT: u128 = 100_000_000_000_000_000_000_000;
 
-// The parameters of a public chain, `verifier/ECONOMICS.md`.
-const INCLUSION_S: u32 = 86_400;
-const INTERPRETER_SPEED: u64 = 2_500_000;
-const GAS_PRICE_CAP: u64 = 50_000_000_000;
-const RUN_PRICE: u128 = 4_000_000_000_000;
-const FLOOR: u128 = 150_000_000_000_000_000;
 const CHALLENGE_WINDOW_S: u32 = 86_400;
-
-// The schedule by which gas is refunded, from the same page.
-const CHALLENGE_GAS: u64 = 380_000;
-const SECTION_GAS: u64 = 65_000;
-const FINISH_GAS: u64 = 350_000;
 
 /// What everybody has on the market, by name: base units of the token, wei.
 pub(crate) type Holdings = BTreeMap<&'static str, [i128; 2]>;
@@ -103,7 +93,7 @@ impl Exchange {
             challengeWindow: CHALLENGE_WINDOW_S,
             demandWindow: 3600,
             withdrawalDelay: 86_400,
-            collateralFloor: FLOOR,
+            collateralFloor: COLLATERAL_FLOOR_WEI,
             demandBond: 1,
             admissionFeeBps: 100,
             feeBps: 100,
@@ -114,10 +104,10 @@ impl Exchange {
             market,
             stepVerifier: step_verifier,
             initialState: initial_state,
-            inclusionDelay: INCLUSION_S,
-            interpreterSpeed: INTERPRETER_SPEED,
-            gasPriceCap: GAS_PRICE_CAP,
-            runPrice: RUN_PRICE,
+            inclusionDelay: PARAMETERS.inclusion_delay_s,
+            interpreterSpeed: PARAMETERS.interpreter_speed,
+            gasPriceCap: PARAMETERS.gas_price_cap_wei,
+            runPrice: PARAMETERS.run_price_wei,
         };
         let arguments = Game::constructorCall { p }.abi_encode();
         let game = chain.create(DEPLOYER, creation(&Game::BYTECODE, arguments));
@@ -323,6 +313,39 @@ impl Exchange {
         Game::challengeCall { call }
     }
 
+    /// A game that the challenger begins about a true claim, and does not go on with.
+    pub(crate) fn begin_game(&mut self, subject: &Subject) {
+        let end = subject.truth.lock().unwrap().end().unwrap();
+        let truth = TaskResult {
+            cycles: end.halted.cycles,
+            inner: end.halted.outcome.inner(),
+        };
+        let deal = self.open(subject);
+        let claimed = self.claim(deal, truth);
+        let call = self.challenge(subject, &claimed, B256::repeat_byte(0xfa));
+        let game = self.game;
+        self.chain.send(CHALLENGER, game, &call).unwrap();
+    }
+
+    /// Wei that a challenge of the provider locks now, by the contract.
+    pub(crate) fn bond_for(&mut self, cycle_limit: u64) -> u128 {
+        let (game, provider) = (self.game, self.provider());
+        let call = Game::bondForCall {
+            provider,
+            cycleLimit: cycle_limit,
+        };
+        self.chain.view(DEPLOYER, game, &call).to()
+    }
+
+    /// Seconds of each party's clock, by the contract.
+    pub(crate) fn clock_of(&mut self, cycle_limit: u64) -> u64 {
+        let game = self.game;
+        let call = Game::clockOfCall {
+            cycleLimit: cycle_limit,
+        };
+        self.chain.view(DEPLOYER, game, &call).to()
+    }
+
     pub(crate) fn standing(&mut self, key: &Game::GameKey) -> Game::Standing {
         let game = self.game;
         let call = Game::standingCall { key: key.clone() };
@@ -367,7 +390,7 @@ pub(crate) fn halted(deal: &Deal, task: u32, result: TaskResult) -> B256 {
 
 /// What a deal with one game changes in the holdings, once it is over, if the claim fell.
 pub(crate) fn when_it_falls(deal: &Deal) -> Holdings {
-    let (collateral, floor) = (signed(deal.collateral), signed(FLOOR));
+    let (collateral, floor) = (signed(deal.collateral), signed(COLLATERAL_FLOOR_WEI));
     BTreeMap::from([
         ("buyer", [0, 0]),
         ("provider", [-collateral, -floor]),
@@ -384,7 +407,7 @@ pub(crate) fn when_it_stands(claimed: &Claimed, made: u8, bond: u128) -> Holding
     let fee = price / 100;
     let run_fee = match made {
         0 => 0,
-        _ => signed((RUN_PRICE * u128::from(claimed.deal.cycleLimit)).div_ceil(1 << 30)),
+        _ => signed(run_wei(claimed.deal.cycleLimit)),
     };
     let to_provider =
         (signed(gas_of_provider(made)) * i128::from(BASE_FEE) + run_fee).min(bond / 2);
@@ -396,27 +419,6 @@ pub(crate) fn when_it_stands(claimed: &Claimed, made: u8, bond: u128) -> Holding
         ("fees", [fee, 0]),
         ("burned", [0, bond - to_provider]),
     ])
-}
-
-/// Gas by the schedule of a challenger that won after so many sections.
-pub(crate) fn gas_of_challenger(made: u8) -> u64 {
-    CHALLENGE_GAS + u64::from(made.div_ceil(2)) * SECTION_GAS + FINISH_GAS
-}
-
-/// Gas by the schedule of a provider that won after so many sections.
-pub(crate) fn gas_of_provider(made: u8) -> u64 {
-    u64::from(made / 2) * SECTION_GAS + FINISH_GAS
-}
-
-/// What a challenger locks who is the only one.
-pub(crate) fn bond(cycle_limit: u64, sections: u8) -> u128 {
-    let run_fee = (RUN_PRICE * u128::from(cycle_limit)).div_ceil(1 << 30);
-    2 * (u128::from(gas_of_provider(sections)) * u128::from(GAS_PRICE_CAP) + run_fee)
-}
-
-/// Seconds of each party's clock.
-pub(crate) fn clock(cycle_limit: u64) -> u64 {
-    u64::from(INCLUSION_S) + cycle_limit.div_ceil(INTERPRETER_SPEED)
 }
 
 fn signed(amount: impl TryInto<i128, Error: std::fmt::Debug>) -> i128 {
