@@ -5,8 +5,13 @@
 //! Both run the same linked image with the same guest library and the same input. The machine counts
 //! cycles, slots and steps; wasmi counts nothing, and in a third column its fuel. Runs alternate, the
 //! ratio is that of the fastest runs. CPython is included if its npm package is there.
+//!
+//! Cycles per second are those of the machine alone. A program that is nothing but loads that miss all
+//! caches and wait for each other, which is the slowest that there is, stands beside the means: clocks of
+//! disputes are derived from it, `verifier/ECONOMICS.md`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -150,18 +155,83 @@ fn measure(name: &str, bytes: &[u8], archive: &[u8], rounds: usize) -> serde_jso
     }
     let [machine, wasmi, wasmi_fuel, tracked] = best;
     eprintln!(
-        "{name:12} {:6.3} of wasmi's speed ({:.3} with its fuel on, {:.3} marking changes)  {machine:7.3} s, {:.0} M steps/s, {:.2} steps a cycle",
+        "{name:12} {:6.3} of wasmi's speed ({:.3} with its fuel on, {:.3} marking changes)  {machine:7.3} s, {:.0} M steps/s, {:.0} M cycles/s",
         wasmi / machine,
         wasmi_fuel / machine,
         wasmi / tracked,
         steps as f64 / machine / 1e6,
-        steps as f64 / cycles as f64,
+        cycles as f64 / machine / 1e6,
     );
     serde_json::json!({
         "name": name, "cycles": cycles, "steps": steps, "machine_s": machine, "wasmi_s": wasmi,
+        "cycles_per_s": cycles as f64 / machine,
         "wasmi_with_fuel_s": wasmi_fuel, "machine_marking_changes_s": tracked,
         "speed": wasmi / machine, "speed_against_fuel": wasmi_fuel / machine,
         "speed_marking_changes": wasmi / tracked,
+    })
+}
+
+/// Lines of cache that the chase goes through: 64 MiB.
+const CHASE_LINES: u32 = 1 << 20;
+/// Loads of the chase.
+const CHASE_LOADS: u32 = 1 << 23;
+/// Loads in a turn of its loop, so that the loop itself costs next to nothing.
+const CHASE_UNROLLED: u32 = 64;
+
+/// Chases `loads` pointers through 64 MiB. Each line of cache holds the address of another one, by a
+/// linear congruence modulo a power of two whose period is full (Hull, Dobell 1962): all lines in one
+/// cycle, in an order that no prefetcher follows.
+fn chase(loads: u32) -> Vec<u8> {
+    let chain = "i32.load ".repeat(CHASE_UNROLLED as usize);
+    let text = format!(
+        r#"(module (memory 1025)
+          (func (export "_start") (local $i i32) (local $at i32) (local $turns i32)
+            (loop $next
+              (i32.store (i32.shl (local.get $i) (i32.const 6))
+                (i32.shl (i32.and (i32.add (i32.mul (local.get $i) (i32.const 1664525))
+                  (i32.const 1013904223)) (i32.const {mask})) (i32.const 6)))
+              (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+                (i32.const {CHASE_LINES}))))
+            (local.set $turns (i32.const {turns}))
+            (block $done
+              (loop $turn
+                (br_if $done (i32.eqz (local.get $turns)))
+                (local.set $turns (i32.sub (local.get $turns) (i32.const 1)))
+                local.get $at {chain} local.set $at
+                (br $turn)))))"#,
+        mask = CHASE_LINES - 1,
+        turns = loads / CHASE_UNROLLED,
+    );
+    wat::parse_str(text).unwrap()
+}
+
+/// The slowest program: what its loads alone take, without filling the memory.
+fn measure_chase(archive: &[u8], rounds: usize) -> serde_json::Value {
+    let [without, with] = [0, CHASE_LOADS].map(|loads| {
+        let program = Program::flatten(&link(&chase(loads)).unwrap()).unwrap();
+        let program = Arc::new(CommittedProgram::new(Arc::new(program)));
+        let header = programs::header(LIMITS, archive);
+        let mut best = f64::INFINITY;
+        let mut cycles = 0;
+        for _ in 0..rounds {
+            let (seconds, machine) = on_machine(&program, &header, archive, false);
+            best = best.min(seconds);
+            cycles = machine.cycles();
+        }
+        (cycles, best)
+    });
+    let (cycles, seconds) = (with.0 - without.0, with.1 - without.1);
+    let (per_load, ns) = (
+        cycles as f64 / f64::from(CHASE_LOADS),
+        1e9 * seconds / f64::from(CHASE_LOADS),
+    );
+    eprintln!(
+        "slowest      {:.1} M cycles/s: dependent loads of {per_load:.2} cycles and {ns:.0} ns",
+        cycles as f64 / seconds / 1e6,
+    );
+    serde_json::json!({
+        "name": "chase", "loads": CHASE_LOADS, "cycles": cycles, "machine_s": seconds,
+        "cycles_per_load": per_load, "ns_per_load": ns, "cycles_per_s": cycles as f64 / seconds,
     })
 }
 
@@ -181,6 +251,7 @@ fn main() {
     });
     let figures = serde_json::json!({
         "programs": rows,
+        "slowest": measure_chase(&programs::archive(&["program"], BTreeMap::new()), rounds),
         "geometric_mean": mean(&rows, "speed"),
         "geometric_mean_against_fuel": mean(&rows, "speed_against_fuel"),
         "geometric_mean_marking_changes": mean(&rows, "speed_marking_changes"),

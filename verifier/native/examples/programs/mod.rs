@@ -89,7 +89,7 @@ impl Options {
     }
 }
 
-fn archive(args: &[&str], files: BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+pub(crate) fn archive(args: &[&str], files: BTreeMap<String, Vec<u8>>) -> Vec<u8> {
     Invocation {
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         ..Invocation::default()
