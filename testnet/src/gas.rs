@@ -51,12 +51,8 @@ pub async fn by_kind(
             .await?
             .with_context(|| format!("block {number} is missing"))?;
         for transaction in block.transactions.txns() {
-            let kind = match transaction.to() {
-                Some(to) if to == market => {
-                    name(transaction.input(), MarketCalls::name_by_selector)
-                }
-                Some(to) if to == game => game_calls(transaction.input()),
-                _ => continue,
+            let Some(kind) = kind(transaction.to(), transaction.input(), market, game) else {
+                continue;
             };
             let hash = transaction.tx_hash();
             let receipt = provider
@@ -85,6 +81,17 @@ pub async fn by_kind(
         .collect())
 }
 
+/// What a transaction calls, `section` or `prove+settle+collect`; nothing if neither the market nor its
+/// game.
+#[must_use]
+pub fn kind(to: Option<Address>, input: &[u8], market: Address, game: Address) -> Option<String> {
+    match to {
+        Some(to) if to == market => Some(name(input, MarketCalls::name_by_selector)),
+        Some(to) if to == game => Some(game_calls(input)),
+        _ => None,
+    }
+}
+
 fn name(input: &[u8], names: impl Fn([u8; 4]) -> Option<&'static str>) -> String {
     input
         .first_chunk::<4>()
@@ -93,7 +100,6 @@ fn name(input: &[u8], names: impl Fn([u8; 4]) -> Option<&'static str>) -> String
         .to_owned()
 }
 
-/// `section`, or `prove+settle+collect`.
 fn game_calls(input: &[u8]) -> String {
     match Game::multicallCall::abi_decode(input) {
         Ok(several) => {

@@ -62,6 +62,8 @@ pub struct Plan {
     pub verifiers: usize,
     /// Slots of each provider.
     pub slots: u32,
+    /// Interpreters that each node runs at once; 0 leaves that to the node.
+    pub interpreters: u32,
     /// Seconds between blocks.
     pub block_time_s: u64,
     /// Windows of the contracts.
@@ -282,12 +284,15 @@ impl Testnet {
                 let speed = i64::try_from(terms.speed).unwrap_or(i64::MAX);
                 provider.insert("speed".into(), Value::Integer(speed));
                 config.insert("provider".into(), Value::Table(provider));
+                config.insert("dispute".into(), dispute(plan));
             })?;
         }
         for name in &verifiers {
             let api = format!("127.0.0.1:{}", free_port()?);
             let cheat = plan.cheats.get(name).copied();
-            self.start_node(name, &["verifier"], &api, free_port()?, cheat, |_| {})?;
+            self.start_node(name, &["verifier"], &api, free_port()?, cheat, |config| {
+                config.insert("dispute".into(), dispute(plan));
+            })?;
         }
         for name in providers.iter().chain(&verifiers) {
             self.wait_until_serving(name).await?;
@@ -506,6 +511,15 @@ impl Testnet {
         let text = fs::read_to_string(self.dir.join("keys").join(format!("{name}.key")))?;
         Ok(PrivateKeySigner::from_bytes(&text.trim().parse::<B256>()?)?)
     }
+}
+
+/// How a party of games plays them.
+fn dispute(plan: &Plan) -> Value {
+    let interpreters = (
+        "interpreters".into(),
+        Value::Integer(plan.interpreters.into()),
+    );
+    Value::Table([interpreters].into_iter().collect())
 }
 
 /// The command line of a node. One that lies is not a process of the product's binary, which can't.

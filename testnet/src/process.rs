@@ -135,13 +135,14 @@ impl Process {
     }
 }
 
-/// Field 22 of `/proc/PID/stat` of a process that is not a zombie; `None` if there is none.
+/// Field 22 of `/proc/PID/stat` of a process that is not a zombie; `None` if there is none. A process
+/// whose first thread has ended holds its files until the others have.
 fn started_ticks(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the name in parentheses and may hold blanks.
     let rest = stat.get(stat.rfind(')')? + 1..)?;
     let mut fields = rest.split_ascii_whitespace();
-    if fields.next()? == "Z" {
+    if fields.next()? == "Z" && fs::read_dir(format!("/proc/{pid}/task")).ok()?.count() <= 1 {
         return None;
     }
     fields.nth(18)?.parse().ok()

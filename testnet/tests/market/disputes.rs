@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 use alloy::eips::BlockId;
 use alloy::primitives::{Address, B256, U256};
 use alloy::providers::Provider as _;
-use alloy::providers::ext::AnvilApi as _;
-use alloy::rpc::types::anvil::ReorgOptions;
 use outcry_sdk::api::{DealState, DealView, Dispute, GameParty, GameState, JobState};
 use outcry_sdk::{JobBuilder, Limits, Terms};
 use outcry_testnet::cheat::{Cheat, Kind};
 use outcry_testnet::conservation::BURN;
 use outcry_testnet::deployment::Windows;
 use outcry_testnet::network::Plan;
+use outcry_testnet::public_chain;
 
 use crate::fixture::{self, Fixture, ends, quick, wait_until};
 
@@ -26,12 +25,8 @@ const WINDOWS: Windows = Windows {
 /// A game about so many cycles has eight sections: the challenger makes the last move.
 const EIGHT_SECTIONS: u64 = 1_000_000;
 /// A game about so many cycles has seven sections: the provider makes the last move.
-const SEVEN_SECTIONS: u64 = 200_000;
+pub(crate) const SEVEN_SECTIONS: u64 = 200_000;
 const SEED: u64 = 4;
-
-/// Gas of a provider's section, and of the end of a game, that a lost bond pays for.
-const SECTION_GAS: u64 = 65_000;
-const FINISH_GAS: u64 = 350_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_to_lie_costs_the_provider_its_collateral() {
@@ -45,7 +40,7 @@ async fn every_way_to_lie_costs_the_provider_its_collateral() {
         // No step leads where it says: it has nothing to prove.
         (Kind::WrongOutput, SEVEN_SECTIONS, true),
     ];
-    let market = network(ways.len(), 1, |index| {
+    let market = network(WINDOWS, ways.len(), 1, |index| {
         let (kind, ..) = ways.get(index.strip_prefix("provider-")?.parse::<usize>().ok()?)?;
         Some(*kind)
     })
@@ -115,7 +110,7 @@ async fn every_way_to_lie_costs_the_provider_its_collateral() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn false_challenges_of_a_true_claim_pay_the_provider_for_its_gas_and_its_run() {
-    let market = network(1, 2, |node| match node {
+    let market = network(WINDOWS, 1, 2, |node| match node {
         "verifier-0" => Some(Kind::WrongOutput),
         "verifier-1" => Some(Kind::Silent),
         _ => None,
@@ -158,7 +153,7 @@ async fn false_challenges_of_a_true_claim_pay_the_provider_for_its_gas_and_its_r
         assert_eq!(game.by_timeout, Some(by_timeout), "{name}");
         assert_eq!(game.sections_made, sections, "{name}");
         // What was used, at the price of the block that paid it out.
-        let gas = u64::from(sections) / 2 * SECTION_GAS + FINISH_GAS;
+        let gas = public_chain::gas_of_provider(sections);
         let price = base_fee(&market, &game).await.min(parameters.gasPriceCap);
         let run = if sections == 0 { 0 } else { run };
         let owed = u128::from(gas) * u128::from(price) + run;
@@ -194,88 +189,9 @@ async fn false_challenges_of_a_true_claim_pay_the_provider_for_its_gas_and_its_r
     assert_eq!((burn.coin, burn.token), (burned, U256::ZERO));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_honest_challenger_wins_although_it_is_killed_and_the_chain_forks() {
-    let mut market = network(2, 1, |node| {
-        node.starts_with("provider")
-            .then_some(Kind::WrongStateAtRandomStep)
-    })
-    .await;
-    let (_, deal) = claimed(&market, 0, EIGHT_SECTIONS).await;
-    let won = kill_between_moves(&mut market, "verifier-0", GameParty::Challenger, &deal).await;
-    assert_eq!(won.state, GameState::ChallengerWon);
-
-    let (_, deal) = claimed(&market, 1, EIGHT_SECTIONS).await;
-    let won = fork_after_a_move(&market, GameParty::Challenger, &deal).await;
-    assert_eq!(won.state, GameState::ChallengerWon);
-    market.check_conservation().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_honest_provider_wins_although_it_is_killed_and_the_chain_forks() {
-    let mut market = network(1, 1, |node| {
-        (node == "verifier-0").then_some(Kind::WrongStateAtRandomStep)
-    })
-    .await;
-    let (_, deal) = claimed(&market, 0, SEVEN_SECTIONS).await;
-    let won = kill_between_moves(&mut market, "provider-0", GameParty::Provider, &deal).await;
-    assert_eq!(won.state, GameState::ProviderWon);
-
-    let (_, deal) = claimed(&market, 0, SEVEN_SECTIONS).await;
-    let won = fork_after_a_move(&market, GameParty::Provider, &deal).await;
-    assert_eq!(won.state, GameState::ProviderWon);
-    market.check_conservation().await;
-}
-
-/// Kills a node before its first move and after each of its moves, and returns the game when it is
-/// over.
-async fn kill_between_moves(
-    market: &mut Fixture,
-    node: &str,
-    side: GameParty,
-    deal: &DealView,
-) -> Dispute {
-    let began = game_about(market, deal.deal_id, "it begins", |_| true).await;
-    for own_moves in 0..usize::from(began.sections) / 2 {
-        let made = game_about(market, deal.deal_id, "a move is made", |game| {
-            sections_by(game, side) >= own_moves || game.mover.is_none()
-        })
-        .await;
-        assert!(
-            made.mover.is_some(),
-            "the game ended before {own_moves} moves"
-        );
-        market.testnet.kill(node).unwrap();
-        market.testnet.restart(node).unwrap();
-    }
-    let ended = paid_out(market, deal.deal_id).await;
-    assert_eq!(ended.by_timeout, Some(false), "the last step is proved");
-    ended
-}
-
-/// Takes back the last five blocks after a move of this party; returns the game when it is over.
-async fn fork_after_a_move(market: &Fixture, side: GameParty, deal: &DealView) -> Dispute {
-    // A move is a block: the claim stays, the first moves stay, the last ones go.
-    let game = game_about(market, deal.deal_id, "six moves are made", |game| {
-        game.sections_made >= 6 && game.mover != Some(side)
-    })
-    .await;
-    let last = game.moves.iter().rfind(|made| made.part.is_some()).unwrap();
-    let taken_back = last.transaction.hash;
-    let fork = ReorgOptions {
-        depth: 5,
-        tx_block_pairs: Vec::new(),
-    };
-    market.chain.anvil_reorg(fork).await.unwrap();
-    let receipt = market.chain.get_transaction_receipt(taken_back).await;
-    assert!(receipt.unwrap().is_none(), "the fork took no move back");
-    let ended = paid_out(market, deal.deal_id).await;
-    assert_eq!(ended.by_timeout, Some(false), "the last step is proved");
-    ended
-}
-
 /// A network whose nodes lie as this says.
-async fn network(
+pub(crate) async fn network(
+    windows: Windows,
     providers: usize,
     verifiers: usize,
     lies: impl Fn(&str) -> Option<Kind>,
@@ -297,7 +213,7 @@ async fn network(
     Fixture::start(|plan| Plan {
         providers,
         verifiers,
-        windows: WINDOWS,
+        windows,
         cheats,
         ..plan
     })
@@ -305,7 +221,7 @@ async fn network(
 }
 
 /// Terms that this provider alone accepts.
-fn terms(provider: usize) -> Terms {
+pub(crate) fn terms(provider: usize) -> Terms {
     Terms {
         attributes: U256::from(1) << provider,
         // Enough for the dearest.
@@ -315,7 +231,7 @@ fn terms(provider: usize) -> Terms {
 }
 
 /// A job that this provider has claimed.
-async fn claimed(market: &Fixture, provider: usize, cycles: u64) -> (B256, DealView) {
+pub(crate) async fn claimed(market: &Fixture, provider: usize, cycles: u64) -> (B256, DealView) {
     let job = ends(&["print", "hello"]).limits(Limits {
         cycles,
         memory_mib: 64,
@@ -342,21 +258,29 @@ async fn submit(market: &Fixture, job: JobBuilder, terms: Terms) -> (B256, DealV
 }
 
 /// Waits until the only game about a deal looks as wanted, as the gateway sees it.
-async fn game_about(
+pub(crate) async fn game_about(
     market: &Fixture,
     deal: B256,
     what: &str,
     wanted: impl Fn(&Dispute) -> bool,
 ) -> Dispute {
     wait_until(what, || async {
-        let games = market.client.node().disputes().await.ok()?;
-        let mut games = games.into_iter();
-        games.find(|game| game.deal_id == deal && wanted(game))
+        let node = market.client.node();
+        for game in node.disputes().await.ok()? {
+            if game.deal_id == deal {
+                // A list leaves moves out.
+                let game = node.dispute(game.id).await.ok()?;
+                if wanted(&game) {
+                    return Some(game);
+                }
+            }
+        }
+        None
     })
     .await
 }
 
-async fn game_by(
+pub(crate) async fn game_by(
     market: &Fixture,
     deal: B256,
     challenger: Address,
@@ -394,14 +318,14 @@ async fn base_fee(market: &Fixture, game: &Dispute) -> u64 {
 
 /// What an account has on the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Purse {
+pub(crate) struct Purse {
     /// Base units of the payment token.
-    token: U256,
+    pub(crate) token: U256,
     /// Wei.
-    coin: U256,
+    pub(crate) coin: U256,
 }
 
-async fn purse(market: &Fixture, account: Address) -> Purse {
+pub(crate) async fn purse(market: &Fixture, account: Address) -> Purse {
     let contract = market.market();
     let coin = contract.balanceOf(account, Address::ZERO).call().await;
     Purse {

@@ -68,6 +68,7 @@ impl Fixture {
             providers: 1,
             verifiers: 0,
             slots: 1,
+            interpreters: 0,
             block_time_s: 1,
             windows: WINDOWS,
             cheats: BTreeMap::new(),
@@ -216,7 +217,7 @@ pub(crate) async fn wait_until<T, F: Future<Output = Option<T>>>(
             return value;
         }
         assert!(Instant::now() < deadline, "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bad_input;
+mod blocks;
+mod crowd;
 mod deposit;
 mod disputes;
 mod fixture;
+mod interruptions;
 mod kill;
 mod who_pays;
