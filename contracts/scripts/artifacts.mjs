@@ -7,8 +7,9 @@ import { forge, root } from "./forge.mjs";
 
 // Contracts that are compiled together, and what is compiled with them.
 const groups = {
-  market: { contracts: ["Market", "Recourse", "Stake", "TestToken", "Token"], files: ["--skip", "test", "--skip", "src/machine/**", "--skip", "src/Game.sol", "--skip", "src/game/**"] },
+  market: { contracts: ["Market", "Recourse", "Stake", "TestToken", "Token"], files: ["--skip", "test", "--skip", "src/machine/**", "--skip", "src/Game.sol", "--skip", "src/game/**", "--skip", "src/Audits.sol", "--skip", "src/audit/**"] },
   game: { contracts: ["Game"], files: ["src/Game.sol"] },
+  audits: { contracts: ["Audits"], files: ["src/Audits.sol"] },
   machine: { contracts: ["InitialState", "StepVerifier"], files: ["src/machine"] },
 };
 const sizeLimit = 24_576;

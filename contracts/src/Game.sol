@@ -10,6 +10,7 @@ import {Bisection} from "./game/Bisection.sol";
 import {GameWord, GameWords} from "./game/GameWord.sol";
 import {Terms} from "./game/Terms.sol";
 import {Hashing} from "./market/Hashing.sol";
+import {BURN} from "./market/Ledger.sol";
 import {Merkle} from "./market/Merkle.sol";
 import {Openings} from "./market/Openings.sol";
 import {Payout} from "./types/Calls.sol";
@@ -32,13 +33,13 @@ contract Game is Terms {
         /// Wei for that gas, once the claim has fallen and the market has paid.
         uint128 pot;
         /// Gas that the winner has used, by the schedule.
-        uint64 winnerGas;
+        uint32 winnerGas;
+        /// What the game that the winner won was about, as in its key.
+        uint32 task;
+        uint48 until;
         /// Games ended since the market last heard a verdict.
         bool unsettled;
     }
-
-    /// The ledger account of what is burned.
-    address private constant BURN = 0x000000000000000000000000000000000000dEaD;
 
     mapping(bytes32 claimHash => Dispute) private _disputes;
 
@@ -47,9 +48,7 @@ contract Game is Terms {
     // ---------------------------------------------------------------- moves
 
     /// @inheritdoc IGame
-    function challenge(ChallengeCall calldata call) external returns (bytes32 game) {
-        JobSpec memory job = call.job;
-        if (Hashing.job(job) != call.deal.jobHash) revert JobMismatch();
+    function challenge(ChallengeCall calldata call) external returns (bytes32) {
         uint32 task = call.claimed.task;
         bytes32 asserted = Hashing.halted(call.deal.jobHash, task, call.claimed.cycles, call.claimed.inner);
         if (
@@ -57,43 +56,16 @@ contract Game is Terms {
                 asserted, task, call.claimed.path, call.deal.firstTask, call.deal.taskCount, call.claim.resultRoot
             )
         ) revert IDemands.OpeningInvalid();
-        if (call.halted == asserted) revert NothingDisputed();
-        uint256 bond = _bond(call.deal.provider, job.cycleLimit);
-        if (bond > call.bondMax) revert BondTooLarge();
+        (bytes32 dealId, bytes32 claimHash, uint256 bond) = _lockBond(call);
+        return _begin(call, dealId, GameKey(claimHash, task, msg.sender, 0), asserted, call.halted, bond);
+    }
 
-        (bytes32 dealId, bytes32 claimHash) = MARKET.openChallenge(call.deal, call.claim, msg.sender, bond);
-        GameKey memory key = GameKey(claimHash, task, msg.sender);
-        Dispute storage dispute = _disputes[claimHash];
-        if (dispute.winner != address(0)) revert ClaimFell();
-        game = gameId(key);
-        if (_games[game].word.status() != GameStatus.None) revert AlreadyChallenged();
-        bytes32 initial = _initialState(call);
-        uint256 sections = Bisection.sections(job.cycleLimit);
-        uint256 clock = _clock(job.cycleLimit);
-        _games[game] = Game({
-            root: Bisection.rootOfClaim(initial, asserted),
-            word: GameWords.begun(call.deal.provider, clock, sections, block.timestamp),
-            bond: uint128(bond),
-            // Below the bond, and paid for by coins that exist.
-            runFee: uint112(_runFee(job.cycleLimit)),
-            sections: uint8(sections)
-        });
-        bool seated = _enter(call.deal.provider, game);
-        ++dispute.live;
-        dispute.owedGas += uint64(_gasOfChallenger(0));
-        emit Challenged(
-            game,
-            dealId,
-            call.deal.provider,
-            key,
-            initial,
-            asserted,
-            call.halted,
-            uint8(sections),
-            uint32(clock),
-            uint128(bond),
-            seated
-        );
+    /// @inheritdoc IGame
+    function challengeAnswer(ChallengeCall calldata call) external returns (bytes32) {
+        (bytes32 dealId, bytes32 claimHash, uint256 bond) = _lockBond(call);
+        (uint32 task, uint64 point, bytes32 asserted, bytes32 own) = AUDITS.contested(claimHash, msg.sender);
+        if (task != call.claimed.task) revert IDemands.OpeningInvalid();
+        return _begin(call, dealId, GameKey(claimHash, task, msg.sender, point), asserted, own, bond);
     }
 
     /// @inheritdoc IGame
@@ -112,7 +84,10 @@ contract Game is Terms {
     function prove(GameKey calldata key, Part calldata part, bytes calldata proof) external {
         (bytes32 id, Game storage game, GameWord word) = _toMove(key, part);
         if (word.sectionsLeft() != 0) revert SectionsLeft();
-        if (STEP_VERIFIER.transition(part.before, proof) == part.end) revert StepAgrees();
+        bytes32 after_ = key.until == 0
+            ? STEP_VERIFIER.transition(part.before, proof)
+            : STEP_VERIFIER.transitionUntil(part.before, proof, key.until);
+        if (after_ == part.end) revert StepAgrees();
         _end(key, id, game, word, word.challengersTurn(), false);
     }
 
@@ -194,9 +169,9 @@ contract Game is Terms {
         }
         game.bond = 0;
         uint256 burned = word.status() == GameStatus.Refused ? bond - toProvider : 0;
-        if (toChallenger != 0) MARKET.release(key.challenger, toChallenger);
-        if (toProvider != 0) MARKET.release(word.provider(), toProvider);
-        if (burned != 0) MARKET.release(BURN, burned);
+        if (toChallenger != 0) MARKET.release(address(0), key.challenger, toChallenger);
+        if (toProvider != 0) MARKET.release(address(0), word.provider(), toProvider);
+        if (burned != 0) MARKET.release(address(0), BURN, burned);
         emit Collected(id, toChallenger, toProvider, burned);
     }
 
@@ -229,6 +204,12 @@ contract Game is Terms {
             claimFell: _disputes[key.claimHash].winner != address(0),
             bond: game.bond
         });
+    }
+
+    /// @inheritdoc IGame
+    function verdictOf(bytes32 claimHash) external view returns (address winner, uint32 task, uint64 until) {
+        Dispute storage dispute = _disputes[claimHash];
+        return (dispute.winner, dispute.task, dispute.until);
     }
 
     /// @inheritdoc IGame
@@ -269,12 +250,70 @@ contract Game is Terms {
         dispute.owedGas -= uint64(owed);
         if (challengerWon) {
             dispute.winner = key.challenger;
-            dispute.winnerGas = uint64(owed + FINISH_GAS);
+            dispute.winnerGas = uint32(owed + FINISH_GAS);
+            dispute.task = key.task;
+            // At most the claimed cycles, which have 48 bits.
+            dispute.until = uint48(key.until);
         } else {
             --dispute.live;
         }
         _leave(word.provider(), word.seated());
         emit Ended(id, key.claimHash, challengerWon, byTimeout);
+    }
+
+    /// @dev Checks the job, and takes the challenger's bond.
+    function _lockBond(ChallengeCall calldata call)
+        private
+        returns (bytes32 dealId, bytes32 claimHash, uint256 bond)
+    {
+        if (Hashing.job(call.job) != call.deal.jobHash) revert JobMismatch();
+        bond = _bond(call.deal.provider, call.job.cycleLimit);
+        if (bond > call.bondMax) revert BondTooLarge();
+        (dealId, claimHash) = MARKET.openChallenge(call.deal, call.claim, msg.sender, bond);
+    }
+
+    /// @param own what the challenger asserts in place of `asserted`
+    function _begin(
+        ChallengeCall calldata call,
+        bytes32 dealId,
+        GameKey memory key,
+        bytes32 asserted,
+        bytes32 own,
+        uint256 bond
+    ) private returns (bytes32 game) {
+        if (own == asserted) revert NothingDisputed();
+        Dispute storage dispute = _disputes[key.claimHash];
+        if (dispute.winner != address(0)) revert ClaimFell();
+        game = gameId(key);
+        if (_games[game].word.status() != GameStatus.None) revert AlreadyChallenged();
+        bytes32 initial = _initialState(call);
+        uint256 cycleLimit = call.job.cycleLimit;
+        uint256 sections = Bisection.sections(cycleLimit);
+        uint256 clock = _clock(cycleLimit);
+        _games[game] = Game({
+            root: Bisection.rootOfClaim(initial, asserted),
+            word: GameWords.begun(call.deal.provider, clock, sections, block.timestamp),
+            bond: uint128(bond),
+            // Below the bond, and paid for by coins that exist.
+            runFee: uint112(_runFee(cycleLimit)),
+            sections: uint8(sections)
+        });
+        bool seated = _enter(call.deal.provider, game);
+        ++dispute.live;
+        dispute.owedGas += uint64(_gasOfChallenger(0));
+        emit Challenged(
+            game,
+            dealId,
+            call.deal.provider,
+            key,
+            initial,
+            asserted,
+            own,
+            uint8(sections),
+            uint32(clock),
+            uint128(bond),
+            seated
+        );
     }
 
     /// @dev What the challenged task starts with; reverts unless everything that it follows from is

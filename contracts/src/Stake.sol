@@ -19,8 +19,8 @@ contract Stake is IStake {
     }
 
     IERC20 public immutable TOKEN;
-    /// The only account that may slash; the zero address until a game exists.
-    address public immutable GAME;
+    /// The only account that may slash: the audits.
+    address public immutable AUDITS;
     uint256 public immutable UNBONDING_DELAY_S;
 
     mapping(address account => uint256) private _staked;
@@ -29,9 +29,9 @@ contract Stake is IStake {
     /// @inheritdoc IStake
     uint256 public burned;
 
-    constructor(IERC20 token, address game, uint32 unbondingDelay) {
+    constructor(IERC20 token, address audits, uint32 unbondingDelay) {
         TOKEN = token;
-        GAME = game;
+        AUDITS = audits;
         UNBONDING_DELAY_S = unbondingDelay;
     }
 
@@ -74,7 +74,7 @@ contract Stake is IStake {
         external
         returns (uint256 taken)
     {
-        if (msg.sender != GAME) revert NotGame();
+        if (msg.sender != AUDITS) revert NotAudits();
         uint256 fromStake = _min(amount, _staked[account]);
         uint256 fromUnbonding = _min(amount - fromStake, _unbonding[account].amount);
         taken = fromStake + fromUnbonding;

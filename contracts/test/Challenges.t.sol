@@ -113,12 +113,12 @@ contract ChallengesTest is MarketTest {
         assertEq(_coins(buyer), 0, "two bonds");
         assertEq(_coins(GAME), COINS, "held for the game");
         vm.expectRevert(IAccounts.BalanceInsufficient.selector);
-        market.release(ANYBODY, COINS + 1);
-        market.release(ANYBODY, COINS);
+        market.release(NATIVE, ANYBODY, COINS + 1);
+        market.release(NATIVE, ANYBODY, COINS);
         assertEq(_coins(ANYBODY), COINS, "released");
         vm.stopPrank();
         vm.expectRevert(IChallenges.NotGame.selector);
-        market.release(ANYBODY, 0);
+        market.release(NATIVE, ANYBODY, 0);
     }
 
     function test_only_the_game_calls_and_only_in_order() public {

@@ -324,17 +324,37 @@ contract OpeningTest is MarketTest {
         bid.roundTripMsMax = 1;
         _refusedBid(bid, IOpening.RoundTripUnsupported.selector);
         bid = _bid(1);
-        bid.auditRateBps = 1;
-        _refusedBid(bid, IOpening.AuditUnsupported.selector);
-        bid = _bid(1);
-        bid.auditFee = 1;
-        _refusedBid(bid, IOpening.AuditUnsupported.selector);
-        bid = _bid(1);
         bid.rankWindow = 1;
         _refusedBid(bid, IOpening.RankWindowUnsupported.selector);
         Offer memory offer = _offer();
         offer.resources.gpuCount = 1;
         _refusedOffer(offer, IOpening.GpuUnsupported.selector);
+    }
+
+    function test_an_audit_needs_a_rate_and_a_fee_in_range() public {
+        Bid memory bid = _bid(1);
+        bid.auditRateBps = 1;
+        _refusedBid(bid, IOpening.AuditTermsInvalid.selector);
+        bid.auditFee = 1 << 104;
+        _refusedBid(bid, IOpening.AuditTermsInvalid.selector);
+        bid.auditFee = 1;
+        bid.auditRateBps = 10_001;
+        _refusedBid(bid, IOpening.AuditTermsInvalid.selector);
+        bid.auditRateBps = 0;
+        _refusedBid(bid, IOpening.AuditTermsInvalid.selector);
+    }
+
+    function test_the_audit_fee_is_locked_with_the_deal() public {
+        Bid memory bid = _bid(1);
+        (bid.auditRateBps, bid.auditFee) = (10_000, 777);
+        uint256 free = _free(buyer);
+        Deal memory deal = _open(_call(bid, _offer(), 1));
+        assertEq(_free(buyer), free - deal.escrow - 2 * uint256(deal.buyerTip) - 777, "locked");
+        assertEq(deal.resources >> 136 & 0xffff, 10_000, "rate in the deal");
+        assertEq(deal.resources >> 152, 777, "fee in the deal");
+        vm.prank(provider);
+        market.cancelAdmission(deal);
+        assertEq(_free(buyer) + _free(BURN) / 2, free - TIP, "back again");
     }
 
     function test_an_offer_that_does_not_fit_the_bid_is_refused_by_reason() public {

@@ -4,8 +4,16 @@ pragma solidity ^0.8.28;
 import {IMarket} from "../src/interfaces/IMarket.sol";
 import {DealState, DealStatus, LeafIndex, OpenCall, Payout} from "../src/types/Calls.sol";
 import {Bid, Claim, Deal, Offer} from "../src/types/Orders.sol";
+import {Draw} from "../src/types/Audits.sol";
 import {MarketTest} from "./base/MarketTest.sol";
 import {Vm} from "./base/Vm.sol";
+
+/// @dev Draws half of all claims.
+contract Draws {
+    function drawOf(bytes32 claimHash, uint64, uint16, uint64) external pure returns (Draw) {
+        return uint256(claimHash) & 1 == 0 ? Draw.Passed : Draw.Drawn;
+    }
+}
 
 /// @dev Does whatever the parties of a market may do, in any order, and remembers the deals. A call
 /// that the market refuses changes nothing and is skipped.
@@ -19,6 +27,7 @@ contract Trade is MarketTest {
 
     constructor() {
         setUp();
+        vm.etch(AUDITS, address(new Draws()).code);
     }
 
     function count() external view returns (uint256) {
@@ -55,6 +64,7 @@ contract Trade is MarketTest {
         bid.tip = uint128((seed >> 40) % 5000);
         offer.tip = uint128((seed >> 56) % 5000);
         offer.startFee = uint128((seed >> 72) % 100_000);
+        if (seed & 1 << 130 == 0) (bid.auditRateBps, bid.auditFee) = (5000, uint128(1 + (seed >> 131) % 1e6));
         OpenCall memory call = _call(bid, offer, uint32(1 + (seed >> 96) % tasks));
         vm.recordLogs();
         vm.prank(ANYBODY);
@@ -173,9 +183,35 @@ contract Trade is MarketTest {
         } catch {}
     }
 
+    function openAudit(uint256 seed) external {
+        if (deals.length == 0) return;
+        uint256 i = _pick(seed);
+        vm.prank(AUDITS);
+        try market.openAudit(deals[i], claims[i]) {
+            ++done["open audit"];
+        } catch {}
+    }
+
+    function closeAudit(uint256 seed) external {
+        if (deals.length == 0) return;
+        uint256 i = _pick(seed);
+        bool answered = seed & 1 << 200 == 0;
+        vm.prank(AUDITS);
+        try market.closeAudit(deals[i], claims[i], answered) {
+            ++done[answered ? bytes32("close audit") : bytes32("fail audit")];
+        } catch {}
+    }
+
+    function releaseFee(uint256 seed) external {
+        vm.prank(AUDITS);
+        try market.release(seed & 1 << 200 == 0 ? address(token) : NATIVE, ANYBODY, (seed >> 32) % 1e6) {
+            ++done["release fee"];
+        } catch {}
+    }
+
     function release(uint256 seed) external {
         vm.prank(GAME);
-        try market.release(seed & 1 << 200 == 0 ? ANYBODY : provider, (seed >> 32) % COINS) {
+        try market.release(NATIVE, seed & 1 << 200 == 0 ? ANYBODY : provider, (seed >> 32) % COINS) {
             ++done["release"];
         } catch {}
     }
@@ -219,7 +255,7 @@ contract SolvencyTest is MarketTest {
     function targetSelectors() external view returns (Selectors[] memory targets) {
         targets = new Selectors[](1);
         targets[0].addr = address(trade);
-        bytes4[] memory s = new bytes4[](17);
+        bytes4[] memory s = new bytes4[](20);
         // Openings, claims and time come more often, or most sequences would do nothing.
         (s[0], s[1], s[2], s[3]) =
             (Trade.openDeal.selector, Trade.openMore.selector, Trade.reopenDeal.selector, Trade.cancelAdmission.selector);
@@ -229,13 +265,14 @@ contract SolvencyTest is MarketTest {
             (Trade.demand.selector, Trade.demandTimeout.selector, Trade.challenge.selector, Trade.resolve.selector);
         (s[12], s[13], s[14], s[15]) =
             (Trade.withdraw.selector, Trade.cancelOrders.selector, Trade.pass.selector, Trade.claimDeal.selector);
-        s[16] = Trade.release.selector;
+        (s[16], s[17], s[18], s[19]) =
+            (Trade.release.selector, Trade.openAudit.selector, Trade.closeAudit.selector, Trade.releaseFee.selector);
         targets[0].selectors = s;
     }
 
     /// @dev What accounts own of a token: free and pending.
     function _owned(address token_) private view returns (uint256 sum) {
-        address[7] memory accounts = [buyer, provider, ANYBODY, BURN, FEE_COLLECTOR, GAME, address(trade)];
+        address[8] memory accounts = [buyer, provider, ANYBODY, BURN, FEE_COLLECTOR, GAME, AUDITS, address(trade)];
         for (uint256 i = 0; i < accounts.length; ++i) {
             (uint256 pending,) = market.pendingWithdrawal(accounts[i], token_);
             sum += market.balanceOf(accounts[i], token_) + pending;
@@ -254,6 +291,7 @@ contract SolvencyTest is MarketTest {
             if (state.status == DealStatus.Open) ++open;
             uint256 pot = deal.collateral;
             if (!state.accepted) pot += uint256(deal.escrow) + deal.buyerTip;
+            if (!state.auditUsed) pot += deal.resources >> 152;
             if (deal.token == NATIVE) lockedCoins += pot;
             else lockedTokens += pot;
             lockedCoins += FLOOR;
@@ -270,7 +308,7 @@ contract SolvencyTest is MarketTest {
     function test_random_trading_reaches_every_action() public {
         for (uint256 i = 0; i < 6000; ++i) {
             uint256 seed = uint256(keccak256(abi.encode(i)));
-            uint256 action = i % 18;
+            uint256 action = i % 21;
             if (action == 0) trade.openDeal(seed, seed & 1 == 0);
             else if (action == 1) trade.openMore(seed);
             else if (action == 2) trade.reopenDeal(seed);
@@ -285,9 +323,12 @@ contract SolvencyTest is MarketTest {
             else if (action == 11) trade.withdraw(seed, seed & 2 == 0);
             else if (action == 12) trade.pass(seed);
             else if (action == 13) trade.release(seed);
+            else if (action == 14) trade.openAudit(seed);
+            else if (action == 15) trade.closeAudit(seed);
+            else if (action == 16) trade.releaseFee(seed);
             else trade.claimDeal(seed);
         }
-        string[14] memory actions = [
+        string[18] memory actions = [
             "open",
             "open more",
             "reopen",
@@ -301,7 +342,11 @@ contract SolvencyTest is MarketTest {
             "challenge",
             "resolve",
             "withdraw",
-            "release"
+            "release",
+            "open audit",
+            "close audit",
+            "fail audit",
+            "release fee"
         ];
         for (uint256 i = 0; i < actions.length; ++i) {
             assertTrue(trade.done(bytes32(bytes(actions[i]))) != 0, actions[i]);

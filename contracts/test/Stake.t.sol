@@ -8,7 +8,7 @@ import {Test} from "./base/Test.sol";
 
 contract StakeTest is Test {
     uint256 private constant KEY = 0x57a;
-    address private constant GAME = address(0x6a3e);
+    address private constant AUDITS = address(0x6a3e);
     address private constant CHALLENGER = address(0xc4a);
     uint32 private constant DELAY = 7 days;
 
@@ -20,7 +20,7 @@ contract StakeTest is Test {
         vm.warp(1_900_000_000);
         verifier = vm.addr(KEY);
         token = new Token(verifier);
-        stake = new Stake(token, GAME, DELAY);
+        stake = new Stake(token, AUDITS, DELAY);
         vm.prank(verifier);
         token.approve(address(stake), 1000);
     }
@@ -92,22 +92,22 @@ contract StakeTest is Test {
         _stake(600);
         vm.prank(verifier);
         stake.requestUnbonding(400);
-        vm.prank(GAME);
+        vm.prank(AUDITS);
         assertEq(stake.slash(verifier, 300, CHALLENGER, 150), 300, "taken");
         assertEq(stake.stakeOf(verifier), 0, "stake");
         (uint256 unbonding,) = stake.unbondingOf(verifier);
         assertEq(unbonding, 300, "unbonding");
         assertEq(stake.stakeOf(CHALLENGER), 150, "reward");
         assertEq(stake.burned(), 150, "burned");
-        vm.prank(GAME);
+        vm.prank(AUDITS);
         assertEq(stake.slash(verifier, 1000, CHALLENGER, 0), 300, "no more than there is");
     }
 
     function test_only_the_game_slashes_and_rewards_at_most_half() public {
         _stake(600);
-        vm.expectRevert(IStake.NotGame.selector);
+        vm.expectRevert(IStake.NotAudits.selector);
         stake.slash(verifier, 1, CHALLENGER, 0);
-        vm.prank(GAME);
+        vm.prank(AUDITS);
         vm.expectRevert(IStake.RewardTooLarge.selector);
         stake.slash(verifier, 101, CHALLENGER, 51);
     }
@@ -125,7 +125,7 @@ contract StakeTest is Test {
         vm.prank(verifier);
         stake.requestUnbonding(unbonded);
         uint256 taken = slashed < staked ? slashed : staked;
-        vm.prank(GAME);
+        vm.prank(AUDITS);
         stake.slash(verifier, slashed, CHALLENGER, bound(reward, 0, taken / 2));
         (uint256 unbonding,) = stake.unbondingOf(verifier);
         assertEq(

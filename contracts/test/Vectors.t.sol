@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {IMarket} from "../src/interfaces/IMarket.sol";
 import {IOpening} from "../src/interfaces/IOpening.sol";
 import {Acceptance} from "../src/market/Acceptance.sol";
+import {AuditTerms} from "../src/market/AuditTerms.sol";
 import {DealWord, DealWords} from "../src/market/DealWord.sol";
 import {Hashing} from "../src/market/Hashing.sol";
 import {Merkle} from "../src/market/Merkle.sol";
@@ -194,6 +195,8 @@ contract VectorsTest is MarketTest {
             Deal memory deal = abi.decode(_bytes(json, at, "encodedDeal"), (Deal));
             bytes32 dealId = market.hashDeal(deal);
             assertEq(dealId, _word(json, at, "dealId"), "deal id");
+            assertEq(AuditTerms.rate(deal), _uint(json, at, "auditRateBps"), "audit rate");
+            assertEq(AuditTerms.fee(deal), _uint(json, at, "auditFee"), "audit fee");
             _place(deal, dealId);
             vm.warp(deal.openedAt);
             bytes memory tasks = _bytes(json, at, "tasks");

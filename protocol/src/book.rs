@@ -722,11 +722,12 @@ impl Book {
         })
     }
 
-    /// What a live bid holds of its account's balance: the price cap of one task and two tips. The
-    /// whole escrow depends on the offer and is checked when it is matched.
+    /// What a live bid holds of its account's balance: what one task as a deal of its own locks at
+    /// most (price cap, two tips, audit fee). The whole depends on the offers and is checked when it is
+    /// matched.
     #[must_use]
     pub fn commitment(bid: &Bid) -> u128 {
-        money::bid_exposure(bid.priceCap, 1, bid.tip).unwrap_or(u128::MAX)
+        money::bid_exposure(bid.priceCap, 1, bid.tip, bid.auditFee).unwrap_or(u128::MAX)
     }
 
     /// Live bids that their account's balance does not cover: per account and token, bids count in

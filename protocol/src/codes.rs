@@ -116,8 +116,8 @@ registry! {
         "Set gpuClass and gpuCount to 0.";
     ORDER_ROUND_TRIP "O-022" Usage "limits on round-trip time are not supported yet"
         "Set roundTripMsMax and roundTripPlace to 0; choose regions instead.";
-    ORDER_AUDIT "O-023" Usage "audits are not supported yet"
-        "Set auditRateBps and auditFee to 0; re-execute results yourself before you accept them.";
+    ORDER_AUDIT "O-023" Usage "the audit rate and the audit fee do not go together"
+        "Set both to 0, or the rate to 1 to 10000 basis points and the fee to what an audit shall pay.";
     ORDER_RANK_WINDOW "O-024" Usage "rank windows are not supported yet"
         "Set rankWindow to 0.";
     ORDER_MACHINE "O-025" Usage "the machine version is unknown here"
@@ -169,7 +169,7 @@ registry! {
     MATCH_AMOUNT "M-019" NoMatch "the price needs more than 128 bits"
         "Reserve less, or avoid offers at the price limit.";
     MATCH_BLOCKED "M-020" NoMatch "the bid waits for earlier bids of its account"
-        "Deposit enough for all live bids: the price cap of one task and two tips each.";
+        "Deposit enough for all live bids: the price cap of one task, two tips and the audit fee each.";
 
     // Funds.
     FUNDS_INSUFFICIENT "F-001" Payment "the balance on the market is too small"

@@ -3,40 +3,41 @@
 use alloy_primitives::U256;
 
 use crate::hash::Domain;
+use crate::limits::AUDIT_FEE_MAX;
 use crate::money::{self, MoneyError, Tariff};
-use crate::types::{Bid, Deal, JobSpec, Offer, Resources};
+use crate::types::{Bid, Deal, JobSpec, Offer};
 
-/// `Deal.resources`, low bits first: memory MiB (32), disk MiB (32), egress MiB (32), GPU class
-/// (16), GPU count (16), region (8).
+const REGION_SHIFT: usize = 128;
+const AUDIT_RATE_SHIFT: usize = 136;
+const AUDIT_FEE_SHIFT: usize = 152;
+
+/// `Deal.resources`, low bits first: of the bid memory MiB (32), disk MiB (32), egress MiB (32), GPU
+/// class (16), GPU count (16); of the offer region (8); of the bid audit rate in basis points (16) and
+/// audit fee in base units (104), which must be at most [`AUDIT_FEE_MAX`].
 #[must_use]
-pub fn packed_resources(reserved: &Resources, region: u8) -> U256 {
+pub fn packed_resources(bid: &Bid, region: u8) -> U256 {
+    let reserved = &bid.resources;
     U256::from(reserved.memoryMib)
         | U256::from(reserved.diskMib) << 32
         | U256::from(reserved.egressMib) << 64
         | U256::from(reserved.gpuClass) << 96
         | U256::from(reserved.gpuCount) << 112
-        | U256::from(region) << 128
+        | U256::from(region) << REGION_SHIFT
+        | U256::from(bid.auditRateBps) << AUDIT_RATE_SHIFT
+        | U256::from(bid.auditFee) << AUDIT_FEE_SHIFT
 }
 
-/// The reverse of [`packed_resources`]; `None` if bits above them are set.
+/// Chance that a claim about this deal is audited, basis points.
 #[must_use]
-pub fn unpacked_resources(packed: U256) -> Option<(Resources, u8)> {
-    if packed >> 136 != U256::ZERO {
-        return None;
-    }
-    let field = |shift: usize, bits: usize| -> u64 {
-        // A field has at most 32 bits.
-        u64::try_from((packed >> shift) & ((U256::from(1) << bits) - U256::from(1)))
-            .unwrap_or(u64::MAX)
-    };
-    let resources = Resources {
-        memoryMib: field(0, 32) as u32,
-        diskMib: field(32, 32) as u32,
-        gpuClass: field(96, 16) as u16,
-        gpuCount: field(112, 16) as u16,
-        egressMib: field(64, 32) as u32,
-    };
-    Some((resources, field(128, 8) as u8))
+pub fn audit_rate(deal: &Deal) -> u16 {
+    (deal.resources >> AUDIT_RATE_SHIFT & U256::from(u16::MAX)).to()
+}
+
+/// What an audit of this deal pays to all who take part in it, base units of its token.
+#[must_use]
+pub fn audit_fee(deal: &Deal) -> u128 {
+    // 256 - 152 bits are left: 104.
+    (deal.resources >> AUDIT_FEE_SHIFT).to()
 }
 
 /// The terms of a deal that opens at `opened_at` (Unix seconds, the block's timestamp) over `count`
@@ -44,7 +45,7 @@ pub fn unpacked_resources(packed: U256) -> Option<(Resources, u8)> {
 /// has them. The deal's id is [`Domain::deal_id`].
 ///
 /// # Errors
-/// [`MoneyError`] if an amount needs more than 128 bits.
+/// [`MoneyError`] if an amount needs more bits than the deal has for it.
 #[expect(clippy::too_many_arguments, reason = "a deal is made of exactly these")]
 pub fn terms(
     domain: &Domain,
@@ -56,6 +57,9 @@ pub fn terms(
     count: u32,
     opened_at: u64,
 ) -> Result<Deal, MoneyError> {
+    if bid.auditFee > AUDIT_FEE_MAX {
+        return Err(MoneyError::Amount);
+    }
     let tariff = Tariff::of(bid, offer)?;
     let escrow = tariff.escrow(job.cycleLimit, count)?;
     Ok(Deal {
@@ -82,6 +86,6 @@ pub fn terms(
             .saturating_add(bid.queueTimeout.into())
             .saturating_add(bid.executionTimeout.into()),
         bidSalt: bid.salt,
-        resources: packed_resources(&bid.resources, offer.region),
+        resources: packed_resources(bid, offer.region),
     })
 }

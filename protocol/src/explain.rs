@@ -27,7 +27,7 @@ pub enum BidProblem {
     Uncovered {
         /// Free balance.
         has: u128,
-        /// Price cap of one task and two tips.
+        /// [`Book::commitment`].
         needs: u128,
     },
 }

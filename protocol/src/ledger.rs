@@ -3,13 +3,15 @@
 //! The contract holds the money; this is the same rule in a form that can be tested for
 //! conservation and read in one page, and by which a client can predict a balance. Not modelled:
 //! deposits' tokens, withdrawal delays, clocks (the caller names events that are due), payouts of a
-//! game (its whole slash burns here) and a receipt's claim on the demand bond.
+//! game (its whole slash burns here), how the audits divide a fee (it stays under their name here),
+//! and a receipt's claim on the demand bond.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256, U256};
 
 use crate::codes::{self, Code, Coded};
+use crate::deal;
 use crate::lifecycle::{DealEvent, DealState, Refused};
 use crate::money::{self, BURN};
 use crate::types::{Claim, Deal};
@@ -30,6 +32,8 @@ pub struct Parameters {
     pub demand_bond: u128,
     /// Who gets the fee.
     pub fee_collector: Address,
+    /// Whose balance an audit's fee joins until the audit is closed.
+    pub audits: Address,
 }
 
 /// Why a step is refused; nothing has changed then.
@@ -72,6 +76,8 @@ struct Entry {
     deal: Deal,
     state: DealState,
     price: u128,
+    /// What the deal still holds for an audit; base units.
+    audit_fee: u128,
 }
 
 /// Free balances, and the deals that hold the rest.
@@ -108,23 +114,30 @@ impl Ledger {
         self.deals.get(deal).map(|entry| entry.state)
     }
 
-    /// What a deal holds of a token: a function of its terms and state alone.
+    /// What a deal holds of a token: a function of its terms, its state, and whether it was drawn
+    /// for an audit.
     #[must_use]
     pub fn held(&self, deal: &B256, token: Address) -> u128 {
-        let Some(Entry { deal, state, .. }) = self.deals.get(deal) else {
+        let Some(Entry {
+            deal,
+            state,
+            audit_fee,
+            ..
+        }) = self.deals.get(deal)
+        else {
             return 0;
         };
         let mut held = 0;
         if !state.is_terminal() {
             if token == deal.token {
-                held += deal.collateral;
+                held += deal.collateral + audit_fee;
                 if !state.is_paid() {
                     held += deal.escrow + deal.buyerTip;
                 }
             }
             if token == NATIVE {
                 held += self.parameters.collateral_floor;
-                if state.is_demanded() {
+                if state.standing().is_some_and(|claim| claim.demanded) {
                     held += self.parameters.demand_bond;
                 }
             }
@@ -171,8 +184,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Opens a deal: the buyer's escrow and two tips, the provider's collateral and floor are
-    /// locked; the sender gets the first tip.
+    /// Opens a deal: the buyer's escrow, two tips and audit fee, the provider's collateral and floor
+    /// are locked; the sender gets the first tip.
     ///
     /// # Errors
     /// [`LedgerError::Balance`], [`LedgerError::Unknown`] for a deal that was opened before.
@@ -181,7 +194,8 @@ impl Ledger {
             return Err(LedgerError::Unknown(id));
         }
         let before = self.free.clone();
-        let locked = money::buyer_reserve(deal.escrow, deal.buyerTip)
+        let audit_fee = deal::audit_fee(&deal);
+        let locked = money::buyer_reserve(deal.escrow, deal.buyerTip, audit_fee)
             .map_err(|_| LedgerError::Balance {
                 account: deal.buyer,
                 token: deal.token,
@@ -201,6 +215,7 @@ impl Ledger {
                 deal,
                 state: DealState::Open,
                 price: 0,
+                audit_fee,
             },
         );
         Ok(())
@@ -244,17 +259,20 @@ impl Ledger {
     ) -> Result<DealState, LedgerError> {
         let entry = self.deals.get(&id).ok_or(LedgerError::Unknown(id))?;
         let (deal, price, from) = (entry.deal.clone(), entry.price, entry.state);
+        let audit_fee = entry.audit_fee;
         let to = from.next(event)?;
+        let refused = Refused {
+            state: from.name(),
+            event: event.name(),
+        };
+        let is_demanded = from.standing().is_some_and(|claim| claim.demanded);
         let p = self.parameters;
         match event {
             // A claim brings its price along: see `claim`.
-            DealEvent::Claim => {
-                return Err(Refused {
-                    state: from.name(),
-                    event: event.name(),
-                }
-                .into());
-            }
+            DealEvent::Claim => return Err(refused.into()),
+            // The bid asked for none, or there was one.
+            DealEvent::Audit if audit_fee == 0 => return Err(refused.into()),
+            DealEvent::Audit => self.credit(p.audits, deal.token, audit_fee),
             DealEvent::Cancel => {
                 let fee =
                     money::admission_fee(deal.escrow, p.admission_fee_bps).min(deal.collateral);
@@ -288,17 +306,30 @@ impl Ledger {
                 self.fail(&deal, from.is_paid(), true, sender);
             }
             DealEvent::ClaimFalls => {
-                if from.is_demanded() {
+                if is_demanded {
                     self.credit(deal.buyer, NATIVE, p.demand_bond);
                 }
                 self.fail(&deal, from.is_paid(), false, deal.buyer);
             }
+            DealEvent::AuditUnanswered => {
+                if is_demanded {
+                    self.credit(deal.buyer, NATIVE, p.demand_bond);
+                }
+                self.fail(&deal, from.is_paid(), true, deal.buyer);
+            }
             DealEvent::Demand => self.debit(deal.buyer, NATIVE, p.demand_bond)?,
             DealEvent::Answer => self.credit(deal.buyer, NATIVE, p.demand_bond),
-            DealEvent::Challenge | DealEvent::ClaimStands => {}
+            DealEvent::Challenge | DealEvent::ClaimStands | DealEvent::AuditAnswered => {}
+        }
+        // What was not drawn is the buyer's again.
+        if to.is_terminal() {
+            self.credit(deal.buyer, deal.token, audit_fee);
         }
         if let Some(entry) = self.deals.get_mut(&id) {
             entry.state = to;
+            if to.is_terminal() || event == DealEvent::Audit {
+                entry.audit_fee = 0;
+            }
         }
         Ok(to)
     }

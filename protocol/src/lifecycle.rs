@@ -1,14 +1,14 @@
-//! Life cycles of deals and jobs as transition tables.
+//! Life cycles of deals and jobs.
 //!
 //! A deal's state is a function of the chain's events; a job's is a function of its bid, its deals
-//! and, for the states between two chain events, of what its provider reports. What no row names
-//! is refused with [`Refused`]; `lifecycle.json` binds the tables for other languages.
+//! and, for the states between two chain events, of what its provider reports. What no rule or row
+//! names is refused with [`Refused`]; `lifecycle.json` binds both as tables for other languages.
 
 use serde::{Deserialize, Serialize};
 
 use crate::codes::{self, Code, Coded};
 
-/// A transition that no row of the table names.
+/// A transition that no rule of the life cycle names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{event} does not apply in state {state}")]
 pub struct Refused {
@@ -47,35 +47,34 @@ macro_rules! states {
     };
 }
 
-states! {
-    /// Where a deal stands. The contract stores open, claimed or failed, and three flags of a claim:
-    /// accepted, output demanded, game open. A settled deal leaves only events.
-    DealState {
-        /// Escrow and collateral are locked; the provider fetches and runs.
-        Open = "open",
-        /// The provider has claimed; the challenge window runs.
-        Claimed = "claimed",
-        /// The buyer has accepted: the price is paid, the collateral still locked.
-        Accepted = "accepted",
-        /// Output is demanded.
-        Demanded = "demanded",
-        /// Output is demanded, and the buyer accepted meanwhile.
-        AcceptedDemanded = "acceptedDemanded",
-        /// A game is open.
-        Challenged = "challenged",
-        /// A game is open, and the price is paid.
-        AcceptedChallenged = "acceptedChallenged",
-        /// A game is open and output is demanded.
-        DemandedChallenged = "demandedChallenged",
-        /// A game is open, output is demanded, and the price is paid.
-        AcceptedDemandedChallenged = "acceptedDemandedChallenged",
-        /// Paid, collateral returned.
-        Settled = "settled",
-        /// Cancelled in the admission window; the tasks can be opened again.
-        Cancelled = "cancelled",
-        /// Refunded (unless accepted before), collateral slashed; the tasks can be opened again.
-        Failed = "failed",
-    }
+/// Where a deal stands. The contract stores open, claimed or failed, and what is going on about a
+/// claim. A settled deal leaves only events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DealState {
+    /// Escrow and collateral are locked; the provider fetches and runs.
+    Open,
+    /// The provider has claimed; the challenge window runs, or something else keeps the deal from
+    /// being settled.
+    Claimed(Standing),
+    /// Paid, collateral returned.
+    Settled,
+    /// Cancelled in the admission window; the tasks can be opened again.
+    Cancelled,
+    /// Refunded (unless accepted before), collateral slashed; the tasks can be opened again.
+    Failed,
+}
+
+/// What is going on about a claim: each holds or not, whatever the others do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Standing {
+    /// The buyer has accepted: the price is paid, the collateral still locked.
+    pub accepted: bool,
+    /// Output is demanded.
+    pub demanded: bool,
+    /// A game is open.
+    pub challenged: bool,
+    /// An audit is open.
+    pub audited: bool,
 }
 
 states! {
@@ -103,65 +102,129 @@ states! {
         ClaimStands = "claimStands",
         /// The game found the claim wrong.
         ClaimFalls = "claimFalls",
+        /// The claim was drawn, and an audit of it opened.
+        Audit = "audit",
+        /// The audit closed, and the provider had answered, or nobody was there to audit.
+        AuditAnswered = "auditAnswered",
+        /// The audit closed, and the provider had not answered.
+        AuditUnanswered = "auditUnanswered",
     }
 }
 
-/// The life of a deal. `Accept` releases the price once while a claim stands; nothing finalises
-/// while a demand or a game is open; a game's verdict goes before a demand's timeout. Not in the
-/// table: clocks, and that a deal has at most one demand.
-pub const DEAL_TABLE: &[(DealState, DealEvent, DealState)] = {
-    use DealEvent as E;
-    use DealState as S;
-    &[
-        (S::Open, E::Cancel, S::Cancelled),
-        (S::Open, E::Claim, S::Claimed),
-        (S::Open, E::Timeout, S::Failed),
-        (S::Claimed, E::Accept, S::Accepted),
-        (S::Claimed, E::Finalise, S::Settled),
-        (S::Claimed, E::Demand, S::Demanded),
-        (S::Claimed, E::Challenge, S::Challenged),
-        (S::Accepted, E::Finalise, S::Settled),
-        (S::Accepted, E::Challenge, S::AcceptedChallenged),
-        (S::Demanded, E::Accept, S::AcceptedDemanded),
-        (S::Demanded, E::Answer, S::Claimed),
-        (S::Demanded, E::DemandTimeout, S::Failed),
-        (S::Demanded, E::Challenge, S::DemandedChallenged),
-        (S::AcceptedDemanded, E::Answer, S::Accepted),
-        (S::AcceptedDemanded, E::DemandTimeout, S::Failed),
-        (
-            S::AcceptedDemanded,
-            E::Challenge,
-            S::AcceptedDemandedChallenged,
-        ),
-        (S::Challenged, E::Accept, S::AcceptedChallenged),
-        (S::Challenged, E::Demand, S::DemandedChallenged),
-        (S::Challenged, E::ClaimStands, S::Claimed),
-        (S::Challenged, E::ClaimFalls, S::Failed),
-        (S::AcceptedChallenged, E::ClaimStands, S::Accepted),
-        (S::AcceptedChallenged, E::ClaimFalls, S::Failed),
-        (
-            S::DemandedChallenged,
-            E::Accept,
-            S::AcceptedDemandedChallenged,
-        ),
-        (S::DemandedChallenged, E::Answer, S::Challenged),
-        (S::DemandedChallenged, E::ClaimStands, S::Demanded),
-        (S::DemandedChallenged, E::ClaimFalls, S::Failed),
-        (
-            S::AcceptedDemandedChallenged,
-            E::Answer,
-            S::AcceptedChallenged,
-        ),
-        (
-            S::AcceptedDemandedChallenged,
-            E::ClaimStands,
-            S::AcceptedDemanded,
-        ),
-        (S::AcceptedDemandedChallenged, E::ClaimFalls, S::Failed),
-    ]
-};
+impl Standing {
+    /// Names of the sixteen, by [`Standing::bits`].
+    const NAMES: [&'static str; 16] = [
+        "claimed",
+        "accepted",
+        "demanded",
+        "acceptedDemanded",
+        "challenged",
+        "acceptedChallenged",
+        "demandedChallenged",
+        "acceptedDemandedChallenged",
+        "audited",
+        "acceptedAudited",
+        "demandedAudited",
+        "acceptedDemandedAudited",
+        "challengedAudited",
+        "acceptedChallengedAudited",
+        "demandedChallengedAudited",
+        "acceptedDemandedChallengedAudited",
+    ];
+
+    /// Accepted 1, demanded 2, challenged 4, audited 8.
+    const fn bits(self) -> usize {
+        self.accepted as usize
+            | (self.demanded as usize) << 1
+            | (self.challenged as usize) << 2
+            | (self.audited as usize) << 3
+    }
+
+    const fn of_bits(bits: usize) -> Self {
+        Self {
+            accepted: bits & 1 != 0,
+            demanded: bits & 2 != 0,
+            challenged: bits & 4 != 0,
+            audited: bits & 8 != 0,
+        }
+    }
+
+    /// Where an event leads; `None` if it is refused.
+    fn next(self, event: DealEvent) -> Option<DealState> {
+        use DealEvent as E;
+        let Self {
+            accepted,
+            demanded,
+            challenged,
+            audited,
+        } = self;
+        let stands = |standing| Some(DealState::Claimed(standing));
+        match event {
+            E::Accept if !accepted => stands(Self {
+                accepted: true,
+                ..self
+            }),
+            E::Demand if !accepted && !demanded => stands(Self {
+                demanded: true,
+                ..self
+            }),
+            E::Answer if demanded => stands(Self {
+                demanded: false,
+                ..self
+            }),
+            E::Challenge if !challenged => stands(Self {
+                challenged: true,
+                ..self
+            }),
+            E::ClaimStands if challenged => stands(Self {
+                challenged: false,
+                ..self
+            }),
+            E::Audit if !audited => stands(Self {
+                audited: true,
+                ..self
+            }),
+            E::AuditAnswered if audited => stands(Self {
+                audited: false,
+                ..self
+            }),
+            E::ClaimFalls if challenged => Some(DealState::Failed),
+            E::DemandTimeout if demanded && !challenged => Some(DealState::Failed),
+            E::AuditUnanswered if audited && !challenged => Some(DealState::Failed),
+            E::Finalise if !demanded && !challenged && !audited => Some(DealState::Settled),
+            _ => None,
+        }
+    }
+}
 
 impl DealState {
+    /// All values, in the order of the life cycle.
+    pub const ALL: [Self; 20] = {
+        let mut all = [Self::Open; 20];
+        let mut bits = 0;
+        while bits < Standing::NAMES.len() {
+            all[1 + bits] = Self::Claimed(Standing::of_bits(bits));
+            bits += 1;
+        }
+        all[17] = Self::Settled;
+        all[18] = Self::Cancelled;
+        all[19] = Self::Failed;
+        all
+    };
+
+    /// Its name in the vectors and in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            // Four bits: below 16.
+            Self::Claimed(standing) => Standing::NAMES[standing.bits()],
+            Self::Settled => "settled",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+        }
+    }
+
     /// Whether nothing more can happen to the deal.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
@@ -171,53 +234,59 @@ impl DealState {
     /// Whether the provider has the price.
     #[must_use]
     pub const fn is_paid(self) -> bool {
-        matches!(
-            self,
-            Self::Accepted
-                | Self::AcceptedDemanded
-                | Self::AcceptedChallenged
-                | Self::AcceptedDemandedChallenged
-                | Self::Settled
-        )
+        match self {
+            Self::Claimed(standing) => standing.accepted,
+            Self::Settled => true,
+            Self::Open | Self::Cancelled | Self::Failed => false,
+        }
     }
 
-    /// Whether a demand for output is open.
+    /// What is going on about the claim; `None` without one, and once the deal has ended.
     #[must_use]
-    pub const fn is_demanded(self) -> bool {
-        matches!(
-            self,
-            Self::Demanded
-                | Self::AcceptedDemanded
-                | Self::DemandedChallenged
-                | Self::AcceptedDemandedChallenged
-        )
+    pub const fn standing(self) -> Option<Standing> {
+        match self {
+            Self::Claimed(standing) => Some(standing),
+            _ => None,
+        }
     }
 
-    /// Whether a game is open.
-    #[must_use]
-    pub const fn is_challenged(self) -> bool {
-        matches!(
-            self,
-            Self::Challenged
-                | Self::AcceptedChallenged
-                | Self::DemandedChallenged
-                | Self::AcceptedDemandedChallenged
-        )
-    }
-
-    /// The state after an event.
+    /// The state after an event. Acceptance releases the price once while a claim stands; nothing
+    /// finalises while a demand, a game or an audit is open; a game's verdict goes before a demand's
+    /// timeout and before the end of an audit that the provider did not answer. Not stated here:
+    /// clocks, whether an audit can still be drawn, and that a deal has at most one demand and at
+    /// most one audit.
     ///
     /// # Errors
-    /// [`Refused`] if no row of [`DEAL_TABLE`] names the pair.
+    /// [`Refused`] if the event does not apply.
     pub fn next(self, event: DealEvent) -> Result<Self, Refused> {
-        DEAL_TABLE
-            .iter()
-            .find(|(from, on, _)| *from == self && *on == event)
-            .map(|(_, _, to)| *to)
-            .ok_or(Refused {
-                state: self.name(),
-                event: event.name(),
-            })
+        use DealEvent as E;
+        match (self, event) {
+            (Self::Open, E::Cancel) => Some(Self::Cancelled),
+            (Self::Open, E::Claim) => Some(Self::Claimed(Standing::default())),
+            (Self::Open, E::Timeout) => Some(Self::Failed),
+            (Self::Claimed(standing), _) => standing.next(event),
+            _ => None,
+        }
+        .ok_or(Refused {
+            state: self.name(),
+            event: event.name(),
+        })
+    }
+
+    /// The life of a deal as a table: every state, event and next state that [`DealState::next`]
+    /// allows.
+    pub fn transitions() -> impl Iterator<Item = (Self, DealEvent, Self)> {
+        Self::ALL.into_iter().flat_map(|from| {
+            DealEvent::ALL
+                .iter()
+                .filter_map(move |on| Some((from, *on, from.next(*on).ok()?)))
+        })
+    }
+}
+
+impl std::fmt::Display for DealState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

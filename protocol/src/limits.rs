@@ -38,6 +38,8 @@ pub const OUTPUT_LIMIT_MAX: u64 = 1 << 36;
 pub const PRICE_MAX: u128 = 1 << 100;
 /// Largest collateral multiple in basis points: 100 times the price.
 pub const COLLATERAL_BPS_MAX: u32 = 1_000_000;
+/// Largest audit fee, base units: the 104 bits that a deal has for it beside what it reserves.
+pub const AUDIT_FEE_MAX: u128 = (1 << 104) - 1;
 /// Basis points of one whole.
 pub const BPS: u32 = 10_000;
 /// Unit prices are base units per this many cycles (10^18).

@@ -57,7 +57,7 @@ pub enum Reason {
     /// Earlier bids of the account use up its balance.
     #[error("the balance does not cover this bid besides the account's earlier ones")]
     Uncovered,
-    /// Offers fit, but the buyer's free balance does not reach the next deal's escrow and tips.
+    /// Offers fit, but the buyer's free balance does not reach what the next deal locks.
     #[error("the buyer's balance does not cover the escrow of the next deal")]
     BuyerBalance,
     /// No live offer with a free slot fits.
@@ -275,9 +275,10 @@ impl<'a> Engine<'a> {
             let buyer = self.purse(bid.buyer, bid.token);
             let seat = &self.seats[*seat];
             self.slots_open[seat.pool] = self.slots_open[seat.pool].saturating_add(1);
-            let exposure = found.escrow.saturating_add(bid.tip.saturating_mul(2));
+            let reserve =
+                money::buyer_reserve(found.escrow, bid.tip, bid.auditFee).unwrap_or(u128::MAX);
             for (purse, amount) in [
-                (buyer, exposure),
+                (buyer, reserve),
                 (seat.collateral_purse, found.collateral),
                 (seat.floor_purse, self.book.collateral_floor()),
             ] {
@@ -457,8 +458,11 @@ impl<'a> Engine<'a> {
         if slots == 0 {
             return Err(Reason::NoSlot);
         }
-        let tips = if opens { bid.tip.saturating_mul(2) } else { 0 };
-        let from_buyer = taker.fit.cost_max.saturating_add(tips);
+        let from_buyer = if opens {
+            money::buyer_reserve(taker.fit.cost_max, bid.tip, bid.auditFee).unwrap_or(u128::MAX)
+        } else {
+            taker.fit.cost_max
+        };
         if let Some(purse) = buyer {
             slots = slots.min(affordable(self.free[purse], from_buyer));
             if slots == 0 {

@@ -156,28 +156,32 @@ fn share(amount: u128, bps: u32) -> u128 {
     u128::try_from(share).unwrap_or(amount)
 }
 
-/// What a buyer's balance must hold when a deal opens: escrow and two tips (open, timeout).
+/// What a buyer's balance must hold when a deal opens: escrow, two tips (open, timeout), and the
+/// audit fee, which comes back unless the deal is drawn.
 ///
 /// # Errors
 /// [`MoneyError::Amount`].
-pub fn buyer_reserve(escrow: u128, tip: u128) -> Result<u128, MoneyError> {
+pub fn buyer_reserve(escrow: u128, tip: u128, audit_fee: u128) -> Result<u128, MoneyError> {
     tip.checked_mul(2)
-        .and_then(|tips| tips.checked_add(escrow))
+        .and_then(|tips| tips.checked_add(audit_fee))
+        .and_then(|besides| besides.checked_add(escrow))
         .ok_or(MoneyError::Amount)
 }
 
-/// The most that a bid can take from its buyer's balance for `tasks` tasks, whatever offers serve
-/// it: the cap for each task, and two tips.
+/// The most that a bid can lock of its buyer's balance for `tasks` tasks, whatever offers serve it:
+/// each task at its cap, as a deal of its own with tips and audit fee.
 ///
 /// # Errors
 /// [`MoneyError::Amount`].
-pub fn bid_exposure(price_cap: u128, tasks: u32, tip: u128) -> Result<u128, MoneyError> {
-    buyer_reserve(
-        price_cap
-            .checked_mul(tasks.into())
-            .ok_or(MoneyError::Amount)?,
-        tip,
-    )
+pub fn bid_exposure(
+    price_cap: u128,
+    tasks: u32,
+    tip: u128,
+    audit_fee: u128,
+) -> Result<u128, MoneyError> {
+    buyer_reserve(price_cap, tip, audit_fee)?
+        .checked_mul(tasks.into())
+        .ok_or(MoneyError::Amount)
 }
 
 /// How a slashed or timed-out collateral is divided.

@@ -7,10 +7,10 @@ use alloy_primitives::{Address, B256};
 use crate::codes::{self, Code, Coded};
 use crate::hash::{Domain, job_hash};
 use crate::limits::{
-    BID_LIFE_S_MAX, COLLATERAL_BPS_MAX, CYCLE_LIMIT_MAX, EXECUTION_TIMEOUT_S_MAX,
-    MACHINE_VERSION_MAX, OFFER_LIFE_S_MAX, OUTPUT_LIMIT_MAX, OUTPUT_LIMIT_MIN, PAGE_LIMIT_MAX,
-    PAGES_PER_MIB, PRICE_MAX, QUEUE_TIMEOUT_S_MAX, SLOT_LIMIT_MAX, SLOTS_MAX, SPEED_MAX,
-    TASKS_PER_JOB_MAX,
+    AUDIT_FEE_MAX, BID_LIFE_S_MAX, BPS, COLLATERAL_BPS_MAX, CYCLE_LIMIT_MAX,
+    EXECUTION_TIMEOUT_S_MAX, MACHINE_VERSION_MAX, OFFER_LIFE_S_MAX, OUTPUT_LIMIT_MAX,
+    OUTPUT_LIMIT_MIN, PAGE_LIMIT_MAX, PAGES_PER_MIB, PRICE_MAX, QUEUE_TIMEOUT_S_MAX,
+    SLOT_LIMIT_MAX, SLOTS_MAX, SPEED_MAX, TASKS_PER_JOB_MAX,
 };
 use crate::signature::{self, Verdict};
 use crate::types::{Bid, JobSpec, Offer};
@@ -124,9 +124,16 @@ pub enum OrderError {
     /// Any limit on round-trip time.
     #[error("limits on round-trip time are not supported yet")]
     RoundTrip,
-    /// Any audit.
-    #[error("audits are not supported yet")]
-    Audit,
+    /// A rate without a fee, a fee without a rate, or one of them beyond its bound.
+    #[error(
+        "an audit rate of {rate_bps} basis points with a fee of {fee}; both are zero, or the rate is 1 to {BPS} and the fee 1 to {AUDIT_FEE_MAX}"
+    )]
+    Audit {
+        /// In the bid, basis points.
+        rate_bps: u16,
+        /// In the bid, base units.
+        fee: u128,
+    },
     /// Any rank window.
     #[error("rank windows are not supported yet")]
     RankWindow,
@@ -156,7 +163,7 @@ impl Coded for OrderError {
             Self::Replicas(_) => &codes::ORDER_REPLICAS,
             Self::Gpu => &codes::ORDER_GPU,
             Self::RoundTrip => &codes::ORDER_ROUND_TRIP,
-            Self::Audit => &codes::ORDER_AUDIT,
+            Self::Audit { .. } => &codes::ORDER_AUDIT,
             Self::RankWindow => &codes::ORDER_RANK_WINDOW,
             Self::Machine(_) => &codes::ORDER_MACHINE,
         }
@@ -267,7 +274,6 @@ pub fn validate_bid_form(bid: &Bid, job: &JobSpec) -> Result<(), OrderError> {
     priced(&[
         ("priceCap", bid.priceCap),
         ("valueOfTime", bid.valueOfTime),
-        ("auditFee", bid.auditFee),
         ("tip", bid.tip),
     ])?;
     require(!bid.regions.is_zero(), OrderError::Regions)?;
@@ -275,9 +281,11 @@ pub fn validate_bid_form(bid: &Bid, job: &JobSpec) -> Result<(), OrderError> {
         bid.roundTripMsMax == 0 && bid.roundTripPlace.is_zero(),
         OrderError::RoundTrip,
     )?;
+    let (rate_bps, fee) = (bid.auditRateBps, bid.auditFee);
+    // A rate without a fee pays nobody, and a fee without a rate never reaches anybody.
     require(
-        bid.auditRateBps == 0 && bid.auditFee == 0,
-        OrderError::Audit,
+        u32::from(rate_bps) <= BPS && fee <= AUDIT_FEE_MAX && (rate_bps == 0) == (fee == 0),
+        OrderError::Audit { rate_bps, fee },
     )?;
     require(
         bid.collateralBps <= COLLATERAL_BPS_MAX,

@@ -40,7 +40,8 @@ pub struct Quote {
     pub cost: u128,
     /// Their escrow, base units.
     pub escrow: u128,
-    /// What the buyer's balance must hold: escrow and two tips for each deal, base units.
+    /// What the buyer's balance must hold: escrow, and two tips and the audit fee for each deal, base
+    /// units.
     pub reserve: u128,
     /// Expected seconds until all of them are done, from their start.
     pub seconds: u64,
@@ -80,15 +81,13 @@ pub fn quote(book: &Book, bid: &Bid, job: &JobSpec) -> Quote {
         sum(|line| line.cost.saturating_mul(line.tasks.into())),
         sum(|line| line.cost_max.saturating_mul(line.tasks.into())),
     );
-    let tips = bid
-        .tip
-        .saturating_mul(2)
-        .saturating_mul(sum(|line| line.deals.into()));
+    let per_deal = money::buyer_reserve(0, bid.tip, bid.auditFee).unwrap_or(u128::MAX);
+    let beside_escrow = per_deal.saturating_mul(sum(|line| line.deals.into()));
     Quote {
         tasks: lines.iter().map(|line| line.tasks).sum(),
         cost,
         escrow,
-        reserve: escrow.saturating_add(tips),
+        reserve: escrow.saturating_add(beside_escrow),
         seconds: lines.iter().map(|line| line.seconds).max().unwrap_or(0),
         deterrence: deterrence(escrow, bid.collateralBps, bid.auditRateBps),
         lines,

@@ -67,8 +67,8 @@ proptest! {
         prop_assert_eq!(quoted.tasks, epoch.matches.iter().map(|m| m.count).sum::<u32>());
         prop_assert_eq!(quoted.escrow, epoch.matches.iter().map(|m| m.escrow).sum::<u128>());
         prop_assert!(quoted.cost <= quoted.escrow);
-        let tips = 2 * one.tip * epoch.matches.len() as u128;
-        prop_assert_eq!(quoted.reserve, quoted.escrow + tips);
+        let beside_escrow = (2 * one.tip + one.auditFee) * epoch.matches.len() as u128;
+        prop_assert_eq!(quoted.reserve, quoted.escrow + beside_escrow);
     }
 }
 

@@ -19,14 +19,34 @@ const PARAMETERS: Parameters = Parameters {
     fee_bps: 250,
     demand_bond: 30,
     fee_collector: Address::repeat_byte(0xfe),
+    audits: Address::repeat_byte(0xad),
 };
 const BUYER: Address = Address::repeat_byte(1);
 const PROVIDER: Address = Address::repeat_byte(2);
 const STRANGER: Address = Address::repeat_byte(9);
+const AUDIT_FEE: u128 = 700;
 
 fn terms(native: bool, first: u32, count: u32) -> Deal {
+    terms_of(native, first, count, &bid(20))
+}
+
+/// The same, one in ten deals audited for 700.
+fn audited_terms(native: bool, first: u32, count: u32) -> Deal {
+    let bid = Bid {
+        auditRateBps: 1_000,
+        auditFee: AUDIT_FEE,
+        ..bid(20)
+    };
+    terms_of(native, first, count, &bid)
+}
+
+fn terms_of(native: bool, first: u32, count: u32, bid: &Bid) -> Deal {
     let token = if native { NATIVE } else { TOKEN };
-    let (bid, offer) = (Bid { token, ..bid(20) }, Offer { token, ..offer() });
+    let bid = Bid {
+        token,
+        ..bid.clone()
+    };
+    let offer = Offer { token, ..offer() };
     deal::terms(&domain(), &bid, &offer, &job(20), 1, first, count, NOW).unwrap()
 }
 
@@ -53,9 +73,12 @@ proptest! {
 
     #[test]
     fn no_sequence_of_steps_makes_or_loses_money(
-        steps in proptest::collection::vec((0usize..4, 0usize..12, 0u128..=1000, 0usize..3), 0..60),
+        steps in proptest::collection::vec((0usize..6, 0usize..15, 0u128..=1000, 0usize..3), 0..90),
     ) {
-        let deals = [terms(false, 0, 3), terms(false, 3, 1), terms(true, 4, 5), terms(true, 9, 2)];
+        let deals = [
+            terms(false, 0, 3), terms(false, 3, 1), terms(true, 4, 5), terms(true, 9, 2),
+            audited_terms(false, 11, 2), audited_terms(true, 13, 1),
+        ];
         let ids: Vec<B256> = deals.iter().map(|deal| domain().deal_id(deal)).collect();
         let mut ledger = funded();
         let totals = [TOKEN, NATIVE].map(|token| ledger.total(token));
@@ -72,6 +95,9 @@ proptest! {
             if done.is_err() {
                 prop_assert_eq!(&ledger, &before, "a refused step changed something");
             }
+            // A fee is the deal's, the audits' or the buyer's.
+            let drawn: u128 = [TOKEN, NATIVE].map(|token| ledger.free(PARAMETERS.audits, token)).iter().sum();
+            prop_assert!(drawn <= 2 * AUDIT_FEE && drawn % AUDIT_FEE == 0);
             if ledger.state(&id).is_some_and(DealState::is_terminal) {
                 prop_assert_eq!(ledger.held(&id, TOKEN) + ledger.held(&id, NATIVE), 0);
             }
@@ -172,10 +198,10 @@ fn withheld_output_costs_the_provider_its_collateral() {
 
 #[test]
 fn a_deal_opens_only_if_both_sides_can_lock_what_it_needs() {
-    let deal = terms(false, 0, 3);
+    let deal = audited_terms(false, 0, 3);
     let id = domain().deal_id(&deal);
     for (account, token, needs) in [
-        (BUYER, TOKEN, deal.escrow + 2 * deal.buyerTip),
+        (BUYER, TOKEN, deal.escrow + 2 * deal.buyerTip + AUDIT_FEE),
         (PROVIDER, TOKEN, deal.collateral),
         (PROVIDER, NATIVE, PARAMETERS.collateral_floor),
     ] {
@@ -195,4 +221,106 @@ fn a_deal_opens_only_if_both_sides_can_lock_what_it_needs() {
         ledger.credit(account, token, 1);
         ledger.open(id, deal.clone(), STRANGER).unwrap();
     }
+}
+
+/// A claimed deal whose bid asks for audits, opened by its buyer.
+fn claimed_with_audits() -> (Ledger, Deal, B256) {
+    let (mut ledger, deal) = (funded(), audited_terms(false, 0, 3));
+    let id = domain().deal_id(&deal);
+    ledger.open(id, deal.clone(), BUYER).unwrap();
+    assert_eq!(
+        ledger.held(&id, TOKEN),
+        deal.escrow + deal.buyerTip + deal.collateral + AUDIT_FEE
+    );
+    ledger.claim(id, &claim_of(&deal, 1000), PROVIDER).unwrap();
+    (ledger, deal, id)
+}
+
+#[test]
+fn an_audit_fee_comes_back_however_a_deal_ends_that_was_not_drawn() {
+    use DealEvent as E;
+    let ends: [(&[E], bool); 6] = [
+        (&[E::Cancel], false),
+        (&[E::Timeout], false),
+        (&[E::Finalise], true),
+        (&[E::Accept, E::Finalise], true),
+        (&[E::Challenge, E::ClaimFalls], true),
+        (&[E::Demand, E::DemandTimeout], true),
+    ];
+    for (events, claimed) in ends {
+        let free = |deal: Deal| {
+            let (mut ledger, id) = (funded(), domain().deal_id(&deal));
+            ledger.open(id, deal.clone(), BUYER).unwrap();
+            if claimed {
+                ledger.claim(id, &claim_of(&deal, 1000), PROVIDER).unwrap();
+            }
+            for event in events {
+                ledger.apply(id, *event, PROVIDER).unwrap();
+            }
+            [BUYER, PROVIDER, PARAMETERS.audits].map(|account| ledger.free(account, TOKEN))
+        };
+        assert_eq!(
+            free(audited_terms(false, 0, 3)),
+            free(terms(false, 0, 3)),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
+fn a_drawn_deal_goes_on_after_its_audit_and_its_fee_is_gone() {
+    let (mut ledger, deal, id) = claimed_with_audits();
+    ledger.apply(id, DealEvent::Audit, STRANGER).unwrap();
+    assert_eq!(ledger.free(PARAMETERS.audits, TOKEN), AUDIT_FEE);
+    assert!(matches!(
+        ledger.apply(id, DealEvent::Finalise, PROVIDER),
+        Err(LedgerError::Refused(_))
+    ));
+    ledger
+        .apply(id, DealEvent::AuditAnswered, STRANGER)
+        .unwrap();
+    // It is drawn once.
+    assert!(matches!(
+        ledger.apply(id, DealEvent::Audit, STRANGER),
+        Err(LedgerError::Refused(_))
+    ));
+    ledger.apply(id, DealEvent::Finalise, PROVIDER).unwrap();
+    assert_eq!(ledger.free(BUYER, TOKEN), 100_000 - deal.escrow - AUDIT_FEE);
+    assert_eq!(ledger.free(PARAMETERS.audits, TOKEN), AUDIT_FEE);
+}
+
+#[test]
+fn a_provider_that_does_not_answer_an_audit_loses_its_collateral_half_of_it_to_the_buyer() {
+    for accepted in [false, true] {
+        let (mut ledger, deal, id) = claimed_with_audits();
+        if accepted {
+            ledger.apply(id, DealEvent::Accept, PROVIDER).unwrap();
+        }
+        ledger.apply(id, DealEvent::Audit, STRANGER).unwrap();
+        ledger
+            .apply(id, DealEvent::AuditUnanswered, STRANGER)
+            .unwrap();
+        let paid = if accepted { deal.escrow } else { 0 };
+        assert_eq!(
+            ledger.free(BUYER, TOKEN),
+            100_000 - paid - AUDIT_FEE + deal.collateral / 2
+        );
+        assert_eq!(ledger.free(BUYER, NATIVE), 100_000 + 25);
+        assert_eq!(ledger.free(BURN, TOKEN), deal.collateral / 2);
+        assert_eq!(ledger.free(STRANGER, TOKEN), 100_000);
+    }
+}
+
+#[test]
+fn a_deal_without_audits_is_never_drawn() {
+    let (mut ledger, deal) = (funded(), terms(false, 0, 3));
+    let id = domain().deal_id(&deal);
+    ledger.open(id, deal.clone(), BUYER).unwrap();
+    ledger.claim(id, &claim_of(&deal, 1000), PROVIDER).unwrap();
+    let before = ledger.clone();
+    assert!(matches!(
+        ledger.apply(id, DealEvent::Audit, STRANGER),
+        Err(LedgerError::Refused(_))
+    ));
+    assert_eq!(ledger, before);
 }

@@ -3,42 +3,45 @@
 
 use std::collections::BTreeSet;
 
-use outcry_protocol::lifecycle::{
-    DEAL_TABLE, DealEvent, DealState, JOB_TABLE, JobEvent, JobState, Refused,
-};
+use outcry_protocol::lifecycle::{DealEvent, DealState, JOB_TABLE, JobEvent, JobState, Standing};
 
 #[test]
-fn every_pair_of_state_and_event_has_one_answer() {
-    let deals: BTreeSet<_> = DEAL_TABLE
-        .iter()
-        .map(|(from, on, _)| (from, on.name()))
-        .collect();
-    assert_eq!(deals.len(), DEAL_TABLE.len(), "a pair stands twice");
+fn every_pair_of_job_state_and_event_has_one_answer() {
     let jobs: BTreeSet<_> = JOB_TABLE
         .iter()
         .map(|(from, on, _)| (from, on.name()))
         .collect();
     assert_eq!(jobs.len(), JOB_TABLE.len(), "a pair stands twice");
-    for state in DealState::ALL {
-        for event in DealEvent::ALL {
-            let row = DEAL_TABLE
-                .iter()
-                .find(|(from, on, _)| from == state && on == event);
-            match (state.next(*event), row) {
-                (Ok(next), Some((_, _, to))) => assert_eq!(next, *to),
-                (Err(Refused { .. }), None) => {}
-                (answer, row) => panic!("{state} {event}: {answer:?} but {row:?}"),
-            }
-        }
-    }
+}
+
+#[test]
+fn every_state_of_a_deal_has_a_name_of_its_own() {
+    let names: BTreeSet<_> = DealState::ALL.iter().map(|state| state.name()).collect();
+    assert_eq!(names.len(), DealState::ALL.len());
+    let everything = Standing {
+        accepted: true,
+        demanded: true,
+        challenged: true,
+        audited: true,
+    };
+    assert_eq!(
+        DealState::Claimed(everything).name(),
+        "acceptedDemandedChallengedAudited"
+    );
+    assert_eq!(
+        DealState::Claimed(Standing {
+            audited: true,
+            ..Standing::default()
+        })
+        .name(),
+        "audited"
+    );
 }
 
 #[test]
 fn terminal_states_have_no_way_out_and_all_others_have_one() {
     for state in DealState::ALL {
-        let leaves = DEAL_TABLE
-            .iter()
-            .any(|(from, _, to)| from == state && to != state);
+        let leaves = DealState::transitions().any(|(from, _, to)| from == state && to != state);
         assert_eq!(leaves, !state.is_terminal(), "{state}");
     }
     for state in JobState::ALL {
@@ -65,14 +68,13 @@ fn every_state_is_reached_and_reaches_an_end() {
             seen.extend(more);
         }
     }
-    let deals: Vec<_> = DEAL_TABLE
-        .iter()
-        .map(|(from, _, to)| (*from, *to))
+    let deals: Vec<_> = DealState::transitions()
+        .map(|(from, _, to)| (from, to))
         .collect();
     assert_eq!(reached(DealState::Open, &deals).len(), DealState::ALL.len());
     for state in DealState::ALL {
         assert!(
-            reached(*state, &deals).iter().any(|s| s.is_terminal()),
+            reached(state, &deals).iter().any(|s| s.is_terminal()),
             "{state}"
         );
     }
@@ -89,7 +91,7 @@ fn every_state_is_reached_and_reaches_an_end() {
 #[test]
 fn a_price_is_paid_once() {
     // Whoever was paid stays so until the deal ends, and only Accept and Finalise pay.
-    for (from, on, to) in DEAL_TABLE {
+    for (from, on, to) in DealState::transitions() {
         if from.is_paid() && !to.is_terminal() {
             assert!(to.is_paid(), "{from} {on} {to}");
         }
@@ -103,16 +105,45 @@ fn a_price_is_paid_once() {
 }
 
 #[test]
-fn nothing_finalises_while_a_demand_or_a_game_is_open() {
+fn nothing_finalises_while_a_demand_a_game_or_an_audit_is_open() {
     for state in DealState::ALL {
-        let open = state.is_demanded() || state.is_challenged();
+        let claim = state.standing().unwrap_or_default();
+        let open = claim.demanded || claim.challenged || claim.audited;
         assert!(!open || state.next(DealEvent::Finalise).is_err(), "{state}");
-        let lapses = state.next(DealEvent::DemandTimeout).is_ok();
+    }
+}
+
+#[test]
+fn a_verdict_goes_before_the_end_of_a_demand_and_of_an_audit() {
+    for state in DealState::ALL {
+        let claim = state.standing().unwrap_or_default();
+        let ends = |event: DealEvent| state.next(event) == Ok(DealState::Failed);
         assert_eq!(
-            lapses,
-            state.is_demanded() && !state.is_challenged(),
+            ends(DealEvent::DemandTimeout),
+            claim.demanded && !claim.challenged,
             "{state}"
         );
+        assert_eq!(
+            ends(DealEvent::AuditUnanswered),
+            claim.audited && !claim.challenged,
+            "{state}"
+        );
+        assert_eq!(ends(DealEvent::ClaimFalls), claim.challenged, "{state}");
+    }
+}
+
+#[test]
+fn an_answered_audit_leaves_the_claim_as_it_was() {
+    for state in DealState::ALL {
+        let audited = state.next(DealEvent::Audit);
+        assert_eq!(
+            audited.is_ok(),
+            state.standing().is_some_and(|claim| !claim.audited),
+            "{state}"
+        );
+        if let Ok(audited) = audited {
+            assert_eq!(audited.next(DealEvent::AuditAnswered), Ok(state));
+        }
     }
 }
 

@@ -98,7 +98,7 @@ fn by_hand(book: &Book) -> Vec<Match> {
                 };
                 let mut needs: BTreeMap<(Address, Address), u128> = BTreeMap::new();
                 *needs.entry((bid.buyer, bid.token)).or_default() +=
-                    slot.fit.cost_max + if opens { 2 * bid.tip } else { 0 };
+                    slot.fit.cost_max + if opens { 2 * bid.tip + bid.auditFee } else { 0 };
                 *needs.entry((pool.0, bid.token)).or_default() +=
                     collateral(slot.tasks + 1) - collateral(slot.tasks);
                 *needs.entry((pool.0, Address::ZERO)).or_default() += if opens { FLOOR } else { 0 };
@@ -209,7 +209,8 @@ fn assert_feasible(book: &Book, matches: &[Match]) {
         let fit = judge(&bid.bid, &bid.job, offer, |_| false);
         assert!(fit.is_some_and(|fit| m.count >= 1 && m.count <= fit.tasks_max));
         assert!(m.collateral <= offer.collateralMax);
-        *spent.entry((bid.bid.buyer, bid.bid.token)).or_default() += m.escrow + 2 * bid.bid.tip;
+        *spent.entry((bid.bid.buyer, bid.bid.token)).or_default() +=
+            m.escrow + 2 * bid.bid.tip + bid.bid.auditFee;
         *spent.entry((offer.provider, bid.bid.token)).or_default() += m.collateral;
         *spent.entry((offer.provider, Address::ZERO)).or_default() += FLOOR;
         let slot = slots.entry((offer.provider, offer.capacityId)).or_default();

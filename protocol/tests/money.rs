@@ -3,10 +3,11 @@
 
 mod market;
 
-use alloy_primitives::U512;
+use alloy_primitives::{U256, U512};
 use market::offer;
+use outcry_protocol::deal::{audit_fee, audit_rate, packed_resources};
 use outcry_protocol::money::{self, MoneyError, Tariff};
-use outcry_protocol::types::{Offer, Resources};
+use outcry_protocol::types::{Bid, Deal, Offer, Resources};
 use proptest::prelude::*;
 
 const E18: u128 = 1_000_000_000_000_000_000;
@@ -74,6 +75,34 @@ proptest! {
         let cycles = shares.iter().map(|share| (u128::from(limit) * u128::from(*share) / 1000) as u64);
         let price = tariff.deal_price(cycles).unwrap();
         prop_assert!(price <= tariff.escrow(limit, shares.len() as u32).unwrap());
+    }
+
+    #[test]
+    fn a_bid_exposes_what_its_tasks_lock_as_deals_of_their_own(
+        price_cap in magnitude(128), tip in magnitude(128), audit_fee in magnitude(128), tasks in 1u32..=1 << 20,
+    ) {
+        let exact = (wide(price_cap) + wide(tip) + wide(tip) + wide(audit_fee)) * wide(tasks);
+        match money::bid_exposure(price_cap, tasks, tip, audit_fee) {
+            Ok(exposure) => prop_assert_eq!(wide(exposure), exact),
+            Err(error) => {
+                prop_assert_eq!(error, MoneyError::Amount);
+                prop_assert!(exact > wide(u128::MAX));
+            }
+        }
+    }
+
+    #[test]
+    fn a_deal_carries_the_audit_terms_of_its_bid_beside_what_it_reserves(
+        rate in any::<u16>(), fee in magnitude(104), amounts in proptest::array::uniform3(any::<u32>()), region in any::<u8>(),
+    ) {
+        let [memory_mib, disk_mib, egress_mib] = amounts;
+        let reserved = Resources { memoryMib: memory_mib, diskMib: disk_mib, gpuClass: 0, gpuCount: 0, egressMib: egress_mib };
+        let plain = Bid { resources: reserved, ..market::bid(1) };
+        let audited = Bid { auditRateBps: rate, auditFee: fee, ..plain.clone() };
+        let deal = Deal { resources: packed_resources(&audited, region), ..Deal::default() };
+        prop_assert_eq!((audit_rate(&deal), audit_fee(&deal)), (rate, fee));
+        let low = (U256::from(1) << 136) - U256::from(1);
+        prop_assert_eq!(deal.resources & low, packed_resources(&plain, region));
     }
 
     #[test]

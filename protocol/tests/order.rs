@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, U256};
 use market::*;
 use outcry_protocol::codes::{self, Coded};
 use outcry_protocol::hash::job_hash;
-use outcry_protocol::limits::PRICE_MAX;
+use outcry_protocol::limits::{AUDIT_FEE_MAX, PRICE_MAX};
 use outcry_protocol::order::{check, validate_bid, validate_offer};
 use outcry_protocol::signature::Verdict;
 use outcry_protocol::types::{Bid, JobSpec, Offer, Resources};
@@ -95,8 +95,17 @@ fn every_wrong_field_of_a_bid_has_its_code() {
         bid_code(|b, _| b.roundTripPlace = B256::repeat_byte(1)),
         Some("O-022")
     );
-    assert_eq!(bid_code(|b, _| b.auditRateBps = 1), Some("O-023"));
-    assert_eq!(bid_code(|b, _| b.auditFee = 1), Some("O-023"));
+    for (rate, fee, code) in [
+        (1, 0, Some("O-023")),
+        (0, 1, Some("O-023")),
+        (1, 1, None),
+        (10_000, AUDIT_FEE_MAX, None),
+        (10_001, 1, Some("O-023")),
+        (1, AUDIT_FEE_MAX + 1, Some("O-023")),
+    ] {
+        let found = bid_code(|b, _| (b.auditRateBps, b.auditFee) = (rate, fee));
+        assert_eq!(found, code, "{rate} and {fee}");
+    }
     assert_eq!(bid_code(|b, _| b.rankWindow = 1), Some("O-024"));
     assert_eq!(bid_code(|_, j| j.machineVersion = 2), Some("O-025"));
 }

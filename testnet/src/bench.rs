@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::deployment::LOCAL;
 use crate::gas::{self, Gas};
-use crate::network::{Plan, Testnet, get};
+use crate::network::{EVERY_CLAIM, Plan, Testnet, get};
 use crate::process::Lifetime;
 
 /// Jobs measured.
@@ -83,6 +83,7 @@ pub async fn run(out: &Path) -> anyhow::Result<()> {
         block_time_s: BLOCK_TIME_S,
         windows: LOCAL,
         cheats: BTreeMap::new(),
+        sample_bps: EVERY_CLAIM,
         lifetime: Lifetime::Tied,
     };
     let testnet = Testnet::up(&plan, &|line| eprintln!("{line}")).await?;

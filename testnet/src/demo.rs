@@ -17,7 +17,7 @@ use outcry_sdk::api::{DealState, Explanation, Job, JobState, JobsQuery, TokenInf
 use crate::conservation::Books;
 use crate::deployment::LOCAL;
 use crate::gas;
-use crate::network::{Plan, TOKEN_DECIMALS, TOKEN_SYMBOL, Testnet, binary};
+use crate::network::{EVERY_CLAIM, Plan, TOKEN_DECIMALS, TOKEN_SYMBOL, Testnet, binary};
 use crate::oracle;
 use crate::picture::{Picture, Tile};
 use crate::process::Lifetime;
@@ -75,6 +75,7 @@ pub async fn run(dir: &Path) -> anyhow::Result<bool> {
         block_time_s: 1,
         windows: LOCAL,
         cheats: BTreeMap::new(),
+        sample_bps: EVERY_CLAIM,
         lifetime: Lifetime::Tied,
     };
     let testnet = Testnet::up(&plan, &|line| say(started, line)).await?;

@@ -9,8 +9,8 @@ use alloy::providers::{Provider, ProviderBuilder, WalletProvider};
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context as _, ensure};
 use outcry_contracts::{
-    DeployParameters, GameParameters, Market, Stake, TestToken, TestTokenParameters, Token,
-    deploy as deploy_contracts,
+    AuditParameters, DeployParameters, GameParameters, Market, Stake, TestToken,
+    TestTokenParameters, Token, deploy as deploy_contracts,
 };
 
 use crate::network::{
@@ -34,6 +34,8 @@ pub struct Windows {
     pub withdrawal_s: u32,
     /// On each party's clock in a dispute, besides the time to run the task step by step.
     pub inclusion_s: u32,
+    /// Claims of so many seconds share a beacon.
+    pub beacon_s: u32,
 }
 
 /// Long enough to fetch and re-execute small jobs, short enough to watch.
@@ -43,6 +45,7 @@ pub const LOCAL: Windows = Windows {
     demand_s: 20,
     withdrawal_s: 30,
     inclusion_s: 60,
+    beacon_s: 2,
 };
 
 /// Part of the escrow that both sides burn when a deal is cancelled in the admission window.
@@ -56,6 +59,12 @@ const INTERPRETER_SPEED: u64 = 250_000_000;
 const GAS_PRICE_CAP_WEI: u64 = 1_000_000_000;
 /// What 2^30 cycles of the interpreter cost, a few seconds of a core.
 const RUN_PRICE_WEI: u128 = 20_000_000_000;
+/// Auditors of a drawn deal: as many as a small network has.
+const AUDITORS: u8 = 2;
+/// A verifier's stake is enough for 100 audits at a time.
+const STAKE_PER_AUDIT: u128 = STAKE_GRANT / 100;
+/// Longer than the longest audit with a game at the machine's largest cycle limits that are in use.
+const UNBONDING_S: u32 = 7 * 24 * 3600;
 /// Reveals of 64 leaves at about 30k gas each, at 1 gwei.
 const DEMAND_BOND_WEI: u128 = 2_000_000_000_000_000;
 
@@ -68,6 +77,8 @@ pub struct Deployed {
     pub market: Address,
     /// The dispute game.
     pub game: Address,
+    /// The audits.
+    pub audits: Address,
     /// The stake.
     pub stake: Address,
     /// The protocol's own token.
@@ -107,13 +118,20 @@ pub async fn deploy(
                 gas_price_cap_wei: GAS_PRICE_CAP_WEI,
                 run_price_wei: RUN_PRICE_WEI,
             },
+            audits: AuditParameters {
+                beacon_period_s: windows.beacon_s,
+                auditors: AUDITORS,
+                commit_time_s: windows.challenge_s,
+                stake_per_audit: STAKE_PER_AUDIT,
+                silence_penalty: STAKE_PER_AUDIT / 10,
+            },
             token_holder: deployer.address(),
             fee_collector: deployer.address(),
             admission_window_s: windows.admission_s,
             challenge_window_s: windows.challenge_s,
             demand_window_s: windows.demand_s,
             withdrawal_delay_s: windows.withdrawal_s,
-            unbonding_delay_s: windows.challenge_s.saturating_mul(2),
+            unbonding_delay_s: UNBONDING_S,
             collateral_floor_wei: COLLATERAL_FLOOR_WEI,
             demand_bond_wei: DEMAND_BOND_WEI,
             admission_fee_bps: ADMISSION_FEE_BPS,
@@ -186,6 +204,7 @@ pub async fn deploy(
         deployer: deployer.address(),
         market: deployed.market,
         game: deployed.game,
+        audits: deployed.audits,
         stake: deployed.stake,
         protocol_token: deployed.token,
         payment_token,

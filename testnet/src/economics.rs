@@ -3,6 +3,8 @@
 //!
 //! `cargo run --release -p outcry-testnet --example economics` writes the tables into the note.
 
+pub mod audits;
+
 use std::fmt::Write as _;
 
 use outcry_verifier::game::rules::SEATS;
@@ -217,40 +219,41 @@ fn each(found: f64) -> f64 {
     1.0 - (1.0 - found).powf(1.0 / f64::from(VERIFIERS))
 }
 
+/// A table of Markdown.
+fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    let rule = vec!["---"; heads.len()];
+    for cells in [heads, &rule] {
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    }
+    for cells in rows {
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    }
+    text
+}
+
+/// In prices, without a sign where nothing is left of the number.
+fn amount(prices: f64) -> String {
+    format!("{:.2}", (prices * 100.0).round() / 100.0 + 0.0)
+}
+
+fn percent(share: f64) -> String {
+    if share <= 1.0 {
+        format!("{:.1}%", share * 100.0)
+    } else {
+        "never".to_owned()
+    }
+}
+
 /// The tables of the note.
 #[must_use]
 pub fn tables() -> String {
-    let mut text = String::new();
-    let mut row = |cells: &[String]| {
-        let _ = writeln!(text, "| {} |", cells.join(" | "));
-    };
-    let heads = |names: &[&str]| {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let rule = vec!["---".to_owned(); names.len()];
-        [names, rule]
-    };
-    let percent = |share: f64| {
-        if share <= 1.0 {
-            format!("{:.1}%", share * 100.0)
-        } else {
-            "never".to_owned()
-        }
-    };
-    // Without a sign where nothing is left of the number.
-    let amount = |prices: f64| format!("{:.2}", (prices * 100.0).round() / 100.0 + 0.0);
-    let ether = |wei: u128| format!("{:.4}", wei as f64 / 1e18);
+    [lies(), checks(), attacks(), audits::tables()].join("\n")
+}
 
-    for line in heads(&[
-        "collateral, in prices",
-        "cheating pays below",
-        "cheating loses two prices from",
-        "a lie at 20% checked gains",
-        "the same, played with an accomplice that is always first",
-        "with one that is first half of the time",
-        "with none",
-    ]) {
-        row(&line);
-    }
+/// What a lie gains.
+fn lies() -> String {
+    let mut rows = Vec::new();
     for multiple in [2.0, 4.0, 10.0, 20.0, 40.0, 100.0] {
         let lie = |accomplice_first| {
             let players = Players {
@@ -263,7 +266,7 @@ pub fn tables() -> String {
             };
             amount(play(DEALS, SEED, &players).per_lie)
         };
-        row(&[
+        rows.push(vec![
             format!("{multiple:.0}"),
             percent(least_checked(multiple, 0.0)),
             percent(least_checked(multiple, 2.0)),
@@ -273,19 +276,23 @@ pub fn tables() -> String {
             lie(0.0),
         ]);
     }
-    row(&[]);
+    table(
+        &[
+            "collateral, in prices",
+            "cheating pays below",
+            "cheating loses two prices from",
+            "a lie at 20% checked gains",
+            "the same, played with an accomplice that is always first",
+            "with one that is first half of the time",
+            "with none",
+        ],
+        &rows,
+    )
+}
 
-    for line in heads(&[
-        "collateral, in prices",
-        "native re-execution costs, in prices",
-        "checking pays from this share of false claims on",
-        "a check at 5% false gains",
-        "the same, played",
-        "as one of four that check 30% each",
-        "the same, played",
-    ]) {
-        row(&line);
-    }
+/// What a check gains.
+fn checks() -> String {
+    let mut rows = Vec::new();
     for (multiple, cost) in [
         (4.0, 0.5),
         (4.0, 0.1),
@@ -308,7 +315,7 @@ pub fn tables() -> String {
         };
         let [alone, alone_played] = check(1);
         let [among, among_played] = check(VERIFIERS);
-        row(&[
+        rows.push(vec![
             format!("{multiple:.0}"),
             format!("{cost:.1}"),
             percent(cost / (multiple / 2.0)),
@@ -318,26 +325,31 @@ pub fn tables() -> String {
             among_played,
         ]);
     }
-    row(&[]);
+    table(
+        &[
+            "collateral, in prices",
+            "native re-execution costs, in prices",
+            "checking pays from this share of false claims on",
+            "a check at 5% false gains",
+            "the same, played",
+            "as one of four that check 30% each",
+            "the same, played",
+        ],
+        &rows,
+    )
+}
 
-    for line in heads(&[
-        "cycle limit",
-        "sections",
-        "clock, hours",
-        "bond, coins",
-        "a day of delay costs, coins",
-        "raising the bond 16 times locks, coins",
-        "of which burn, if the claim is true, at least",
-    ]) {
-        row(&line);
-    }
+/// What attacks cost.
+fn attacks() -> String {
+    let ether = |wei: u128| format!("{:.4}", wei as f64 / 1e18);
+    let mut rows = Vec::new();
     for bits in [30_u32, 36, 40, 44] {
         let limit = 1_u64 << bits;
         let clock = clock_s(limit);
         let bond = bond_wei(limit, 0);
         let attack = bond + u128::from(CHALLENGE_GAS) * u128::from(PARAMETERS.gas_price_cap_wei);
         let locked = crowding_wei(limit, 4);
-        row(&[
+        rows.push(vec![
             format!("2^{bits}"),
             sections(limit).to_string(),
             format!("{:.1}", clock as f64 / 3600.0),
@@ -347,7 +359,18 @@ pub fn tables() -> String {
             ether(locked / 2),
         ]);
     }
-    text.replace("|  |\n", "\n")
+    table(
+        &[
+            "cycle limit",
+            "sections",
+            "clock, hours",
+            "bond, coins",
+            "a day of delay costs, coins",
+            "raising the bond 16 times locks, coins",
+            "of which burn, if the claim is true, at least",
+        ],
+        &rows,
+    )
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
 use outcry_testnet::cheat::{self, Cheat, Kind};
-use outcry_testnet::network::{Plan, Testnet};
+use outcry_testnet::network::{EVERY_CLAIM, Plan, Testnet};
 use outcry_testnet::process::Lifetime;
 use outcry_testnet::{bench, demo, deployment};
 
@@ -130,6 +130,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
                 block_time_s: block_time,
                 windows: deployment::LOCAL,
                 cheats: cheat.into_iter().collect(),
+                sample_bps: EVERY_CLAIM,
                 lifetime: if detach {
                     Lifetime::Detached
                 } else {
@@ -186,6 +187,7 @@ async fn with(command: &[String]) -> anyhow::Result<ExitCode> {
         block_time_s: 1,
         windows: deployment::LOCAL,
         cheats: BTreeMap::new(),
+        sample_bps: EVERY_CLAIM,
         lifetime: Lifetime::Tied,
     };
     let testnet = Testnet::up(&plan, &|line| eprintln!("{line}")).await?;

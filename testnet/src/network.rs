@@ -51,6 +51,9 @@ pub const STAKE_GRANT: u128 = 1_000_000_000_000_000_000_000;
 /// A node's configuration in its folder.
 const NODE_CONFIG: &str = "outcry.toml";
 
+/// All claims are checked, in basis points.
+pub const EVERY_CLAIM: u16 = 10_000;
+
 /// How a local network is to be.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -70,6 +73,8 @@ pub struct Plan {
     pub windows: Windows,
     /// Nodes that lie, by name: `provider-0` is the cheapest provider.
     pub cheats: BTreeMap<String, Cheat>,
+    /// Share of claims that verifiers check beside those that they audit, in basis points.
+    pub sample_bps: u16,
     /// Whether the processes outlive this one.
     pub lifetime: Lifetime,
 }
@@ -291,6 +296,10 @@ impl Testnet {
             let api = format!("127.0.0.1:{}", free_port()?);
             let cheat = plan.cheats.get(name).copied();
             self.start_node(name, &["verifier"], &api, free_port()?, cheat, |config| {
+                let mut verifier = Table::new();
+                let sample = Value::Integer(plan.sample_bps.into());
+                verifier.insert("sample_bps".into(), sample);
+                config.insert("verifier".into(), Value::Table(verifier));
                 config.insert("dispute".into(), dispute(plan));
             })?;
         }

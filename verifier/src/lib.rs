@@ -18,6 +18,7 @@
 //! | [`cost`] | the cost table and the size of a frame: functions of the linked module alone |
 //! | [`meter`] | the two native transforms and the definition of a cycle count |
 //! | [`machine`] | the flattened program, its steps, commitments and proofs |
+//! | [`audit`] | what is drawn for an audit, and states of a run at points |
 //! | [`game`] | the dispute game: its rules, the next move, states of a long trace |
 //! | [`names`] | what functions are called, for people who read traces |
 //! | [`task`] | the task header that a program's library reads, and the limits of a run |
@@ -31,6 +32,7 @@
 #![deny(unsafe_code)]
 
 pub mod archive;
+pub mod audit;
 pub mod cost;
 pub mod game;
 pub mod guest;

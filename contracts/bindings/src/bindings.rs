@@ -19,6 +19,11 @@ alloy::sol!(
 );
 alloy::sol!(
     #[sol(rpc, all_derives)]
+    Audits,
+    "../artifacts/Audits.json"
+);
+alloy::sol!(
+    #[sol(rpc, all_derives)]
     StepVerifier,
     "../artifacts/StepVerifier.json"
 );

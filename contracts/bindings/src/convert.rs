@@ -1,6 +1,8 @@
 //! The contracts' structures and the protocol's are the same words under two Rust names.
 
-use crate::bindings::{Game as game, InitialState as initial, Market as chain};
+use crate::bindings::{
+    Audits as audits, Game as game, InitialState as initial, Market as chain,
+};
 use alloy::primitives::B256;
 use outcry_protocol::types as protocol;
 
@@ -38,6 +40,16 @@ same_structure! {
         machineVersion, tip, expiry, salt, counter,
     }
     Deal {
+        bidHash, offerHash, jobHash, buyer, provider, token, capacityId, cell, firstTask, taskCount,
+        cycleLimit, startFee, unitPrice, priceCap, escrow, collateral, buyerTip, providerTip,
+        openedAt, deadline, bidSalt, resources,
+    }
+    Claim { resultRoot, cycles, price }
+}
+
+// The audits name a deal and its claim.
+same_structure! {
+    audits: Deal {
         bidHash, offerHash, jobHash, buyer, provider, token, capacityId, cell, firstTask, taskCount,
         cycleLimit, startFee, unitPrice, priceCap, escrow, collateral, buyerTip, providerTip,
         openedAt, deadline, bidSalt, resources,

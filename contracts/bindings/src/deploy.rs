@@ -1,4 +1,4 @@
-//! The one deployer: token, stake, market, the dispute game with the contracts that end a dispute,
+//! The one deployer: token, stake, market, audits, the dispute game with the contracts that end a dispute,
 //! and, on local networks, a payment token that anybody mints.
 
 use alloy::contract::Error as ContractError;
@@ -7,7 +7,7 @@ use alloy::primitives::Address;
 use alloy::providers::{Provider, WalletProvider};
 use serde::{Deserialize, Serialize};
 
-use crate::bindings::{Game, InitialState, Market, Stake, StepVerifier, TestToken, Token};
+use crate::bindings::{Audits, Game, InitialState, Market, Stake, StepVerifier, TestToken, Token};
 
 /// What a deployment fixes for ever. Times in seconds, amounts in wei.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ use crate::bindings::{Game, InitialState, Market, Stake, StepVerifier, TestToken
 pub struct DeployParameters {
     /// Clocks and bonds of the dispute game.
     pub game: GameParameters,
+    /// Who audits what, and what it risks.
+    pub audits: AuditParameters,
     /// Receives the protocol token's whole supply.
     pub token_holder: Address,
     /// Credited with the market's fee; may be zero when `fee_bps` is.
@@ -56,6 +58,22 @@ pub struct GameParameters {
     pub run_price_wei: u128,
 }
 
+/// What audits take and risk: `verifier/ECONOMICS.md` derives values for them. Clocks are the game's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct AuditParameters {
+    /// Claims of so many seconds share a beacon.
+    pub beacon_period_s: u32,
+    /// Auditors that are drawn for a deal, 1 to 8.
+    pub auditors: u8,
+    /// Seconds to fetch program and input and to run them natively, besides the machine's run.
+    pub commit_time_s: u32,
+    /// Base units of the protocol's token that each open audit puts at risk.
+    pub stake_per_audit: u128,
+    /// What an auditor loses that does not commit in time.
+    pub silence_penalty: u128,
+}
+
 /// A payment token that anybody mints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -78,6 +96,8 @@ pub struct Deployment {
     pub recourse: Address,
     /// The dispute game.
     pub game: Address,
+    /// The audits.
+    pub audits: Address,
     /// Executes the step on which a dispute ends.
     pub step_verifier: Address,
     /// Knows the state in which a task starts.
@@ -104,14 +124,16 @@ pub enum DeployError {
         /// The chain's answer.
         source: ContractError,
     },
-    /// The market names the game that is created after it, by its address. Another transaction of the
-    /// same account came between: deploy again, from an account that does nothing else meanwhile.
+    /// The market names contracts that are created after it, by their addresses. Another transaction of
+    /// the same account came between: deploy again, from an account that does nothing else meanwhile.
     #[error(
-        "the game lies at {got} and the market expects it at {expected}: another transaction of the \
-         deploying account came between; deploy again"
+        "{contract} lies at {got} and the market expects it at {expected}: another transaction of \
+         the deploying account came between; deploy again"
     )]
     AccountBusy {
-        /// Where the game is.
+        /// Its name.
+        contract: &'static str,
+        /// Where it is.
         got: Address,
         /// Where the market calls it.
         expected: Address,
@@ -148,31 +170,53 @@ where
         .await
         .map_err(failed("InitialState"))?
         .address();
-    // Market and stake name the game for ever, and the game names the market: they are created by
-    // the next three transactions of the account, which gives all of their addresses.
+    // Market, game, audits and stake name each other for ever: they are created by the next four
+    // transactions of the account, which gives all of their addresses.
     let deployer = provider.default_signer_address();
     let nonce = provider.get_transaction_count(deployer).await?;
-    let expected = deployer.create(nonce + 2);
-    let stake = *Stake::deploy(provider.clone(), token, expected, p.unbonding_delay_s)
+    let [game, audits] = [nonce + 2, nonce + 3].map(|nonce| deployer.create(nonce));
+    let stake = *Stake::deploy(provider.clone(), token, audits, p.unbonding_delay_s)
         .await
         .map_err(failed("Stake"))?
         .address();
-    let market = Market::deploy(provider.clone(), market_parameters(p, expected))
+    let market = Market::deploy(provider.clone(), market_parameters(p, game, audits))
         .await
         .map_err(failed("Market"))?;
-    let game = *Game::deploy(
+    let at = |contract, got, expected| {
+        if got == expected {
+            return Ok(());
+        }
+        Err(DeployError::AccountBusy {
+            contract,
+            got,
+            expected,
+        })
+    };
+    let created = *Game::deploy(
         provider.clone(),
-        game_parameters(&p.game, *market.address(), step_verifier, initial_state),
+        Game::GameParameters {
+            market: *market.address(),
+            stepVerifier: step_verifier,
+            initialState: initial_state,
+            audits,
+            inclusionDelay: p.game.inclusion_delay_s,
+            interpreterSpeed: p.game.interpreter_speed,
+            gasPriceCap: p.game.gas_price_cap_wei,
+            runPrice: p.game.run_price_wei,
+        },
     )
     .await
     .map_err(failed("Game"))?
     .address();
-    if game != expected {
-        return Err(DeployError::AccountBusy {
-            got: game,
-            expected,
-        });
-    }
+    at("Game", created, game)?;
+    let created = *Audits::deploy(
+        provider.clone(),
+        audit_parameters(p, *market.address(), game, stake),
+    )
+    .await
+    .map_err(failed("Audits"))?
+    .address();
+    at("Audits", created, audits)?;
     let recourse = market.RECOURSE().call().await.map_err(failed("Market"))?;
     let test_token = match &p.test_token {
         None => None,
@@ -192,6 +236,7 @@ where
         market: *market.address(),
         recourse,
         game,
+        audits,
         step_verifier,
         initial_state,
         stake,
@@ -201,26 +246,30 @@ where
     })
 }
 
-fn game_parameters(
-    p: &GameParameters,
+fn audit_parameters(
+    p: &DeployParameters,
     market: Address,
-    step_verifier: Address,
-    initial_state: Address,
-) -> Game::GameParameters {
-    Game::GameParameters {
+    game: Address,
+    stake: Address,
+) -> Audits::AuditParameters {
+    Audits::AuditParameters {
         market,
-        stepVerifier: step_verifier,
-        initialState: initial_state,
-        inclusionDelay: p.inclusion_delay_s,
-        interpreterSpeed: p.interpreter_speed,
-        gasPriceCap: p.gas_price_cap_wei,
-        runPrice: p.run_price_wei,
+        game,
+        stake,
+        beaconPeriod: p.audits.beacon_period_s,
+        auditors: p.audits.auditors,
+        commitTime: p.audits.commit_time_s,
+        inclusionDelay: p.game.inclusion_delay_s,
+        interpreterSpeed: p.game.interpreter_speed,
+        stakePerAudit: p.audits.stake_per_audit,
+        silencePenalty: p.audits.silence_penalty,
     }
 }
 
-fn market_parameters(p: &DeployParameters, game: Address) -> Market::Parameters {
+fn market_parameters(p: &DeployParameters, game: Address, audits: Address) -> Market::Parameters {
     Market::Parameters {
         game,
+        audits,
         feeCollector: p.fee_collector,
         admissionWindow: p.admission_window_s,
         challengeWindow: p.challenge_window_s,

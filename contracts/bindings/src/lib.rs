@@ -7,9 +7,9 @@
 //! This crate never holds a key, watches a chain or decides anything: callers bring an alloy
 //! provider that signs.
 //!
-//! - [`bindings`]: the contracts (`Market`, `Game`, `StepVerifier`, `InitialState`,
+//! - [`bindings`]: the contracts (`Market`, `Game`, `Audits`, `StepVerifier`, `InitialState`,
 //!   `Stake`, `Token`, `TestToken`) as alloy generates them.
-//! - [`deploy()`]: puts a market with its game, stake and token on a chain.
+//! - [`deploy()`]: puts a market with its game, audits, stake and token on a chain.
 //! - [`endpoint`]: clients of JSON-RPC endpoints, with TLS and failover.
 //! - [`machine`]: the contracts that end a dispute, as bytecode and as words.
 //! - [`refusal`]: names of the errors that the contracts revert with or log.
@@ -23,7 +23,7 @@ pub mod endpoint;
 pub mod machine;
 pub mod refusal;
 
-pub use bindings::{Game, InitialState, Market, Stake, StepVerifier, TestToken, Token};
+pub use bindings::{Audits, Game, InitialState, Market, Stake, StepVerifier, TestToken, Token};
 pub use deploy::{
-    DeployError, DeployParameters, Deployment, GameParameters, TestTokenParameters, deploy,
+    AuditParameters, DeployError, DeployParameters, Deployment, GameParameters, TestTokenParameters, deploy,
 };

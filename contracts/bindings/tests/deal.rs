@@ -15,8 +15,8 @@ use alloy::rpc::types::TransactionReceipt;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use outcry_contracts::{
-    DeployParameters, Deployment, GameParameters, Market, TestToken, TestTokenParameters, deploy,
-    refusal,
+    AuditParameters, DeployParameters, Deployment, GameParameters, Market, TestToken,
+    TestTokenParameters, deploy, refusal,
 };
 use outcry_protocol::claim::{self, TaskResult};
 use outcry_protocol::hash::{Domain, job_hash};
@@ -100,13 +100,20 @@ fn parameters(holder: Address) -> DeployParameters {
             gas_price_cap_wei: 1_000_000_000,
             run_price_wei: 1_000,
         },
+        audits: AuditParameters {
+            beacon_period_s: 10,
+            auditors: 3,
+            commit_time_s: 60,
+            stake_per_audit: 1_000,
+            silence_penalty: 100,
+        },
         token_holder: holder,
         fee_collector: Address::ZERO,
         admission_window_s: 20,
         challenge_window_s: 60,
         demand_window_s: 60,
         withdrawal_delay_s: 60,
-        unbonding_delay_s: 600,
+        unbonding_delay_s: 86_400,
         collateral_floor_wei: 1_000,
         demand_bond_wei: 10,
         admission_fee_bps: 100,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IAudits} from "../interfaces/IAudits.sol";
 import {IGame} from "../interfaces/IGame.sol";
 import {IInitialState} from "../interfaces/IInitialState.sol";
 import {IChallenges} from "../interfaces/IChallenges.sol";
@@ -31,6 +32,7 @@ abstract contract Terms is Seats {
     IChallenges internal immutable MARKET;
     IStepVerifier internal immutable STEP_VERIFIER;
     IInitialState internal immutable INITIAL_STATE;
+    IAudits internal immutable AUDITS;
     uint256 private immutable INCLUSION_DELAY_S;
     uint256 private immutable INTERPRETER_SPEED;
     uint256 internal immutable GAS_PRICE_CAP;
@@ -40,6 +42,7 @@ abstract contract Terms is Seats {
         MARKET = IChallenges(p.market);
         STEP_VERIFIER = IStepVerifier(p.stepVerifier);
         INITIAL_STATE = IInitialState(p.initialState);
+        AUDITS = IAudits(p.audits);
         INCLUSION_DELAY_S = p.inclusionDelay;
         INTERPRETER_SPEED = p.interpreterSpeed;
         GAS_PRICE_CAP = p.gasPriceCap;
@@ -53,6 +56,7 @@ abstract contract Terms is Seats {
             market: address(MARKET),
             stepVerifier: address(STEP_VERIFIER),
             initialState: address(INITIAL_STATE),
+            audits: address(AUDITS),
             inclusionDelay: uint32(INCLUSION_DELAY_S),
             interpreterSpeed: uint64(INTERPRETER_SPEED),
             gasPriceCap: uint64(GAS_PRICE_CAP),

@@ -25,6 +25,6 @@ interface IChallenges {
     /// come out of the collateral and its floor, and the rest is burned.
     function resolveChallenge(Deal calldata deal, Claim calldata claim, bool stands, Payout[] calldata payouts)
         external;
-    /// @notice The game gives coins that it holds, of bonds and payouts, to an account.
-    function release(address account, uint256 amount) external;
+    /// @notice The game or the audits give what they hold, of bonds, payouts and fees, to an account.
+    function release(address token, address account, uint256 amount) external;
 }

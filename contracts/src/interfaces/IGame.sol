@@ -95,6 +95,10 @@ interface IGame {
 
     /// @notice Challenges one task of a claim. The bond comes out of the sender's coins on the market.
     function challenge(ChallengeCall calldata call) external returns (bytes32 game);
+    /// @notice Brings a game about the state at an auditor's point: between the sender, who audits this
+    /// claim, and the provider, whose answer differs from what the sender revealed. `call.claimed` names
+    /// the task and nothing else, `call.halted` is not read.
+    function challengeAnswer(ChallengeCall calldata call) external returns (bytes32 game);
     /// @notice Disputes one of the opponent's parts and asserts 16 parts of it.
     function section(GameKey calldata key, Part calldata part, bytes32[16] calldata ends) external;
     /// @notice Shows that a part of one step does not lead where the opponent asserts: wins the game.
@@ -113,6 +117,10 @@ interface IGame {
     function multicall(bytes[] calldata calls) external returns (bytes[] memory results);
 
     function standing(GameKey calldata key) external view returns (Standing memory);
+    /// @notice The challenger by whose game a claim fell, zero as long as it stands, and what that game
+    /// was about, as in its key. It shows that the provider asserted something false or fell silent, which
+    /// need not be what it had claimed.
+    function verdictOf(bytes32 claimHash) external view returns (address winner, uint32 task, uint64 until);
     /// @notice What a challenge of this provider locks now, in wei.
     function bondFor(address provider, uint64 cycleLimit) external view returns (uint256);
     /// @notice Sections of a trace of this many cycles.

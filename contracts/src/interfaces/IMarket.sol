@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IAccounts} from "./IAccounts.sol";
 import {IAdmission} from "./IAdmission.sol";
+import {IAuditHold} from "./IAuditHold.sol";
 import {IChallenges} from "./IChallenges.sol";
 import {IClaims} from "./IClaims.sol";
 import {IDeals} from "./IDeals.sol";
@@ -34,5 +35,6 @@ interface IMarket is
     ISettling,
     IAdmission,
     IDemands,
-    IChallenges
+    IChallenges,
+    IAuditHold
 {}

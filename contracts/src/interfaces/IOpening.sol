@@ -36,8 +36,9 @@ interface IOpening {
     error ReplicasUnsupported();
     error GpuUnsupported();
     error RoundTripUnsupported();
-    error AuditUnsupported();
     error RankWindowUnsupported();
+    /// An audit rate above 10,000, a fee of 2^104 or more, or one of the two without the other.
+    error AuditTermsInvalid();
     error TokenMismatch();
     error MachineVersionMismatch();
     error RegionRefused();

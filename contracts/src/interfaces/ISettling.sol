@@ -22,6 +22,11 @@ interface ISettling {
     error ChallengeWindowOpen();
     /// A demand for output is open.
     error DemandOpen();
+    /// An audit is being held.
+    error AuditOpen();
+    /// The deal may be drawn for an audit: the beacon of its claim's period is not recorded, or it has
+    /// drawn the deal and nobody has opened the audit.
+    error DrawOpen();
     error DeadlineNotPassed();
 
     /// @notice Releases the price by the buyer's signature of Accept. Collateral stays locked.

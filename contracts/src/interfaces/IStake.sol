@@ -19,7 +19,7 @@ interface IStake {
     error NothingUnbonding();
     /// The unbonding delay has not passed.
     error UnbondingTooEarly();
-    error NotGame();
+    error NotAudits();
     /// More than half of the slash.
     error RewardTooLarge();
 
@@ -32,8 +32,8 @@ interface IStake {
     function requestUnbonding(uint256 amount) external;
     /// @notice Pays out what has unbonded.
     function withdraw() external;
-    /// @notice The game takes up to `amount` of an account's stake (what unbonds last), credits
-    /// `reward` of it, at most half, to `rewarded` as stake, and burns the rest.
+    /// @notice The audits take up to `amount` of an account's stake (what unbonds last), credit
+    /// `reward` of it, at most half, to `rewarded` as stake, and burn the rest.
     /// @return taken what was there to take
     function slash(address account, uint256 amount, address rewarded, uint256 reward)
         external
@@ -42,6 +42,8 @@ interface IStake {
     /// @notice Stake that counts: neither unbonding nor slashed.
     function stakeOf(address account) external view returns (uint256);
     function unbondingOf(address account) external view returns (uint256 amount, uint64 readyAt);
+    /// @notice Seconds between the request to unbond and the withdrawal.
+    function UNBONDING_DELAY_S() external view returns (uint256);
     /// @notice Tokens that were slashed and lie here for ever.
     function burned() external view returns (uint256);
 }

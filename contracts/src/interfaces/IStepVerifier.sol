@@ -18,4 +18,12 @@ interface IStepVerifier {
     /// @param proof what the step reads of it, in words: `verifier/MACHINE.md`, section 4
     /// @return after_ hash of the state after one step
     function transition(bytes32 before, bytes calldata proof) external view returns (bytes32 after_);
+
+    /// @notice The state that follows `before` in a run that stops at a point: a state whose cycle
+    /// register has reached `until` follows itself.
+    /// @param proof as for `transition`; of a state that has stopped, its words without the domain
+    function transitionUntil(bytes32 before, bytes calldata proof, uint64 until)
+        external
+        view
+        returns (bytes32 after_);
 }

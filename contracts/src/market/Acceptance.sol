@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {IDeals} from "../interfaces/IDeals.sol";
 import {IOpening} from "../interfaces/IOpening.sol";
 import {Deal, JobSpec} from "../types/Orders.sol";
+import {AuditTerms} from "./AuditTerms.sol";
 import {Money} from "./Money.sol";
 import {BidWords, OfferWords} from "./OrderWords.sol";
 import {Refusal} from "./Refusal.sol";
@@ -29,6 +30,7 @@ library Acceptance {
         returns (bytes4 refusal)
     {
         refusal = _mechanisms(bid, offer);
+        if (refusal == Refusal.NONE) refusal = _audit(bid);
         if (refusal == Refusal.NONE) refusal = _job(bid, offer, job, count);
         if (refusal == Refusal.NONE) refusal = _place(bid, offer);
         if (refusal == Refusal.NONE) refusal = _price(bid, offer, deal);
@@ -40,9 +42,18 @@ library Acceptance {
         if (bid.replicas != 1) return IOpening.ReplicasUnsupported.selector;
         if (bid.gpuCount | bid.gpuClass | offer.gpuCount | offer.gpuClass != 0) return IOpening.GpuUnsupported.selector;
         if (bid.roundTripMsMax != 0) return IOpening.RoundTripUnsupported.selector;
-        if (bid.auditRateBps != 0 || bid.auditFee != 0) return IOpening.AuditUnsupported.selector;
         if (bid.rankWindow != 0) return IOpening.RankWindowUnsupported.selector;
         return Refusal.NONE;
+    }
+
+    /// @dev A rate without a fee pays nobody, and a fee without a rate never reaches anybody.
+    function _audit(BidWords memory bid) private pure returns (bytes4) {
+        uint256 rate = bid.auditRateBps;
+        uint256 fee = bid.auditFee;
+        bool agree_ = (rate == 0) == (fee == 0);
+        return rate <= Money.BPS && fee <= AuditTerms.FEE_MAX && agree_
+            ? Refusal.NONE
+            : IOpening.AuditTermsInvalid.selector;
     }
 
     /// @dev Whether every number fits its type: the job is logged as it came.

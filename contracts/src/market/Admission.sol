@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {BURN} from "./Ledger.sol";
 import {IAdmission} from "../interfaces/IAdmission.sol";
 import {Deal} from "../types/Orders.sol";
-import {DealWords} from "./DealWord.sol";
+import {DealWord, DealWords} from "./DealWord.sol";
 import {Deals} from "./Deals.sol";
 import {Money} from "./Money.sol";
 
@@ -13,6 +14,7 @@ abstract contract Admission is Deals, IAdmission {
     function cancelAdmission(Deal calldata terms) external nonReentrantView {
         Deal memory deal;
         (bytes32 dealId, Cell storage cell) = _loadOpen(deal, terms);
+        DealWord word = cell.word;
         bool byProvider = msg.sender == deal.provider;
         if (!byProvider && msg.sender != deal.buyer) revert NotParty();
         if (block.timestamp > deal.openedAt + ADMISSION_WINDOW_S) revert AdmissionOver();
@@ -26,7 +28,7 @@ abstract contract Admission is Deals, IAdmission {
         _leave(deal);
         _setBits(deal.buyer, deal.bidSalt, BURNED);
         if (byProvider) _bar(deal.bidHash, deal.provider);
-        _credit(deal.buyer, deal.token, uint256(deal.escrow) + deal.buyerTip - buyerFee);
+        _credit(deal.buyer, deal.token, uint256(deal.escrow) + deal.buyerTip + _auditFeeLeft(deal, word) - buyerFee);
         _credit(deal.provider, deal.token, deal.collateral - fee);
         _credit(deal.provider, NATIVE, COLLATERAL_FLOOR_WEI);
         _credit(BURN, deal.token, buyerFee + fee);

@@ -25,16 +25,17 @@ abstract contract Challenges is Demands, IChallenges {
         DealWord word;
         (dealId, cell, word) = _loadClaimed(deal, terms, claim_);
         claimHash = Hashing.claim(dealId, claim_);
-        if (!_inChallengeWindow(word)) revert ChallengeWindowOver();
-        _move(challenger, GAME, bond);
+        // What an auditor finds after the window can still be played out.
+        if (!_inChallengeWindow(word) && !word.has(DealWords.AUDITED)) revert ChallengeWindowOver();
+        _move(NATIVE, challenger, GAME, bond);
         cell.word = word.with(DealWords.CHALLENGED);
         emit DealChallenged(dealId);
     }
 
     /// @inheritdoc IChallenges
-    function release(address account, uint256 amount) external nonReentrantView {
-        if (msg.sender != GAME) revert NotGame();
-        _move(GAME, account, amount);
+    function release(address token, address account, uint256 amount) external nonReentrantView {
+        if (msg.sender != GAME && msg.sender != AUDITS) revert NotGame();
+        _move(token, msg.sender, account, amount);
     }
 
     /// @inheritdoc IChallenges
@@ -54,13 +55,13 @@ abstract contract Challenges is Demands, IChallenges {
         _dropDemand(deal, dealId);
         cell.word = DealWords.failed(dealId, 0);
         (uint256 paid, uint256 paidNative) = _pay(deal, payouts);
-        _fail(deal, dealId, Failure.ClaimRefuted, word.has(DealWords.ACCEPTED), paid, paidNative, deal.buyer);
+        _fail(deal, dealId, Failure.ClaimRefuted, word, paid, paidNative, deal.buyer);
     }
 
-    function _move(address from, address to, uint256 coins) private {
-        if (_balance(from, NATIVE) < coins) revert IAccounts.BalanceInsufficient();
-        _debit(from, NATIVE, coins);
-        _credit(to, NATIVE, coins);
+    function _move(address token, address from, address to, uint256 amount) private {
+        if (_balance(from, token) < amount) revert IAccounts.BalanceInsufficient();
+        _debit(from, token, amount);
+        _credit(to, token, amount);
     }
 
     /// @dev Pays out of the collateral and its floor, at most half of each: the rest will burn.

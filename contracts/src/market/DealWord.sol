@@ -25,6 +25,9 @@ library DealWords {
     uint256 internal constant DEMANDED = 4 << FLAG_SHIFT;
     uint256 internal constant DEMAND_USED = 8 << FLAG_SHIFT;
 
+    uint256 internal constant AUDITED = 32 << FLAG_SHIFT;
+    uint256 internal constant AUDIT_USED = 64 << FLAG_SHIFT;
+
     uint256 private constant VACANT = 16 << FLAG_SHIFT;
 
     function opened(bytes32 dealId) internal pure returns (DealWord) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {BURN} from "./Ledger.sol";
 import {IDeals} from "../interfaces/IDeals.sol";
 import {DealState, DealStatus, Failure} from "../types/Calls.sol";
 import {Claim, Deal} from "../types/Orders.sol";
+import {AuditTerms} from "./AuditTerms.sol";
 import {DealWord, DealWords} from "./DealWord.sol";
 import {Hashing} from "./Hashing.sol";
 import {Ledger} from "./Ledger.sol";
@@ -15,7 +17,7 @@ import {PoolWord} from "./PoolWord.sol";
 /// @dev The life of a deal, as its word:
 ///
 ///     vacant --open--> Open --claim--> Claimed --finalise--> vacant
-///                       |                 \--demandTimeout, lost game--> Failed
+///                       |                 \--demandTimeout, lost game, unanswered audit--> Failed
 ///                       \--cancelAdmission, timeout--> Failed --reopen (all tasks)--> vacant
 ///
 /// A deal's word lies in a cell of its provider's pool. Cells are used again and again, so that a
@@ -59,6 +61,8 @@ abstract contract Deals is Ledger, OrderState, IDeals {
             challenged: word.has(DealWords.CHALLENGED),
             demanded: word.has(DealWords.DEMANDED),
             demandUsed: word.has(DealWords.DEMAND_USED),
+            audited: word.has(DealWords.AUDITED),
+            auditUsed: word.has(DealWords.AUDIT_USED),
             clock: uint64(word.clock()),
             binding: word.binding()
         });
@@ -153,12 +157,13 @@ abstract contract Deals is Ledger, OrderState, IDeals {
 
     /// @dev Pays out a deal that failed by the provider's fault: the escrow (unless the price was
     /// accepted) goes back to the buyer, half of the collateral and of its floor go to the buyer or,
-    /// after a lost game, have been paid out in parts, and the rest is burned. The bid's second tip goes to `tipTo`.
+    /// after a lost game, have been paid out in parts, and the rest is burned. The bid's second tip goes to
+    /// `tipTo`. `word` is the deal's before it failed.
     function _fail(
         Deal memory deal,
         bytes32 dealId,
         Failure failure,
-        bool accepted,
+        DealWord word,
         uint256 paidOut,
         uint256 paidOutNative,
         address tipTo
@@ -170,18 +175,23 @@ abstract contract Deals is Ledger, OrderState, IDeals {
             toBuyer = deal.collateral / 2;
             floorToBuyer = COLLATERAL_FLOOR_WEI / 2;
         }
-        if (!accepted) {
+        if (!word.has(DealWords.ACCEPTED)) {
             refunded = deal.escrow;
             _credit(tipTo, deal.token, deal.buyerTip);
         }
         uint256 burned = deal.collateral - toBuyer - paidOut;
-        _credit(deal.buyer, deal.token, refunded + toBuyer);
+        _credit(deal.buyer, deal.token, refunded + toBuyer + _auditFeeLeft(deal, word));
         _credit(deal.buyer, NATIVE, floorToBuyer);
         _credit(BURN, deal.token, burned);
         _credit(BURN, NATIVE, COLLATERAL_FLOOR_WEI - floorToBuyer - paidOutNative);
         emit DealFailed(
             dealId, deal.buyer, deal.provider, failure, deal.token, deal.resources, refunded, toBuyer, burned
         );
+    }
+
+    /// @dev What the deal holds for an audit: the buyer's again, unless one has been drawn.
+    function _auditFeeLeft(Deal memory deal, DealWord word) internal pure returns (uint256) {
+        return word.has(DealWords.AUDIT_USED) ? 0 : AuditTerms.fee(deal);
     }
 
     function _pool(address provider, bytes32 capacityId) private view returns (Pool storage) {

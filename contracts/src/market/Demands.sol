@@ -103,7 +103,7 @@ abstract contract Demands is Deals, IDemands {
         if (block.timestamp <= _demands[dealId].deadline) revert DemandWindowOpen();
         _dropDemand(deal, dealId);
         cell.word = DealWords.failed(dealId, 0);
-        _fail(deal, dealId, Failure.OutputWithheld, word.has(DealWords.ACCEPTED), 0, 0, msg.sender);
+        _fail(deal, dealId, Failure.OutputWithheld, word, 0, 0, msg.sender);
     }
 
     /// @dev Forgets a deal's demand, if there is one; an unspent bond goes back to the buyer.

@@ -12,6 +12,7 @@ abstract contract Deployment is IDeployment {
     uint256 public constant MAX_FEE_BPS = 500;
 
     address internal immutable GAME;
+    address internal immutable AUDITS;
     address internal immutable FEE_COLLECTOR;
     uint256 internal immutable ADMISSION_WINDOW_S;
     uint256 internal immutable CHALLENGE_WINDOW_S;
@@ -26,6 +27,7 @@ abstract contract Deployment is IDeployment {
         if (p.feeBps > MAX_FEE_BPS || p.admissionFeeBps > Money.BPS) revert ParameterOutOfRange();
         if (p.feeBps != 0 && p.feeCollector == address(0)) revert ParameterOutOfRange();
         GAME = p.game;
+        AUDITS = p.audits;
         FEE_COLLECTOR = p.feeCollector;
         ADMISSION_WINDOW_S = p.admissionWindow;
         CHALLENGE_WINDOW_S = p.challengeWindow;
@@ -41,6 +43,7 @@ abstract contract Deployment is IDeployment {
     function parameters() external view returns (Parameters memory) {
         return Parameters({
             game: GAME,
+            audits: AUDITS,
             feeCollector: FEE_COLLECTOR,
             admissionWindow: uint32(ADMISSION_WINDOW_S),
             challengeWindow: uint32(CHALLENGE_WINDOW_S),

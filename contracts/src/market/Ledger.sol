@@ -4,6 +4,9 @@ pragma solidity ^0.8.28;
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Deployment} from "./Deployment.sol";
 
+/// @dev What is burned is credited here, because not every token can burn. Nobody has its key.
+address constant BURN = 0x000000000000000000000000000000000000dEaD;
+
 /// @title The ledger behind the accounts
 /// @dev Invariant, for each token: free + pending balances of all accounts + what deals and demands
 /// hold = held <= the market's own balance. Only deposits and withdrawals change `held`, and only
@@ -19,8 +22,6 @@ abstract contract Ledger is Deployment, ReentrancyGuardTransient {
     }
 
     address internal constant NATIVE = address(0);
-    /// What is burned is credited here, because not every token can burn. Nobody has its key.
-    address internal constant BURN = 0x000000000000000000000000000000000000dEaD;
 
     mapping(address token => mapping(address account => Account)) internal _accounts;
     mapping(address token => uint256) internal _held;

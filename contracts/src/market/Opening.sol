@@ -5,6 +5,7 @@ import {IOpening} from "../interfaces/IOpening.sol";
 import {DealStatus, OpenCall} from "../types/Calls.sol";
 import {Deal, JobSpec} from "../types/Orders.sol";
 import {Acceptance} from "./Acceptance.sol";
+import {AuditTerms} from "./AuditTerms.sol";
 import {DealWords} from "./DealWord.sol";
 import {Deals} from "./Deals.sol";
 import {Hashing} from "./Hashing.sol";
@@ -127,7 +128,7 @@ abstract contract Opening is Deals, IOpening {
         }
         deal.bidSalt = bid.salt;
         deal.resources = uint256(bid.memoryMib) | uint256(bid.diskMib) << 32 | uint256(bid.egressMib) << 64
-            | uint256(offer.region) << 128;
+            | uint256(offer.region) << 128 | AuditTerms.pack(bid.auditRateBps, bid.auditFee);
     }
 
     /// @dev Refuses, changing nothing, or takes a slot and what both sides lock.
@@ -137,7 +138,7 @@ abstract contract Opening is Deals, IOpening {
             Account storage provider = _accounts[deal.token][deal.provider];
             Account storage floor = _accounts[NATIVE][deal.provider];
             // Sums of numbers below 2^130.
-            uint256 reserve = uint256(deal.escrow) + 2 * uint256(deal.buyerTip);
+            uint256 reserve = uint256(deal.escrow) + 2 * uint256(deal.buyerTip) + AuditTerms.fee(deal);
             uint256 buyerFree = buyer.free;
             if (buyerFree < reserve) return BuyerBalanceInsufficient.selector;
             uint256 collateral = deal.collateral;

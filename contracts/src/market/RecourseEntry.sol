@@ -3,13 +3,14 @@ pragma solidity ^0.8.28;
 
 import {Recourse} from "../Recourse.sol";
 import {IAdmission} from "../interfaces/IAdmission.sol";
+import {IAuditHold} from "../interfaces/IAuditHold.sol";
 import {IChallenges} from "../interfaces/IChallenges.sol";
 import {IDemands} from "../interfaces/IDemands.sol";
 import {LeafAnswer, LeafIndex, Parameters, Payout, TaskOpening} from "../types/Calls.sol";
 import {Claim, Deal, JobSpec} from "../types/Orders.sol";
 
 /// @title The functions whose code lies in Recourse
-abstract contract RecourseEntry is IAdmission, IDemands, IChallenges {
+abstract contract RecourseEntry is IAdmission, IDemands, IChallenges, IAuditHold {
     /// The code that runs on this contract's storage.
     address public immutable RECOURSE;
 
@@ -54,12 +55,22 @@ abstract contract RecourseEntry is IAdmission, IDemands, IChallenges {
     }
 
     /// @inheritdoc IChallenges
-    function release(address, uint256) external {
+    function release(address, address, uint256) external {
         _borrow();
     }
 
     /// @inheritdoc IChallenges
     function resolveChallenge(Deal calldata, Claim calldata, bool, Payout[] calldata) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IAuditHold
+    function openAudit(Deal calldata, Claim calldata) external returns (bytes32, bytes32, uint64) {
+        _borrow();
+    }
+
+    /// @inheritdoc IAuditHold
+    function closeAudit(Deal calldata, Claim calldata, bool) external {
         _borrow();
     }
 

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IAudits} from "../interfaces/IAudits.sol";
 import {ISettling} from "../interfaces/ISettling.sol";
+import {Draw} from "../types/Audits.sol";
 import {DealStatus, Failure, Settlement} from "../types/Calls.sol";
 import {Claim, Deal} from "../types/Orders.sol";
+import {AuditTerms} from "./AuditTerms.sol";
 import {DealWord, DealWords} from "./DealWord.sol";
 import {Deals} from "./Deals.sol";
 import {Hashing} from "./Hashing.sol";
@@ -47,9 +50,10 @@ abstract contract Settling is Deals, ISettling {
         Deal memory deal;
         (bytes32 dealId, Cell storage cell) = _loadOpen(deal, terms);
         if (block.timestamp <= deal.deadline) revert DeadlineNotPassed();
+        DealWord word = cell.word;
         cell.word = DealWords.failed(dealId, 0);
         _leave(deal);
-        _fail(deal, dealId, Failure.Timeout, false, 0, 0, msg.sender);
+        _fail(deal, dealId, Failure.Timeout, word, 0, 0, msg.sender);
     }
 
     function _accept(Deal memory deal, bytes32 dealId, Claim calldata claim_, bytes calldata signature)
@@ -71,10 +75,15 @@ abstract contract Settling is Deals, ISettling {
 
     function _finalise(Deal memory deal, bytes32 dealId, Claim calldata claim_) private returns (bytes4) {
         DealWord word = _cell(deal).word;
-        if (!word.isBound(DealStatus.Claimed, Hashing.claim(dealId, claim_))) return ClaimNotHeld.selector;
+        bytes32 claimHash = Hashing.claim(dealId, claim_);
+        if (!word.isBound(DealStatus.Claimed, claimHash)) return ClaimNotHeld.selector;
         if (word.has(DealWords.CHALLENGED)) return ChallengeOpen.selector;
         if (word.has(DealWords.DEMANDED)) return DemandOpen.selector;
         if (_inChallengeWindow(word)) return ChallengeWindowOpen.selector;
+        if (AuditTerms.rate(deal) != 0) {
+            bytes4 refusal = _endDraw(deal, word, claimHash);
+            if (refusal != Refusal.NONE) return refusal;
+        }
         _vacate(deal);
         _credit(deal.provider, NATIVE, COLLATERAL_FLOOR_WEI);
         if (word.has(DealWords.ACCEPTED)) {
@@ -87,6 +96,18 @@ abstract contract Settling is Deals, ISettling {
             }
             emit DealPaid(dealId, deal.token, deal.resources, claim_.cycles, claim_.price, true);
         }
+        return Refusal.NONE;
+    }
+
+    /// @dev Refuses while an audit is open or can still be drawn; then the buyer's fee is its own again,
+    /// unless it was spent.
+    function _endDraw(Deal memory deal, DealWord word, bytes32 claimHash) private returns (bytes4) {
+        if (word.has(DealWords.AUDITED)) return AuditOpen.selector;
+        if (word.has(DealWords.AUDIT_USED)) return Refusal.NONE;
+        uint16 rate = uint16(AuditTerms.rate(deal));
+        Draw draw = IAudits(AUDITS).drawOf(claimHash, uint64(word.clock()), rate, deal.cycleLimit);
+        if (draw != Draw.Passed) return DrawOpen.selector;
+        _credit(deal.buyer, deal.token, AuditTerms.fee(deal));
         return Refusal.NONE;
     }
 

@@ -9,6 +9,8 @@ import {Bid, Claim, Deal, JobSpec, Offer} from "./Orders.sol";
 struct Parameters {
     /// The only caller of the challenge entry; the zero address until a game exists.
     address game;
+    /// Draws, holds and judges audits; the only caller of their entry.
+    address audits;
     /// Credited with the fee.
     address feeCollector;
     /// Seconds from the opening in which either side may cancel.
@@ -111,7 +113,9 @@ enum Failure {
     /// A demand for output was not answered in time.
     OutputWithheld,
     /// The game found the claim false.
-    ClaimRefuted
+    ClaimRefuted,
+    /// The provider did not answer an audit.
+    AuditUnanswered
 }
 
 /// What the market stores about a deal.
@@ -125,6 +129,10 @@ struct DealState {
     bool demanded;
     /// A demand has been made; there is at most one per deal.
     bool demandUsed;
+    /// An audit is being held.
+    bool audited;
+    /// An audit has been drawn; there is at most one per deal, and its fee has left the deal.
+    bool auditUsed;
     /// Claimed: the second at which the challenge window began.
     /// Failed: how many tasks of the range have been taken over by later deals.
     uint64 clock;

@@ -30,6 +30,9 @@ struct GameKey {
     /// Index of the challenged task in the job.
     uint32 task;
     address challenger;
+    /// Zero: the game is about the state in which the task halts. Otherwise about that of an auditor's
+    /// point, the first whose cycle register reaches this number.
+    uint64 until;
 }
 
 /// One part of the opponent's list, with its path of four siblings to the list's root. Its
@@ -87,6 +90,7 @@ struct GameParameters {
     address market;
     address stepVerifier;
     address initialState;
+    address audits;
     /// Seconds that a party may need to get all of its moves into blocks, censorship included.
     uint32 inclusionDelay;
     /// Cycles per second of the slowest interpreter that is protected while it plays 32 games.

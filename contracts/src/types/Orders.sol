@@ -62,7 +62,10 @@ struct Bid {
     uint256 attributes;
     uint32 roundTripMsMax;
     bytes32 roundTripPlace;
+    /// Chance that a deal is audited, in basis points.
     uint16 auditRateBps;
+    /// What an audit of a deal pays to all who take part in it; below 2^104, and zero if and only if
+    /// the rate is. Locked with each deal, and the buyer's again unless the deal is drawn.
     uint128 auditFee;
     /// Collateral as a multiple of the escrowed price, in basis points (10000 = once the price).
     uint32 collateralBps;
@@ -147,8 +150,8 @@ struct Deal {
     uint64 deadline;
     /// Salt of the bid, to find its bits again.
     uint256 bidSalt;
-    /// What the deal reserves, packed for indexers, low bits first:
-    /// memoryMib (32), diskMib (32), egressMib (32), gpuClass (16), gpuCount (16), region (8).
+    /// What the deal reserves, packed, low bits first: memoryMib (32), diskMib (32), egressMib (32),
+    /// gpuClass (16), gpuCount (16), region (8), auditRateBps (16), auditFee (104).
     uint256 resources;
 }
 

@@ -17,6 +17,7 @@ abstract contract MarketTest is Test {
     uint256 internal constant PROVIDER_KEY = 0x9a0;
     address internal constant ANYBODY = address(0xa11);
     address internal constant GAME = address(0x6a3e);
+    address internal constant AUDITS = address(0xa0d1);
     address internal constant FEE_COLLECTOR = address(0xfee);
     address internal constant NATIVE = address(0);
     address internal constant BURN = 0x000000000000000000000000000000000000dEaD;
@@ -50,6 +51,7 @@ abstract contract MarketTest is Test {
     function parameters() internal pure virtual returns (Parameters memory) {
         return Parameters({
             game: GAME,
+            audits: AUDITS,
             feeCollector: FEE_COLLECTOR,
             admissionWindow: ADMISSION,
             challengeWindow: WINDOW,

@@ -469,7 +469,7 @@ contract GameRulesTest is GameTest {
         assertTrue(!game.standing(key).seated, "though it has no seat");
         // A seat changes nothing about a clock that runs.
         for (uint160 i = 0; i < 32; ++i) {
-            game.timeout(GameKey(key.claimHash, 0, address(0xd000 + i)));
+            game.timeout(GameKey(key.claimHash, 0, address(0xd000 + i), 0));
         }
         game.seat(provider);
         assertTrue(game.standing(key).seated, "seated");
@@ -495,17 +495,17 @@ contract GameRulesTest is GameTest {
         assertTrue(game.standing(key).seated, "seated");
         assertEq(game.standing(key).providerLeft, CLOCK - 100, "what it waited for is not taken from its clock");
         // The seat is one more: the next game waits until two games have ended.
-        game.timeout(GameKey(key.claimHash, 0, address(0xd000)));
+        game.timeout(GameKey(key.claimHash, 0, address(0xd000), 0));
         game.seat(provider);
         assertTrue(!game.standing(next).seated, "32 others still have one");
-        game.timeout(GameKey(key.claimHash, 0, address(0xd001)));
+        game.timeout(GameKey(key.claimHash, 0, address(0xd001), 0));
         game.seat(provider);
         assertTrue(game.standing(next).seated, "seated");
         // And it is given back once.
         vm.warp(block.timestamp + CLOCK + 1);
         game.timeout(key);
         for (uint160 i = 2; i < 32; ++i) {
-            game.timeout(GameKey(key.claimHash, 0, address(0xd000 + i)));
+            game.timeout(GameKey(key.claimHash, 0, address(0xd000 + i), 0));
         }
         game.timeout(next);
         (Deal memory other, Claim memory claimed) = _another();

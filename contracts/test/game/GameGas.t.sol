@@ -224,7 +224,7 @@ contract GameGasTest is GameTest {
         Belief memory truth = Belief(0, TRUE, trace.HALTED());
         Belief memory lie = Belief(0, trace.STEP(), _halted(deal, 0));
         ChallengeCall memory call = _challengeCall(deal, made, 0, truth.halted);
-        GameKey memory key = GameKey(_claimHash(deal, made), 0, CHALLENGER);
+        GameKey memory key = GameKey(_claimHash(deal, made), 0, CHALLENGER, 0);
         vm.prank(CHALLENGER);
         game.challenge(call);
         data = abi.encodeCall(game.challenge, (call));
@@ -324,7 +324,7 @@ contract GameGasTest is GameTest {
         vm.prank(CHALLENGER);
         game.challenge(call);
         assertAtMost(_transaction(abi.encodeCall(game.challenge, (call))), CHALLENGE_GAS, "a challenge");
-        GameKey memory key = GameKey(_claimHash(deal, made), 0, CHALLENGER);
+        GameKey memory key = GameKey(_claimHash(deal, made), 0, CHALLENGER, 0);
         assertTrue(!game.standing(key).seated, "waits");
         _play(key, _claimed(lie, lie.halted), truth, lie);
         assertAtMost(sectionMost, SECTION_GAS, "a section");

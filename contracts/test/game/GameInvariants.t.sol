@@ -98,7 +98,7 @@ contract Arena is GameTest {
         try game.challenge(_challengeCall(_deals[i], _claims[i], uint32(task), mine.halted)) {
             Belief memory its = truth.halted == halted ? truth : Belief(task, lie.until, halted);
             Played storage played = _played.push();
-            played.key = GameKey(_claimHash(_deals[i], _claims[i]), uint32(task), challenger);
+            played.key = GameKey(_claimHash(_deals[i], _claims[i]), uint32(task), challenger, 0);
             played.deal = i;
             played.list = _claimed(its, halted);
             played.challenger = mine;

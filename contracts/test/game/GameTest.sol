@@ -71,6 +71,7 @@ abstract contract GameTest is MarketTest {
             market: address(market),
             stepVerifier: address(machine),
             initialState: address(machine),
+            audits: AUDITS,
             inclusionDelay: INCLUSION,
             interpreterSpeed: INTERPRETER_SPEED,
             gasPriceCap: GAS_PRICE_CAP,
@@ -153,7 +154,7 @@ abstract contract GameTest is MarketTest {
     {
         vm.prank(challenger);
         game.challenge(_challengeCall(deal, made, uint32(belief.task), belief.halted));
-        return GameKey(_claimHash(deal, made), uint32(belief.task), challenger);
+        return GameKey(_claimHash(deal, made), uint32(belief.task), challenger, 0);
     }
 
     function _claimHash(Deal memory deal, Claim memory made) internal view returns (bytes32) {

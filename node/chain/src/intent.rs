@@ -65,6 +65,20 @@ pub enum IntentKind {
     Collect = 22,
     /// Give free seats to games that wait for one.
     Seat = 23,
+    /// Name the block of a beacon, or record its hash.
+    Beat = 24,
+    /// Open the audit of a claim that was drawn.
+    OpenAudit = 25,
+    /// Commit to what an audit found.
+    Commit = 26,
+    /// Show what was committed to.
+    Reveal = 27,
+    /// Judge an audit, which pays and slashes.
+    CloseAudit = 28,
+    /// Take a seat among those who audit.
+    Join = 29,
+    /// Give it up.
+    Retire = 30,
 }
 
 impl IntentKind {
@@ -95,6 +109,13 @@ impl IntentKind {
             Self::Verdict => "verdict",
             Self::Collect => "collect",
             Self::Seat => "seat",
+            Self::Beat => "beat",
+            Self::OpenAudit => "open_audit",
+            Self::Commit => "commit",
+            Self::Reveal => "reveal",
+            Self::CloseAudit => "close_audit",
+            Self::Join => "join",
+            Self::Retire => "retire",
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use alloy::primitives::{B256, Bytes};
 use alloy::sol_types::{self, SolEventInterface};
+use outcry_contracts::Audits::AuditsEvents;
 use outcry_contracts::Game::GameEvents;
 use outcry_contracts::{bindings::Market::MarketEvents, refusal};
 
 use crate::Follower;
 
-/// Follows the events of the market and of the dispute game.
+/// Follows the events of the market, of the dispute game and of the audits.
 pub type MarketFollower = Follower<ContractEvents>;
 
 /// An event of one of the contracts that a node follows. No two of them have an event in common.
@@ -17,18 +18,24 @@ pub enum ContractEvents {
     Market(MarketEvents),
     /// Of the dispute game.
     Game(GameEvents),
+    /// Of the audits.
+    Audits(AuditsEvents),
 }
 
 impl SolEventInterface for ContractEvents {
     const NAME: &'static str = "ContractEvents";
-    const COUNT: usize = MarketEvents::COUNT + GameEvents::COUNT;
+    const COUNT: usize = MarketEvents::COUNT + GameEvents::COUNT + AuditsEvents::COUNT;
 
     fn decode_raw_log(topics: &[B256], data: &[u8]) -> sol_types::Result<Self> {
-        let is_games = topics
-            .first()
-            .is_some_and(|topic| GameEvents::SELECTORS.contains(topic));
-        if is_games {
+        let is_one_of = |selectors: &[[u8; 32]]| {
+            topics
+                .first()
+                .is_some_and(|topic| selectors.contains(topic))
+        };
+        if is_one_of(GameEvents::SELECTORS) {
             GameEvents::decode_raw_log(topics, data).map(Self::Game)
+        } else if is_one_of(AuditsEvents::SELECTORS) {
+            AuditsEvents::decode_raw_log(topics, data).map(Self::Audits)
         } else {
             MarketEvents::decode_raw_log(topics, data).map(Self::Market)
         }
@@ -47,7 +54,7 @@ mod tests {
     use super::*;
     use alloy::primitives::Address;
     use alloy::sol_types::SolEvent;
-    use outcry_contracts::{Game, Market};
+    use outcry_contracts::{Audits, Game, Market};
 
     #[test]
     fn every_error_of_the_market_has_a_name() {
@@ -65,6 +72,10 @@ mod tests {
     fn an_event_is_read_as_the_one_contract_means_it() {
         for selector in MarketEvents::SELECTORS {
             assert!(!GameEvents::SELECTORS.contains(selector));
+            assert!(!AuditsEvents::SELECTORS.contains(selector));
+        }
+        for selector in GameEvents::SELECTORS {
+            assert!(!AuditsEvents::SELECTORS.contains(selector));
         }
         let seated = Game::Seated {
             game: B256::repeat_byte(1),
@@ -73,6 +84,14 @@ mod tests {
         assert_eq!(
             ContractEvents::decode_raw_log(log.topics(), &log.data).unwrap(),
             ContractEvents::Game(GameEvents::Seated(seated))
+        );
+        let vacated = Audits::Vacated {
+            account: Address::repeat_byte(3),
+        };
+        let log = vacated.encode_log_data();
+        assert_eq!(
+            ContractEvents::decode_raw_log(log.topics(), &log.data).unwrap(),
+            ContractEvents::Audits(AuditsEvents::Vacated(vacated))
         );
         let cancelled = Market::AllOrdersCancelled {
             account: Address::repeat_byte(2),

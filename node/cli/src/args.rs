@@ -246,6 +246,12 @@ pub(crate) struct Terms {
     /// The provider's collateral in basis points of the escrow [default: 40000]
     #[arg(long, value_name = "BPS")]
     pub(crate) collateral: Option<u32>,
+    /// Chance that a deal is audited, in basis points: 10000 audits every deal [default: 0]
+    #[arg(long, value_name = "BPS")]
+    pub(crate) audit_rate: Option<u16>,
+    /// What an audit of a deal pays to auditors and provider, in units of the token; each deal locks it, and gives it back if it is not drawn [default: with a rate, what running a task in the interpreter costs, for each of them]
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) audit_fee: Option<String>,
     /// Seconds that the provider has to fetch and start [default: 120]
     #[arg(long, value_name = "S")]
     pub(crate) queue_timeout: Option<u32>,

@@ -190,6 +190,8 @@ impl TermFlags {
             },
             attributes: bits(&self.attribute),
             collateral_bps: self.collateral.unwrap_or(usual.collateral_bps),
+            audit_rate_bps: self.audit_rate.unwrap_or(usual.audit_rate_bps),
+            audit_fee: amount(&self.audit_fee)?,
             queue_timeout_s: self.queue_timeout.unwrap_or(usual.queue_timeout_s),
             execution_timeout_s: self.execution_timeout,
             life_s: self.expires_in.unwrap_or(usual.life_s),
@@ -273,7 +275,8 @@ mod tests {
     #[test]
     fn a_job_file_states_what_the_flags_state() {
         let job = load(
-            "program: a.wasm\nargs: [x]\ntasks: 3\nterms:\n  max_price: '1.5'\n  region: [1, 4]\n",
+            "program: a.wasm\nargs: [x]\ntasks: 3\nterms:\n  max_price: '1.5'\n  region: [1, 4]\n  \
+             audit_rate: 500\n  audit_fee: '0.25'\n",
         )
         .unwrap();
         assert!(job.program.is_absolute() && job.program.ends_with("a.wasm"));
@@ -285,6 +288,10 @@ mod tests {
         let terms = job.terms.terms(&token).unwrap();
         assert_eq!(terms.max_price, Some(1_500_000u64.into()));
         assert_eq!(terms.regions, U256::from(0b10010));
+        assert_eq!(
+            (terms.audit_rate_bps, terms.audit_fee),
+            (500, Some(250_000u64.into()))
+        );
     }
 
     #[test]

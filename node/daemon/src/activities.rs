@@ -14,6 +14,7 @@ use outcry_protocol::types::JobSpec;
 use outcry_protocol::wire::Message;
 use outcry_store::StoreError;
 
+use crate::audit;
 use crate::chain::ChainProblem;
 use crate::demand;
 use crate::dispute;
@@ -181,6 +182,15 @@ async fn perform(
         Activity::Verdict(claim) => dispute::verdict(node, claim).await,
         Activity::Collect(claim) => dispute::collect(node, claim).await,
         Activity::Seat(provider) => dispute::seat(node, provider).await,
+        Activity::Beat(period) => audit::beat(node, period).await,
+        Activity::OpenAudit(deal) => audit::open(node, deal).await,
+        Activity::Examine(claim) => audit::examine(node, claim).await,
+        Activity::Commit(claim) => audit::commit(node, claim).await,
+        Activity::Reveal(claim) => audit::reveal(node, claim).await,
+        Activity::Object(claim) => dispute::object(node, claim).await,
+        Activity::CloseAudit(claim) => audit::close(node, claim).await,
+        Activity::Join => audit::join(node, attempt).await,
+        Activity::Retire => audit::retire(node).await,
     }
 }
 
@@ -490,7 +500,8 @@ async fn settle_for_buyer(node: &Arc<Node>, id: B256, attempt: u64) -> Result<()
     let settlement = node.read(|state| {
         let deal = record(state, id)?;
         let claim = deal.claim().ok_or(ActivityProblem::Stale)?;
-        let finalise = state.head.at > claim.window_from + state.windows.challenge_s;
+        let is_past = state.head.at > claim.window_from + state.windows.challenge_s;
+        let finalise = is_past && !state.is_held(&deal);
         let watch = state
             .jobs
             .get(&deal.terms.bidHash)

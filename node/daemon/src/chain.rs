@@ -12,6 +12,7 @@ use outcry_chain::{
     ChainError, ChainEvent, ContractEvents, Intent, IntentKind, IntentReport, IntentStatus,
     MinedTransaction, Outcome, Rpc, Sender, Urgency,
 };
+use outcry_contracts::Audits::{self, AuditsInstance};
 use outcry_contracts::Game::{self, GameEvents, GameInstance};
 use outcry_contracts::Market::{self, MarketEvents, MarketInstance};
 use outcry_contracts::Stake;
@@ -73,11 +74,16 @@ impl Coded for ChainProblem {
     }
 }
 
+mod audits;
+
+pub(crate) use audits::join_call;
+
 /// The market on its chain.
 #[derive(Debug, Clone)]
 pub struct Chain {
     market: MarketInstance<DynProvider>,
     game: GameInstance<DynProvider>,
+    audits: AuditsInstance<DynProvider>,
     sender: Option<Sender>,
     reports: broadcast::Sender<IntentReport>,
 }
@@ -94,6 +100,7 @@ impl Chain {
         Self {
             market: Market::new(market, rpc.provider().clone()),
             game: Game::new(Address::ZERO, rpc.provider().clone()),
+            audits: Audits::new(Address::ZERO, rpc.provider().clone()),
             sender,
             reports,
         }
@@ -551,9 +558,7 @@ impl Chain {
     }
 
     /// Calls the game, as one transaction. `subject` and `round` name what it is about: the game and
-    /// the sections made in it, say. An intent of the same name is taken up, unless it came to
-    /// nothing: it was refused, or it was mined in a block up to `applied`, whose effects the caller
-    /// knows, and a fork took it back.
+    /// the sections made in it, say. As [`Chain::send_anew`].
     ///
     /// # Errors
     /// [`ChainProblem`].
@@ -581,9 +586,20 @@ impl Chain {
             // A clock runs.
             _ => Urgency::Deadline,
         };
+        self.send_anew(intent, round, applied).await
+    }
+
+    /// Sends an intent. One of the same name is taken up, unless it came to nothing: it was refused, or
+    /// it was mined in a block up to `applied`, whose effects the caller knows, and a fork took it back.
+    async fn send_anew(
+        &self,
+        mut intent: Intent,
+        round: u64,
+        applied: u64,
+    ) -> Result<MinedTransaction, ChainProblem> {
         let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
         intent.round = next_round(round, applied, |round| {
-            sender.status(&Intent::id_of(kind, subject, round))
+            sender.status(&Intent::id_of(intent.kind, intent.subject, round))
         })?;
         self.send(intent).await
     }
@@ -690,6 +706,13 @@ pub fn observe(event: ChainEvent<ContractEvents>, fee_bps: u16) -> Vec<Event> {
             let observed = observe_game(event, place);
             return vec![Event { place, observed }];
         }
+        ContractEvents::Audits(event) => {
+            let observed = audits::observe(event, place).map(Observed::Audit);
+            return observed
+                .map(|observed| Event { place, observed })
+                .into_iter()
+                .collect();
+        }
     };
     let observed = match event {
         MarketEvents::JobPosted(e) => Observed::JobPosted {
@@ -751,7 +774,8 @@ pub fn observe(event: ChainEvent<ContractEvents>, fee_bps: u16) -> Vec<Event> {
             let failure = match e.failure {
                 0 => Failure::Timeout,
                 1 => Failure::OutputWithheld,
-                _ => Failure::ClaimRefuted,
+                2 => Failure::ClaimRefuted,
+                _ => Failure::AuditUnanswered,
             };
             let (refunded, to_buyer, burned) =
                 (narrow(e.refunded), narrow(e.toBuyer), narrow(e.burned));
@@ -781,6 +805,13 @@ pub fn observe(event: ChainEvent<ContractEvents>, fee_bps: u16) -> Vec<Event> {
         }
         MarketEvents::ReceiptShown(e) => changed(e.dealId, Change::ReceiptShown { task: e.task }),
         MarketEvents::DemandAnswered(e) => changed(e.dealId, Change::DemandAnswered),
+        MarketEvents::DealAudited(e) => changed(e.dealId, Change::Audited),
+        MarketEvents::AuditResolved(e) => changed(
+            e.dealId,
+            Change::AuditResolved {
+                answered: e.answered,
+            },
+        ),
         MarketEvents::OrderCancelled(e) => Observed::Cancelled {
             account: e.account,
             salt: e.salt,
@@ -817,6 +848,7 @@ fn observe_game(event: GameEvents, place: Place) -> Observed {
                 claim_hash: e.key.claimHash,
                 task: e.key.task,
                 challenger: e.key.challenger,
+                until: e.key.until,
             },
             provider: e.provider,
             initial: e.initial,

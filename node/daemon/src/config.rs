@@ -431,6 +431,8 @@ pub struct Verifier {
     pub bond_max: Amount,
     /// Most wei of all running challenges' bonds.
     pub value_at_risk_max: Amount,
+    /// Audits that it is drawn for at a time, as far as its stake suffices; 0: none. Needs `challenge`.
+    pub audits: u8,
 }
 
 impl Default for Verifier {
@@ -444,6 +446,7 @@ impl Default for Verifier {
             games_max: 32,
             bond_max: Amount(1_000_000_000_000_000_000),
             value_at_risk_max: Amount(10_000_000_000_000_000_000),
+            audits: 4,
         }
     }
 }

@@ -122,6 +122,7 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
         },
         domain,
         parameters: Default::default(),
+        stake_per_audit: 0,
         peer_key: B256::from(PeerKey::of(&identity).0),
         signer: None,
         core,

@@ -21,6 +21,7 @@
 pub mod activities;
 pub mod api;
 mod arrivals;
+pub mod audit;
 pub mod chain;
 pub mod config;
 pub mod core;

@@ -62,6 +62,8 @@ pub struct Node {
     pub domain: Domain,
     /// Deployment parameters of the market.
     pub parameters: outcry_contracts::Market::Parameters,
+    /// Base units of the protocol's token that each audit puts at risk.
+    pub stake_per_audit: u128,
     /// The node's key.
     pub peer_key: B256,
     /// The chain account.

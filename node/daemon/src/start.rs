@@ -224,11 +224,14 @@ pub async fn start_with(
     }
     let chain = Chain::new(&rpc, network.market, sender, reports);
     let parameters = chain.parameters().await?;
-    let chain = chain.with_game(parameters.game);
+    let chain = chain
+        .with_game(parameters.game)
+        .with_audits(parameters.audits);
+    let (audit_rules, stake_per_audit) = chain.audit_rules().await?;
     let interpreters = interpreters(&config, &chain.game_parameters().await?);
 
     // The market stays first: it names the cursor.
-    let contracts = vec![network.market, parameters.game];
+    let contracts = vec![network.market, parameters.game, parameters.audits];
     let mut reading = FollowerConfig::new(contracts, config.chain.start_block);
     (reading.finality, reading.poll_interval) = (finality, poll_interval);
     let follower = Follower::open(rpc.clone(), Arc::clone(&store), reading).await?;
@@ -271,6 +274,14 @@ pub async fn start_with(
         windows,
         Book::new(domain, parameters.collateralFloor),
     );
+    state.audits.rules = audit_rules;
+    // A verifier that has no account, or does not challenge, could not bring the games that it would owe.
+    state.audits.capacity =
+        (account.is_some() && config.is(Role::Verifier)).then_some(if config.verifier.challenge {
+            config.verifier.audits
+        } else {
+            0
+        });
     // The own offer of an earlier life; `readmit` puts it into the book.
     state.offer = journal::offers(store.as_ref(), 0)?
         .pop()
@@ -329,6 +340,7 @@ pub async fn start_with(
     let node = Arc::new(Node {
         domain,
         parameters,
+        stake_per_audit,
         peer_key,
         signer,
         core,

@@ -65,6 +65,14 @@ pub enum Table {
     Trace = 0x40,
     /// Games about claims, by game id.
     Dispute = 0x41,
+    /// Audits, by claim hash.
+    Audit = 0x42,
+    /// Beacons that draw audits, by period.
+    Beacon = 0x43,
+    /// Seats of those who audit, by account.
+    AuditSeat = 0x44,
+    /// What this node found in an audit, by claim hash.
+    AuditFinding = 0x45,
 }
 
 /// The full key of one record.
@@ -238,6 +246,14 @@ keys! {
     trace(claim: &Hash, position: u64) in Trace;
     /// A game about a claim.
     dispute(game: &Hash) in Dispute;
+    /// The audit of a claim.
+    audit(claim: &Hash) in Audit;
+    /// The beacon of a period.
+    beacon(period: u64) in Beacon;
+    /// An account's seat among those who audit.
+    audit_seat(account: &Address) in AuditSeat;
+    /// What this node found in the audit of a claim.
+    audit_finding(claim: &Hash) in AuditFinding;
 }
 
 prefixes! {

@@ -13,7 +13,9 @@ use k256::ecdsa::SigningKey;
 use outcry_protocol::claim::{self, TaskResult};
 use outcry_protocol::deal;
 use outcry_protocol::hash::{self, Domain};
-use outcry_protocol::limits::{CYCLE_LIMIT_MAX, OUTPUT_LIMIT_MIN, PRICE_MAX};
+use outcry_protocol::limits::{
+    AUDIT_FEE_MAX, CYCLE_LIMIT_MAX, OUTPUT_LIMIT_MIN, PRICE_MAX, TASKS_PER_JOB_MAX,
+};
 use outcry_protocol::merkle;
 use outcry_protocol::money::{self, Tariff};
 use outcry_protocol::signature;
@@ -134,6 +136,15 @@ pub fn bid() -> Bid {
     }
 }
 
+/// A bid whose deals are audited: one in eight, for the largest fee that is below 2^90.
+fn audited(bid: Bid) -> Bid {
+    Bid {
+        auditRateBps: 1_250,
+        auditFee: (1 << 90) - 1,
+        ..bid
+    }
+}
+
 pub fn offer() -> Offer {
     Offer {
         provider: key("provider").address,
@@ -167,9 +178,13 @@ pub fn offer() -> Offer {
 }
 
 pub fn deal(count: u32) -> Deal {
+    deal_of(&bid(), count)
+}
+
+fn deal_of(bid: &Bid, count: u32) -> Deal {
     deal::terms(
         &domain(),
-        &bid(),
+        bid,
         &offer(),
         &job(),
         3,
@@ -318,6 +333,10 @@ fn orders_file() -> Value {
         attributes: U256::ZERO,
         ..bid()
     };
+    let audited_bid = Bid {
+        salt: U256::from(9),
+        ..audited(bid())
+    };
     let minimal_offer = Offer {
         salt: U256::from(12),
         attributes: U256::ZERO,
@@ -339,6 +358,7 @@ fn orders_file() -> Value {
         "bids": [
             signed("usual", &bid(), &buyer),
             signed("anywhere", &minimal_bid, &buyer),
+            signed("audited", &audited_bid, &buyer),
             signed("largest", &largest_bid(), &buyer),
         ],
         "offers": [
@@ -691,16 +711,37 @@ fn money_file() -> Value {
         })
         .collect();
     let reserves: Vec<Value> = [
-        (0u128, 0u128),
-        (1_000, 7),
-        (u128::MAX - 2, 1),
-        (u128::MAX - 1, 1),
+        (0u128, 0u128, 0u128),
+        (1_000, 7, 0),
+        (1_000, 7, 60_000),
+        (1_000, 0, AUDIT_FEE_MAX),
+        (u128::MAX - 2, 1, 0),
+        (u128::MAX - 1, 1, 0),
+        (u128::MAX - 5, 1, 3),
+        (u128::MAX - 4, 1, 3),
     ]
     .into_iter()
-    .map(|(escrow, tip)| {
+    .map(|(escrow, tip, audit_fee)| {
         json!({
-            "escrow": escrow.to_string(), "tip": tip.to_string(),
-            "reserve": money::buyer_reserve(escrow, tip).map(|r| r.to_string()).unwrap_or_default(),
+            "escrow": escrow.to_string(), "tip": tip.to_string(), "auditFee": audit_fee.to_string(),
+            "reserve": money::buyer_reserve(escrow, tip, audit_fee).map(|r| r.to_string()).unwrap_or_default(),
+        })
+    })
+    .collect();
+    let exposures: Vec<Value> = [
+        (1_000u128, 1u32, 7u128, 0u128),
+        (1_000, 3, 7, 60_000),
+        (PRICE_MAX, TASKS_PER_JOB_MAX, PRICE_MAX, AUDIT_FEE_MAX),
+        (u128::MAX / 3, 3, 0, 0),
+        (u128::MAX / 3, 3, 0, 1),
+    ]
+    .into_iter()
+    .map(|(price_cap, tasks, tip, audit_fee)| {
+        let exposure = money::bid_exposure(price_cap, tasks, tip, audit_fee);
+        json!({
+            "priceCap": price_cap.to_string(), "tasks": tasks, "tip": tip.to_string(),
+            "auditFee": audit_fee.to_string(),
+            "exposure": exposure.map(|e| e.to_string()).unwrap_or_default(),
         })
     })
     .collect();
@@ -734,6 +775,7 @@ fn money_file() -> Value {
         "shares": shares,
         "slashes": slashes,
         "reserves": reserves,
+        "exposures": exposures,
     })
 }
 
@@ -774,6 +816,8 @@ fn claims_file() -> Value {
         json!({
             "name": name,
             "deal": deal,
+            "auditRateBps": deal::audit_rate(&deal),
+            "auditFee": deal::audit_fee(&deal).to_string(),
             "encodedDeal": hexed(deal.abi_encode()),
             "dealId": deal_id,
             "tasks": hexed(claim::encode_tasks(tasks).unwrap()),
@@ -801,6 +845,19 @@ fn claims_file() -> Value {
         .map(|count| entry(&format!("{count} tasks"), deal(count), &task_results(count)))
         .chain([
             entry("capped", capped, &task_results(5)),
+            entry("audited", deal_of(&audited(bid()), 2), &task_results(2)),
+            entry(
+                "audited always, for the largest fee",
+                deal_of(
+                    &Bid {
+                        auditRateBps: 10_000,
+                        auditFee: AUDIT_FEE_MAX,
+                        ..bid()
+                    },
+                    1,
+                ),
+                &task_results(1),
+            ),
             entry(
                 "dearest",
                 dearest,
@@ -898,9 +955,8 @@ fn wire_file() -> Value {
 }
 
 fn lifecycle_file() -> Value {
-    use outcry_protocol::lifecycle::{DEAL_TABLE, DealState, JOB_TABLE, JobState};
-    let deals: Vec<Value> = DEAL_TABLE
-        .iter()
+    use outcry_protocol::lifecycle::{DealState, JOB_TABLE, JobState};
+    let deals: Vec<Value> = DealState::transitions()
         .map(|(from, on, to)| json!({"from": from.name(), "event": on.name(), "to": to.name()}))
         .collect();
     let jobs: Vec<Value> = JOB_TABLE
@@ -1019,9 +1075,11 @@ fn matching_file() -> Value {
             },
         ),
         (
-            "ten tasks, price alone counts",
+            "ten tasks, price alone counts, an audit fee that the balance reaches for six deals",
             Bid {
                 valueOfTime: 0,
+                auditRateBps: 500,
+                auditFee: 15_000_000,
                 ..a_bid(3, 10)
             },
         ),

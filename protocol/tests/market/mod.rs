@@ -160,7 +160,7 @@ prop_compose! {
         buyer in 1u8..4, native in prop::bool::weighted(0.2), tasks in 1u32..20, cap in 900u128..4_000,
         value in prop_oneof![Just(0u128), 1u128..400], regions in prop_oneof![Just(15u64), 1u64..16], attributes in prop_oneof![3 => Just(0u64), 1 => 0u64..4],
         memory in prop_oneof![Just(16u32), Just(64), Just(512)], collateral in prop_oneof![Just(0u32), Just(9_999), Just(20_000)],
-        execution in 1u32..30, tip in 0u128..20, life in 30u64..130, salt in 0u64..6, counter in prop_oneof![5 => Just(0u64), 1 => Just(1)],
+        execution in 1u32..30, tip in 0u128..20, audit_fee in prop_oneof![3 => Just(0u128), 1 => 1u128..9_000], life in 30u64..130, salt in 0u64..6, counter in prop_oneof![5 => Just(0u64), 1 => Just(1)],
     ) -> Bid {
         Bid {
             buyer: account(buyer),
@@ -173,6 +173,8 @@ prop_compose! {
             collateralBps: collateral,
             executionTimeout: execution,
             tip,
+            auditRateBps: if audit_fee == 0 { 0 } else { 100 },
+            auditFee: audit_fee,
             expiry: NOW - 50 + life,
             salt: U256::from(salt),
             counter,

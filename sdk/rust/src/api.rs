@@ -605,7 +605,7 @@ pub enum DealState {
     TimedOut,
     /// Cancelled within the admission window.
     Cancelled,
-    /// The claim was proved false or its output withheld.
+    /// The claim was proved false, its output withheld, or an audit of it not answered.
     Slashed,
 }
 
@@ -1078,7 +1078,7 @@ pub struct Quote {
     pub expected_cost: Amount,
     /// Most that the fills can cost: what would be escrowed.
     pub escrow: Amount,
-    /// Balance that the buyer must have on the market: escrow and tips.
+    /// Balance that the buyer must have on the market: escrow, tips and audit fees.
     pub balance_needed: Amount,
     /// Seconds until the last fill is expected to end.
     pub expected_s: u64,
@@ -1116,9 +1116,9 @@ pub struct QuoteFill {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CheatingQuote {
-    /// Whether cheating pays in expectation.
+    /// Whether cheating pays in expectation if drawn audits alone catch it, at the bid's audit rate.
     pub pays: bool,
-    /// What an uncaught cheat gains: the price of the work not done, base units.
+    /// What an uncaught cheat gains: the most that it can bill, the escrow. Base units.
     pub gain: Amount,
     /// What a caught cheat loses for good: the burned half of its collateral, base units.
     pub loss: Amount,
@@ -1257,6 +1257,111 @@ pub struct VerifierStatus {
     pub rewards: Vec<Reward>,
     /// Claims that this node found to be wrong, the latest first, at most 100.
     pub wrong: Vec<WrongClaim>,
+    /// Its part in audits.
+    pub audits: AuditorStatus,
+}
+
+/// What a verifier does in audits. Of those that are over only the sums are kept for good.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditorStatus {
+    /// Its seat among those who audit; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat: Option<AuditSeat>,
+    /// Audits in which it was right, and paid.
+    pub right: u64,
+    /// Audits in which nothing was decided about it, or it endorsed a claim that fell.
+    pub excused: u64,
+    /// Audits in which it did not commit in time, or could not fetch what another could.
+    pub silent: u64,
+    /// Audits in which it did not reveal in time.
+    pub withheld: u64,
+    /// Audits in which it contradicted the provider and did not win the game about it.
+    pub wrong: u64,
+    /// What audits paid, per token.
+    pub earned: Vec<Reward>,
+    /// Base units of the protocol's token that it lost of its stake.
+    pub slashed: Amount,
+    /// Audits that are not over, those that are due first.
+    pub open: Vec<AuditView>,
+}
+
+/// A place among those who audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditSeat {
+    /// Most audits at a time.
+    pub capacity: u8,
+    /// Audits that it is drawn for now.
+    pub open: u32,
+    /// Unix seconds: claims from then on are drawn for it.
+    pub since: u64,
+    /// Unix seconds: claims from then on are not any more. Absent unless it was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+}
+
+/// How far an audit has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AuditPhase {
+    /// The parties run the task and commit.
+    Committing,
+    /// They reveal what they committed to.
+    Revealing,
+    /// Auditors that are contradicted bring games.
+    Objecting,
+    /// Anybody may have it judged.
+    Closing,
+    /// It is over.
+    Closed,
+}
+
+impl AuditPhase {
+    /// The name used in JSON and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Committing => "committing",
+            Self::Revealing => "revealing",
+            Self::Objecting => "objecting",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// An audit that a node is a party of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditView {
+    /// Hash of the claim.
+    #[schema(value_type = String)]
+    pub claim_hash: B256,
+    /// Its deal.
+    #[schema(value_type = String)]
+    pub deal_id: B256,
+    /// The audited task, as an index in the job.
+    pub task: u32,
+    /// Whose claim.
+    #[schema(value_type = String)]
+    pub provider: Address,
+    /// Base units of the deal's token for all parties together.
+    pub fee: Amount,
+    /// How far it has come.
+    pub phase: AuditPhase,
+    /// Unix seconds at which that ends at the latest.
+    pub until: u64,
+    /// Whether this node has run the task.
+    pub examined: bool,
+    /// Whether it has committed.
+    pub committed: bool,
+    /// Whether it has revealed.
+    pub revealed: bool,
+    /// The game that it has to bring, or has brought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub game: Option<B256>,
 }
 
 /// What a verifier was rewarded with in one token.
@@ -1357,7 +1462,7 @@ impl fmt::Display for GameState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Dispute {
-    /// `keccak256(abi.encode(claimHash, task, challenger))`.
+    /// `keccak256(abi.encode(claimHash, task, challenger, until))`.
     #[schema(value_type = String)]
     pub id: B256,
     /// How far it has come.
@@ -1376,6 +1481,9 @@ pub struct Dispute {
     /// Who challenges it.
     #[schema(value_type = String)]
     pub challenger: Address,
+    /// Zero: the game is about the state in which the task halts. Otherwise about the state at an auditor's
+    /// point, of so many cycles; `asserted` and `halted` are states there then.
+    pub until: u64,
     /// State in which the task starts.
     #[schema(value_type = String)]
     pub initial: B256,

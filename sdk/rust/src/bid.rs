@@ -16,6 +16,9 @@ use crate::error::Error;
 /// Cycles per second that a default execution timeout allows for. Measured on code that misses
 /// the caches, a core of 2026 does 3 to 10 * 10^8.
 const SLOW_SPEED: u64 = 250_000_000;
+/// How many times as long a task takes step by step in the machine's interpreter as natively, which
+/// its price is for: what a default audit fee counts with.
+const INTERPRETER_SLOWDOWN: u64 = 20;
 /// Shortest default execution timeout in seconds: a provider compiles a large program first.
 const EXECUTION_TIMEOUT_S_MIN: u64 = 60;
 
@@ -49,6 +52,12 @@ pub struct Terms {
     /// Collateral in basis points of the escrow. The default, four times, makes a caught cheat lose
     /// twice the escrow for good, since half of what is slashed burns.
     pub collateral_bps: u32,
+    /// Chance that a deal is audited, basis points; 10000 audits every deal. Zero asks for none.
+    pub audit_rate_bps: u16,
+    /// What an audit of a deal pays to all who take part in it, base units. Each deal locks it, and a
+    /// deal that is not drawn gives it back. `None`: [`Terms::usual_audit_fee`], or nothing without
+    /// a rate.
+    pub audit_fee: Option<Amount>,
     /// Seconds to fetch and start.
     pub queue_timeout_s: u32,
     /// Seconds to execute a deal. `None`: the cycle limit at 250 million cycles a second.
@@ -71,6 +80,8 @@ impl Default for Terms {
             regions: U256::MAX,
             attributes: U256::ZERO,
             collateral_bps: 40_000,
+            audit_rate_bps: 0,
+            audit_fee: None,
             queue_timeout_s: 120,
             execution_timeout_s: None,
             life_s: 3_600,
@@ -133,6 +144,23 @@ impl Terms {
             .ok_or_else(|| Error::NoPrice(token.to_string()))
     }
 
+    fn expected_cycles(&self, job: &JobSpec) -> u64 {
+        self.cycles_expected.unwrap_or(job.cycleLimit / 10).max(1)
+    }
+
+    /// An audit fee that pays each of `auditors` and the provider for one run of a task in the
+    /// interpreter: `(auditors + 1) * ceil(20 * price_cap * expected cycles / cycle limit)`, since a run
+    /// takes about 20 times as long there as natively, and the cap is what the cycle limit costs at
+    /// most. Base units.
+    pub fn usual_audit_fee(&self, job: &JobSpec, price_cap: u128, auditors: u8) -> u128 {
+        let share = (U256::from(price_cap)
+            * U256::from(self.expected_cycles(job))
+            * U256::from(INTERPRETER_SLOWDOWN))
+        .div_ceil(U256::from(job.cycleLimit.max(1)));
+        // What does not fit is refused with the bid, as is all beyond the protocol's limit.
+        u128::try_from(share * U256::from(u16::from(auditors) + 1)).unwrap_or(u128::MAX)
+    }
+
     /// The bid.
     ///
     /// # Errors
@@ -149,7 +177,7 @@ impl Terms {
             token: place.token,
             jobHash: hash::job_hash(job),
             tasks: job.taskCount,
-            cyclesExpected: self.cycles_expected.unwrap_or(job.cycleLimit / 10).max(1),
+            cyclesExpected: self.expected_cycles(job),
             resources: self.resources(job),
             priceCap: place.price_cap,
             valueOfTime: price(self.value_of_time)?,
@@ -157,8 +185,8 @@ impl Terms {
             attributes: self.attributes,
             roundTripMsMax: 0,
             roundTripPlace: B256::ZERO,
-            auditRateBps: 0,
-            auditFee: 0,
+            auditRateBps: self.audit_rate_bps,
+            auditFee: place.audit_fee,
             collateralBps: self.collateral_bps,
             replicas: 1,
             queueTimeout: self.queue_timeout_s,
@@ -183,6 +211,8 @@ pub struct Order {
     pub token: Address,
     /// Most that one task may cost, base units.
     pub price_cap: u128,
+    /// What an audit of a deal pays, base units; zero if and only if no audits are asked for.
+    pub audit_fee: u128,
     /// Unix seconds of the chain.
     pub now: u64,
     /// Place in the account's order bitmap; see [`Salts`].
@@ -228,6 +258,7 @@ impl Salts {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use outcry_protocol::codes::Coded as _;
 
     fn job() -> JobSpec {
         JobSpec {
@@ -246,6 +277,7 @@ mod tests {
             buyer: Address::repeat_byte(9),
             token: Address::ZERO,
             price_cap: 5,
+            audit_fee: 0,
             now: 1_000,
             salt: U256::from(7),
             counter: 2,
@@ -299,6 +331,53 @@ mod tests {
             (4_600, 4_000, 100_000_000_000)
         );
         assert_eq!(bid.jobHash, hash::job_hash(&job()));
+    }
+
+    #[test]
+    fn a_usual_audit_fee_pays_every_party_for_a_run_in_the_interpreter() {
+        let audited = |cycles_expected| Terms {
+            audit_rate_bps: 500,
+            cycles_expected,
+            ..Terms::default()
+        };
+        // A tenth of the limit, hence a tenth of the cap, twenty times; two auditors and the provider.
+        assert_eq!(audited(None).usual_audit_fee(&job(), 1_000, 2), 3 * 2_000);
+        // Rounded up for each of them: 20 * 1,000 * 3 / 10^12.
+        assert_eq!(audited(Some(3)).usual_audit_fee(&job(), 1_000, 2), 3);
+        assert_eq!(
+            audited(Some(1_000_000_000_000)).usual_audit_fee(&job(), PRICE_MAX, 8),
+            9 * 20 * PRICE_MAX
+        );
+        let fee = audited(None).usual_audit_fee(&job(), 5, 2);
+        let bid = audited(None)
+            .bid(
+                &job(),
+                Order {
+                    audit_fee: fee,
+                    ..order()
+                },
+            )
+            .unwrap();
+        assert_eq!((bid.auditRateBps, bid.auditFee), (500, 30));
+    }
+
+    #[test]
+    fn an_audit_rate_and_a_fee_come_together_and_within_their_limits() {
+        let refused = |audit_rate_bps, audit_fee| {
+            let terms = Terms {
+                audit_rate_bps,
+                ..Terms::default()
+            };
+            let place = Order {
+                audit_fee,
+                ..order()
+            };
+            terms.bid(&job(), place).err().map(|error| error.code().id)
+        };
+        for (rate, fee) in [(1, 0), (0, 1), (10_001, 1), (1, 1 << 104)] {
+            assert_eq!(refused(rate, fee), Some("O-023"), "{rate} and {fee}");
+        }
+        assert_eq!(refused(10_000, (1 << 104) - 1), None);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use alloy::signers::SignerSync as _;
 use alloy::signers::local::PrivateKeySigner;
 use alloy::sol;
 use alloy::sol_types::{Eip712Domain, SolCall, SolEvent as _};
-use outcry_contracts::{Market, endpoint, refusal};
+use outcry_contracts::{Audits, Market, endpoint, refusal};
 use outcry_protocol::codes::{self, Code};
 use outcry_protocol::hash;
 use serde::Serialize;
@@ -238,6 +238,18 @@ impl Chain {
             .call()
             .await
             .map_err(|e| self.failed("an order counter", e))
+    }
+
+    /// Auditors of a deal that is drawn, fixed by the deployment.
+    ///
+    /// # Errors
+    /// [`Error::Chain`].
+    pub async fn auditors(&self) -> Result<u8, Error> {
+        let failed = |e| self.failed("the number of auditors", e);
+        let market = Market::new(self.market, &self.provider);
+        let audits = market.parameters().call().await.map_err(failed)?.audits;
+        let audits = Audits::new(audits, &self.provider);
+        Ok(audits.parameters().call().await.map_err(failed)?.auditors)
     }
 
     /// The hash of the claim that was made for a deal, from the log that the market wrote with it;

@@ -235,6 +235,11 @@ impl Client {
         };
         let price_cap =
             terms.price_cap(job.spec(), token, offers.iter().map(|entry| &entry.offer))?;
+        let audit_fee = match terms.audit_fee {
+            Some(fee) => fee.to_u128().ok_or(Error::TooLarge(fee.0))?,
+            None if terms.audit_rate_bps == 0 => 0,
+            None => terms.usual_audit_fee(job.spec(), price_cap, self.chain.auditors().await?),
+        };
         let now = self.chain.now().await?;
         let counter = self.chain.counter(buyer).await?;
         terms.bid(
@@ -243,6 +248,7 @@ impl Client {
                 buyer,
                 token,
                 price_cap,
+                audit_fee,
                 now,
                 salt: self.salts.next(),
                 counter,
@@ -261,7 +267,7 @@ impl Client {
     /// # Errors
     /// [`Error::TooLarge`] and those of node and chain.
     pub async fn missing_deposit(&self, bid: &Bid) -> Result<Amount, Error> {
-        let exposure = money::bid_exposure(bid.priceCap, bid.tasks, bid.tip)
+        let exposure = money::bid_exposure(bid.priceCap, bid.tasks, bid.tip, bid.auditFee)
             .map_err(|_| Error::TooLarge(U256::from(bid.priceCap)))?;
         let account = self.node.account(bid.buyer).await?;
         let committed = account

@@ -73,9 +73,9 @@ pub(crate) struct BidSchema {
     /// Place to which the round trip is measured.
     #[schema(value_type = String)]
     round_trip_place: B256,
-    /// Share of deals to audit; 0 until audits exist.
+    /// Chance that a deal is audited, basis points.
     audit_rate_bps: u16,
-    /// Fee of an audit; 0 until audits exist.
+    /// What an audit of a deal pays; zero if and only if the rate is.
     audit_fee: Amount,
     /// Collateral as a multiple of the escrow, in basis points.
     collateral_bps: u32,
@@ -205,7 +205,7 @@ pub(crate) struct DealSchema {
     /// Salt of the bid.
     bid_salt: Amount,
     /// What the deal reserves, packed: memoryMib (32 bits, lowest), diskMib (32), egressMib (32),
-    /// gpuClass (16), gpuCount (16), region (8).
+    /// gpuClass (16), gpuCount (16), region (8), auditRateBps (16), auditFee (104).
     resources: Amount,
 }
 

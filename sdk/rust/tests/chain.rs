@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use alloy::primitives::{Address, B256, Bytes};
-use alloy::sol_types::SolEvent as _;
-use outcry_contracts::Market;
+use alloy::sol_types::{SolCall as _, SolEvent as _};
+use outcry_contracts::{Audits, Market};
 use outcry_protocol::hash::claim_hash;
 use outcry_sdk::{Chain, Network};
 use serde_json::{Value, json};
@@ -13,6 +13,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 const HEAD: u64 = 1_000_000;
+const MARKET: Address = Address::repeat_byte(0xaa);
+const AUDITS: Address = Address::repeat_byte(0xad);
 const DEAL: B256 = B256::repeat_byte(0xdd);
 
 type Ranges = Arc<Mutex<Vec<(u64, u64)>>>;
@@ -69,6 +71,13 @@ async fn serve(mut stream: TcpStream, block: u64, range_max: u64, ranges: Ranges
         let mut answer = json!({"jsonrpc": "2.0", "id": request["id"]});
         if request["method"] == "eth_blockNumber" {
             answer["result"] = json!(format!("{HEAD:#x}"));
+        } else if request["method"] == "eth_call" {
+            let to: Address = request["params"][0]["to"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap();
+            answer["result"] = json!(Bytes::from(parameters_of(to)));
         } else {
             let (from, to) = (number("fromBlock"), number("toBlock"));
             ranges.lock().unwrap().push((from, to));
@@ -89,6 +98,44 @@ async fn serve(mut stream: TcpStream, block: u64, range_max: u64, ranges: Ranges
     }
 }
 
+/// What a market and its audits answer to `parameters()`.
+fn parameters_of(contract: Address) -> Vec<u8> {
+    if contract == AUDITS {
+        return Audits::parametersCall::abi_encode_returns(&Audits::AuditParameters {
+            market: MARKET,
+            game: Address::ZERO,
+            stake: Address::ZERO,
+            beaconPeriod: 1,
+            auditors: 5,
+            commitTime: 2,
+            inclusionDelay: 3,
+            interpreterSpeed: 4,
+            stakePerAudit: 6,
+            silencePenalty: 7,
+        });
+    }
+    assert_eq!(contract, MARKET);
+    Market::parametersCall::abi_encode_returns(&Market::Parameters {
+        game: Address::ZERO,
+        audits: AUDITS,
+        feeCollector: Address::ZERO,
+        admissionWindow: 1,
+        challengeWindow: 2,
+        demandWindow: 3,
+        withdrawalDelay: 4,
+        collateralFloor: 6,
+        demandBond: 7,
+        admissionFeeBps: 8,
+        feeBps: 9,
+    })
+}
+
+#[tokio::test]
+async fn the_number_of_auditors_is_that_of_the_audits_that_the_market_names() {
+    let (chain, _) = endpoint(5, 10_000).await;
+    assert_eq!(chain.auditors().await.unwrap(), 5);
+}
+
 fn log(block: u64) -> Value {
     let claimed = Market::DealClaimed {
         dealId: DEAL,
@@ -101,7 +148,7 @@ fn log(block: u64) -> Value {
     };
     let data = claimed.encode_log_data();
     json!({
-        "address": Address::repeat_byte(0xaa), "topics": data.topics(), "data": data.data,
+        "address": MARKET, "topics": data.topics(), "data": data.data,
         "blockNumber": format!("{block:#x}"), "blockHash": B256::ZERO, "transactionHash": B256::ZERO,
         "transactionIndex": "0x0", "logIndex": "0x0", "removed": false,
     })

@@ -20,6 +20,10 @@ const EXECUTION_TIMEOUT_S_MAX = 30 * 86_400;
 const QUEUE_TIMEOUT_S_MAX = 86_400;
 const BID_LIFE_S_MAX = 7 * 86_400;
 const COLLATERAL_BPS_MAX = 1_000_000;
+/** Largest audit fee, base units. */
+const AUDIT_FEE_MAX = (1n << 104n) - 1n;
+/** How many times as long a task takes in the machine's interpreter as natively; as in `sdk/rust/src/bid.rs`. */
+const INTERPRETER_SLOWDOWN = 20n;
 const PAGES_PER_MIB = 16;
 
 /** What a buyer offers and asks for; every field has a default. Amounts are base units. */
@@ -45,6 +49,13 @@ export interface Terms {
    * escrow for good, since half of what is slashed burns.
    */
   collateralBps?: number;
+  /** Chance that a deal is audited, in basis points; 10000 audits every deal. None by default. */
+  auditRateBps?: number;
+  /**
+   * What an audit of a deal pays to all who take part in it. Each deal locks it, and a deal that is not
+   * drawn gives it back. With a rate {@link usualAuditFee} by default.
+   */
+  auditFee?: bigint;
   /** Seconds to fetch and start; 120 by default. */
   queueTimeoutS?: number;
   /** Seconds to execute a deal; the cycle limit at 250 million cycles a second by default. */
@@ -61,6 +72,8 @@ export interface Place {
   token: string;
   /** Most that one task may cost, base units. */
   priceCap: bigint;
+  /** What an audit of a deal pays, base units; zero if and only if no audits are asked for. */
+  auditFee: bigint;
   /** Unix seconds of the chain. */
   now: number;
   /** Place in the account's order bitmap; see {@link salts}. */
@@ -92,17 +105,31 @@ export function medianPrice(offers: readonly Offer[], reserved: Resources, cycle
   return middle;
 }
 
+function expectedCycles(terms: Terms, job: JobSpec): bigint {
+  const expected = terms.cyclesExpected ?? job.cycleLimit / 10n;
+  return expected > 0n ? expected : 1n;
+}
+
+/**
+ * An audit fee that pays each of `auditors` and the provider for one run of a task in the interpreter:
+ * `(auditors + 1) * ceil(20 * priceCap * expected cycles / cycle limit)`, since a run takes about 20 times
+ * as long there as natively, and the cap is what the cycle limit costs at most. Base units.
+ */
+export function usualAuditFee(terms: Terms, job: JobSpec, priceCap: bigint, auditors: number): bigint {
+  const run = INTERPRETER_SLOWDOWN * priceCap * expectedCycles(terms, job);
+  return BigInt(auditors + 1) * ((run + job.cycleLimit - 1n) / job.cycleLimit);
+}
+
 /** The bid for a job, checked by {@link validateBid}. */
 export function buildBid(job: JobSpec, terms: Terms, place: Place): Bid {
   const seconds = (job.cycleLimit + SLOW_SPEED - 1n) / SLOW_SPEED;
   const timeout = seconds < EXECUTION_TIMEOUT_S_MIN ? EXECUTION_TIMEOUT_S_MIN : seconds;
-  const expected = terms.cyclesExpected ?? job.cycleLimit / 10n;
   const bid: Bid = {
     buyer: place.buyer,
     token: place.token,
     jobHash: jobHash(job),
     tasks: job.taskCount,
-    cyclesExpected: expected > 0n ? expected : 1n,
+    cyclesExpected: expectedCycles(terms, job),
     resources: reservedBy(terms, job),
     priceCap: place.priceCap,
     valueOfTime: terms.valueOfTime ?? 0n,
@@ -110,8 +137,8 @@ export function buildBid(job: JobSpec, terms: Terms, place: Place): Bid {
     attributes: terms.attributes ?? 0n,
     roundTripMsMax: 0,
     roundTripPlace: ZeroHash,
-    auditRateBps: 0,
-    auditFee: 0n,
+    auditRateBps: terms.auditRateBps ?? 0,
+    auditFee: place.auditFee,
     collateralBps: terms.collateralBps ?? 40_000,
     replicas: 1,
     queueTimeout: terms.queueTimeoutS ?? 120,
@@ -157,12 +184,19 @@ export function validateBid(bid: Bid, job: JobSpec, now: number): void {
   const { memoryMib, gpuClass, gpuCount } = bid.resources;
   if (memoryMib < needed) refuse("O-014", `the bid reserves ${memoryMib} MiB, its page limit needs ${needed} MiB`, "Reserve more memory.");
   if (gpuClass !== 0 || gpuCount !== 0) refuse("O-021", "GPUs are not supported yet", "Ask for none.");
-  for (const field of ["priceCap", "valueOfTime", "auditFee", "tip"] as const) {
+  for (const field of ["priceCap", "valueOfTime", "tip"] as const) {
     if (bid[field] < 0n || bid[field] > PRICE_MAX) refuse("O-007", `${field} is ${bid[field]}, outside 0 to 2^100`, `Change ${field}.`);
   }
   if (bid.regions === 0n) refuse("O-008", "the bid accepts no region", "Set a bit of regions.");
   if (bid.roundTripMsMax !== 0 || bid.roundTripPlace !== ZeroHash) refuse("O-022", "limits on round-trip time are not supported yet", "Ask for none.");
-  if (bid.auditRateBps !== 0 || bid.auditFee !== 0n) refuse("O-023", "audits are not supported yet", "Ask for none.");
+  const { auditRateBps: rate, auditFee: fee } = bid;
+  if (!(rate >= 0 && rate <= 10_000) || fee < 0n || fee > AUDIT_FEE_MAX || (rate === 0) !== (fee === 0n)) {
+    refuse(
+      "O-023",
+      `an audit rate of ${rate} basis points with a fee of ${fee}; both are zero, or the rate is 1 to 10000 and the fee 1 to ${AUDIT_FEE_MAX}`,
+      "Set both auditRateBps and auditFee, or none.",
+    );
+  }
   if (bid.collateralBps > COLLATERAL_BPS_MAX) refuse("O-015", `the collateral multiple is ${bid.collateralBps} basis points`, `Ask for at most ${COLLATERAL_BPS_MAX}.`);
   if (bid.replicas !== 1) refuse("O-020", `${bid.replicas} replicas are asked for`, "Only 1 is supported yet.");
   for (const [field, most] of [["queueTimeout", QUEUE_TIMEOUT_S_MAX], ["executionTimeout", EXECUTION_TIMEOUT_S_MAX]] as const) {

@@ -27,6 +27,7 @@ export const MARKET_ABI = [
   "function balanceOf(address account, address token) view returns (uint256)",
   "function pendingWithdrawal(address account, address token) view returns (uint256 amount, uint64 readyAt)",
   "function counterOf(address account) view returns (uint64)",
+  "function parameters() view returns (tuple(address game, address audits, address feeCollector, uint32 admissionWindow, uint32 challengeWindow, uint32 demandWindow, uint32 withdrawalDelay, uint128 collateralFloor, uint128 demandBond, uint16 admissionFeeBps, uint16 feeBps))",
   "event DealClaimed(bytes32 indexed dealId, tuple(bytes32 resultRoot, uint64 cycles, uint128 price) claim, bytes tasks)",
   "error AmountZero()",
   "error AmountTooLarge()",
@@ -40,6 +41,11 @@ export const MARKET_ABI = [
   "error NativeTransferFailed()",
 ] as const;
 const MARKET = new Interface(MARKET_ABI);
+/** The part of the audits that a buyer needs; compared with `contracts/artifacts/Audits.json`. */
+export const AUDITS_ABI = [
+  "function parameters() view returns (tuple(address market, address game, address stake, uint32 beaconPeriod, uint8 auditors, uint32 commitTime, uint32 inclusionDelay, uint64 interpreterSpeed, uint128 stakePerAudit, uint128 silencePenalty))",
+] as const;
+const AUDITS = new Interface(AUDITS_ABI);
 
 /** ERC-20 with what EIP-2612 adds. */
 const ERC20_ABI = [
@@ -153,6 +159,12 @@ export class Chain {
   /** The counter that an account's orders must carry. */
   counter(account: string): Promise<bigint> {
     return this.#view(this.#network.market, MARKET, "counterOf", account);
+  }
+
+  /** Auditors of a deal that is drawn, fixed by the deployment. */
+  async auditors(): Promise<number> {
+    const { audits } = await this.#view<{ audits: string }>(this.#network.market, MARKET, "parameters");
+    return Number((await this.#view<{ auditors: bigint }>(audits, AUDITS, "parameters")).auditors);
   }
 
   /** What an account holds. The zero address as `token` is the chain's own coin. */

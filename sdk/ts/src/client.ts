@@ -3,7 +3,7 @@ import type { Signer, TypedDataDomain } from "ethers";
 
 import { unpackOutput } from "./archive.js";
 import type { Output } from "./archive.js";
-import { buildBid, medianPrice, reservedBy, salts } from "./bid.js";
+import { buildBid, medianPrice, reservedBy, salts, usualAuditFee } from "./bid.js";
 import type { Terms } from "./bid.js";
 import type { Hex } from "./bytes.js";
 import { Chain } from "./chain.js";
@@ -119,7 +119,8 @@ export class Client {
       this.chain.counter(buyer),
       terms.maxPrice !== undefined ? terms.maxPrice / BigInt(spec.taskCount) : this.#usualPrice(spec, terms, token),
     ]);
-    return buildBid(spec, terms, { buyer, token, priceCap, now, salt: this.#salts.next().value, counter });
+    const auditFee = terms.auditFee ?? (terms.auditRateBps ? usualAuditFee(terms, spec, priceCap, await this.chain.auditors()) : 0n);
+    return buildBid(spec, terms, { buyer, token, priceCap, auditFee, now, salt: this.#salts.next().value, counter });
   }
 
   async #usualPrice(spec: JobSpec, terms: Terms, token: string): Promise<bigint> {
@@ -162,7 +163,7 @@ export class Client {
    * bids of the account may still use.
    */
   async missingDeposit(bid: Bid): Promise<bigint> {
-    const needed = bidExposure(bid.priceCap, bid.tasks, bid.tip) + (await this.node.committed(bid.buyer, bid.token));
+    const needed = bidExposure(bid.priceCap, bid.tasks, bid.tip, bid.auditFee) + (await this.node.committed(bid.buyer, bid.token));
     const missing = needed - (await this.chain.holdings(bid.buyer, bid.token)).market;
     return missing > 0n ? missing : 0n;
   }

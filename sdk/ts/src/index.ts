@@ -32,9 +32,9 @@ export { pack, packInput, unpack, unpackOutput } from "./archive.js";
 export type { Files, Invocation, Output } from "./archive.js";
 export { blake3 } from "./bytes.js";
 export type { Hex } from "./bytes.js";
-export { buildBid, validateBid, validateJob } from "./bid.js";
+export { buildBid, usualAuditFee, validateBid, validateJob } from "./bid.js";
 export type { Place, Terms } from "./bid.js";
-export { Chain, MARKET_ABI } from "./chain.js";
+export { AUDITS_ABI, Chain, MARKET_ABI } from "./chain.js";
 export type { DepositAuthorization, Holdings, LoggedClaim } from "./chain.js";
 export { computeClaim, decodeClaimedTasks, hashClaim } from "./claim.js";
 export type { Claim, ClaimedTask } from "./claim.js";
@@ -80,6 +80,6 @@ export type {
   Quote,
   TaskResult,
 } from "./node.js";
-export { abiEncode, dealId, digest, domainOf, fromJson, jobHash, taskId, toJson, typesOf } from "./orders.js";
-export type { Accept, Bid, ClaimRelay, Deal, JobSpec, Offer, Receipt, Resources, Structures } from "./orders.js";
+export { abiEncode, auditTermsOf, dealId, digest, domainOf, fromJson, jobHash, taskId, toJson, typesOf } from "./orders.js";
+export type { Accept, AuditTerms, Bid, ClaimRelay, Deal, JobSpec, Offer, Receipt, Resources, Structures } from "./orders.js";
 export { compactSignature, recoverSigner } from "./signature.js";

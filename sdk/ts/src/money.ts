@@ -56,14 +56,20 @@ export function collateral(escrowed: bigint, bps: number): bigint {
   return fit128(ceilDiv(escrowed * BigInt(bps), BASIS_POINTS), "the collateral");
 }
 
-/** What the buyer locks at the opening of a deal: the escrow, and a tip to open and one to time out. */
-export function reserve(escrowed: bigint, tip: bigint): bigint {
-  return fit128(escrowed + 2n * tip, "the reserve");
+/**
+ * What the buyer locks at the opening of a deal: the escrow, a tip to open and one to time out, and the
+ * audit fee, which comes back unless the deal is drawn.
+ */
+export function reserve(escrowed: bigint, tip: bigint, auditFee: bigint): bigint {
+  return fit128(escrowed + 2n * tip + auditFee, "the reserve");
 }
 
-/** The most that a bid can take from its buyer's balance if one deal takes it whole. */
-export function bidExposure(priceCap: bigint, tasks: number, tip: bigint): bigint {
-  return reserve(fit128(priceCap * BigInt(tasks), "the escrow"), tip);
+/**
+ * The most that a bid can lock of its buyer's balance, whatever offers serve it: each task at its cap,
+ * as a deal of its own with tips and audit fee.
+ */
+export function bidExposure(priceCap: bigint, tasks: number, tip: bigint, auditFee: bigint): bigint {
+  return fit128(BigInt(tasks) * reserve(priceCap, tip, auditFee), "what the bid locks");
 }
 
 /** A share in basis points, rounded down: the fee of a price, the admission fee of an escrow. */

@@ -146,11 +146,11 @@ export interface Quote {
   expectedCost: bigint;
   /** Most that the fills can cost. */
   escrow: bigint;
-  /** Balance that the buyer must have on the market: escrow and tips. */
+  /** Balance that the buyer must have on the market: escrow, tips and audit fees. */
   balanceNeeded: bigint;
   /** Seconds until the last fill is expected to end. */
   expectedS: number;
-  /** Whether returning a false result would pay, and from what share of checked deals on it does not. */
+  /** Whether returning a false result would pay at the bid's audit rate, and from what share of checked deals on it does not. */
   cheating: { pays: boolean; gain: bigint; loss: bigint; breakEvenBps: number };
 }
 

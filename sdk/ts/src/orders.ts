@@ -111,6 +111,18 @@ export interface Deal {
   resources: bigint;
 }
 
+/** Chance that a claim about a deal is audited, and what an audit pays to all who take part in it. */
+export interface AuditTerms {
+  rateBps: number;
+  /** Base units of the deal's token. */
+  fee: bigint;
+}
+
+/** The audit terms of a deal, which lie in `resources` above what it reserves. */
+export function auditTermsOf(deal: Pick<Deal, "resources">): AuditTerms {
+  return { rateBps: Number((deal.resources >> 136n) & 0xffffn), fee: deal.resources >> 152n };
+}
+
 /** The buyer's word that a claim is right. */
 export interface Accept {
   dealId: Hex;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MaxUint256, ZeroAddress, ZeroHash } from "ethers";
 
-import { buildBid, jobHash, validateBid } from "../src/index.js";
+import { buildBid, jobHash, usualAuditFee, validateBid } from "../src/index.js";
 import { medianPrice, salts } from "../src/bid.js";
 import type { Bid, JobSpec, Offer, Place, Terms } from "../src/index.js";
 
@@ -18,7 +18,7 @@ const job: JobSpec = {
   outputLimit: 1n << 20n,
   taskCount: 3,
 };
-const place: Place = { buyer: "0x00000000000000000000000000000000000000B1", token: ZeroAddress, priceCap: 5n, now: 1_000, salt: 7n, counter: 2n };
+const place: Place = { buyer: "0x00000000000000000000000000000000000000B1", token: ZeroAddress, priceCap: 5n, auditFee: 0n, now: 1_000, salt: 7n, counter: 2n };
 
 test("a bid without wishes reserves what the job may use, anywhere, for an hour", () => {
   const bid = buildBid(job, {}, place);
@@ -42,6 +42,7 @@ test("a wish beyond a limit is refused with the protocol's code before anything 
     [{ regions: 0n }, "O-008"],
     [{ tip: (1n << 100n) + 1n }, "O-007"],
     [{ valueOfTime: -1n }, "O-007"],
+    [{ auditRateBps: 1 }, "O-023"],
   ];
   for (const [terms, code] of wishes) assert.throws(() => buildBid(job, terms, place), { code }, JSON.stringify(Object.keys(terms)));
 });
@@ -55,7 +56,11 @@ test("a bid that does not fit its job, or asks for what does not exist yet, is r
     [{ replicas: 2 }, "O-020"],
     [{ resources: { ...good.resources, gpuCount: 1 } }, "O-021"],
     [{ roundTripMsMax: 1 }, "O-022"],
-    [{ auditRateBps: 1 }, "O-023"],
+    [{ auditFee: 1n }, "O-023"],
+    [{ auditRateBps: 10_001, auditFee: 1n }, "O-023"],
+    [{ auditRateBps: NaN, auditFee: 1n }, "O-023"],
+    [{ auditRateBps: -1, auditFee: 1n }, "O-023"],
+    [{ auditRateBps: 1, auditFee: 1n << 104n }, "O-023"],
     [{ rankWindow: 1 }, "O-024"],
   ];
   for (const [change, code] of changes) assert.throws(() => validateBid({ ...good, ...change }, job, 1_000), { code }, code);
@@ -68,6 +73,15 @@ test("a bid that does not fit its job, or asks for what does not exist yet, is r
     [{ taskCount: 0 }, "O-004"],
   ];
   for (const [change, code] of limits) assert.throws(() => buildBid({ ...job, ...change }, {}, place), { code }, code);
+});
+
+test("a usual audit fee pays every party for a run in the interpreter, rounded up for each", () => {
+  // As in sdk/rust/src/bid.rs: a tenth of the cap, twenty times, for two auditors and the provider.
+  assert.equal(usualAuditFee({}, job, 1_000n, 2), 6_000n);
+  assert.equal(usualAuditFee({ cyclesExpected: 3n }, job, 1_000n, 2), 3n);
+  const auditFee = usualAuditFee({}, job, place.priceCap, 2);
+  const bid = buildBid(job, { auditRateBps: 500 }, { ...place, auditFee });
+  assert.deepEqual([bid.auditRateBps, bid.auditFee], [500, 30n]);
 });
 
 test("without a stated price half of the offers fit", () => {

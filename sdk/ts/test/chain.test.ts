@@ -4,11 +4,18 @@ import { test } from "node:test";
 import { Interface, JsonRpcProvider, Transaction, TypedDataEncoder, Wallet, ZeroAddress, ZeroHash, id, toBeHex, verifyTypedData } from "ethers";
 import type { JsonRpcPayload, JsonRpcResult } from "ethers";
 
-import { Chain, MARKET_ABI } from "../src/index.js";
+import { AUDITS_ABI, Chain, MARKET_ABI } from "../src/index.js";
 import type { Network } from "../src/index.js";
 
 const MARKET = "0x1111111111111111111111111111111111111111";
 const TOKEN = "0x2222222222222222222222222222222222222222";
+const AUDITS = "0x3333333333333333333333333333333333333333";
+/** Every parameter of market and audits that is no address is one. */
+const PARAMETERS = Object.fromEntries(
+  [MARKET_ABI, AUDITS_ABI].flatMap((abi) =>
+    new Interface(abi).getFunction("parameters")!.outputs[0]!.components!.map(({ name, type }) => [name, type === "address" ? MARKET : 1]),
+  ),
+);
 const market = new Interface(MARKET_ABI);
 const erc20 = new Interface([
   "function balanceOf(address) view returns (uint256)",
@@ -83,6 +90,11 @@ class FakeChain extends JsonRpcProvider {
 
   #call(to: string, data: string): string {
     const told = this.#told;
+    const audits = new Interface(AUDITS_ABI);
+    if (to === AUDITS) return audits.encodeFunctionResult("parameters", [{ ...PARAMETERS, auditors: 5 }]);
+    if (data === market.encodeFunctionData("parameters")) {
+      return market.encodeFunctionResult("parameters", [{ ...PARAMETERS, audits: AUDITS }]);
+    }
     if (to === MARKET) {
       if (told.refusal) throw { code: 3, message: "execution reverted", data: id(`${told.refusal}()`).slice(0, 10) };
       return "0x";
@@ -148,4 +160,8 @@ test("what would fail is refused with its code before anything is sent", async (
     await assert.rejects(chainOf(provider).deposit(TOKEN, 7n), { code }, Object.values(told).join());
     assert.deepEqual(provider.sent, []);
   }
+});
+
+test("the number of auditors is that of the audits that the market names", async () => {
+  assert.equal(await chainOf(new FakeChain({})).auditors(), 5);
 });

@@ -145,6 +145,8 @@ test("a claim follows from a deal and its tasks as in the vectors", () => {
     const deal = sdk.fromJson("Deal", vector.deal);
     assert.equal(sdk.abiEncode("Deal", deal), vector.encodedDeal);
     assert.equal(sdk.dealId(domain, deal), vector.dealId);
+    const audits = { rateBps: vector.auditRateBps, fee: BigInt(vector.auditFee) };
+    assert.deepEqual(sdk.auditTermsOf(deal), audits, vector.name);
     const claim = sdk.computeClaim(deal, sdk.decodeClaimedTasks(vector.tasks));
     assert.equal(claim.resultRoot, vector.resultRoot, vector.name);
     assert.equal(claim.cycles, BigInt(vector.cycles), vector.name);
@@ -176,8 +178,12 @@ test("prices, escrows and what is taken from them are those of the vectors", () 
   for (const { escrow, bps, collateral } of list(money, "collaterals")) {
     amount(collateral, () => sdk.collateral(BigInt(escrow), bps), `${bps} of ${escrow}`);
   }
-  for (const { escrow, tip, reserve } of list(money, "reserves")) {
-    amount(reserve, () => sdk.reserve(BigInt(escrow), BigInt(tip)), `${escrow} and ${tip}`);
+  for (const { escrow, tip, auditFee, reserve } of list(money, "reserves")) {
+    amount(reserve, () => sdk.reserve(BigInt(escrow), BigInt(tip), BigInt(auditFee)), `${escrow}, ${tip} and ${auditFee}`);
+  }
+  for (const { priceCap, tasks, tip, auditFee, exposure } of list(money, "exposures")) {
+    const expose = (): bigint => sdk.bidExposure(BigInt(priceCap), tasks, BigInt(tip), BigInt(auditFee));
+    amount(exposure, expose, `${tasks} tasks at ${priceCap}`);
   }
   for (const { amount: of, bps, fee, admissionFee } of list(money, "shares")) {
     assert.deepEqual([sdk.share(BigInt(of), bps), sdk.share(BigInt(of), bps)], [BigInt(fee), BigInt(admissionFee)]);

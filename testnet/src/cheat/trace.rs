@@ -8,6 +8,7 @@ use outcry_daemon::Tracer;
 use outcry_daemon::dispute::trace::{Subject, TaskTrace, TraceProblem};
 use outcry_protocol::hash::job_hash;
 use outcry_verifier::game::{Fault, TaskStart, Trace, Watch, sections};
+use outcry_verifier::machine::Point;
 
 use super::{Cheat, Claimed, Claims, Kind, TaskId};
 
@@ -33,10 +34,16 @@ impl Forger {
 }
 
 impl Tracer for Forger {
-    fn open(&self, subject: &Subject, watch: Watch) -> Result<TaskTrace, TraceProblem> {
-        let truth = self.truth.open(subject, watch)?;
+    fn open(
+        &self,
+        subject: &Subject,
+        until: Option<Point>,
+        watch: Watch,
+    ) -> Result<TaskTrace, TraceProblem> {
+        let truth = self.truth.open(subject, until, watch)?;
         let task = (job_hash(&subject.job), subject.task);
-        Ok(match self.claims.of(task) {
+        // What it says of an auditor's point is true: the lie is at the end.
+        Ok(match self.claims.of(task).filter(|_| until.is_none()) {
             Some(claimed) => Box::new(Forged::new(
                 self.cheat,
                 task,
@@ -46,6 +53,15 @@ impl Tracer for Forger {
             )),
             None => truth,
         })
+    }
+
+    fn states_at(
+        &self,
+        subject: &Subject,
+        points: Vec<Point>,
+        watch: Watch,
+    ) -> Result<Vec<B256>, TraceProblem> {
+        self.truth.states_at(subject, points, watch)
     }
 
     fn start(&self, subject: &Subject) -> Result<TaskStart, TraceProblem> {

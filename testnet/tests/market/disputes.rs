@@ -243,7 +243,7 @@ pub(crate) async fn claimed(market: &Fixture, provider: usize, cycles: u64) -> (
 
 /// Submits a job and waits for its claim. What is left of the bid is cancelled, so that nobody runs
 /// the job again when the claim falls.
-async fn submit(market: &Fixture, job: JobBuilder, terms: Terms) -> (B256, DealView) {
+pub(crate) async fn submit(market: &Fixture, job: JobBuilder, terms: Terms) -> (B256, DealView) {
     let job = market.job(job).await;
     let bid = market.client.bid(&job, &terms, None).await.unwrap();
     let id = market.client.submit(&job, &bid, |_| {}).await.unwrap();

@@ -15,7 +15,7 @@ use outcry_sdk::{
 };
 use outcry_testnet::conservation::{BURN, Books};
 use outcry_testnet::deployment::Windows;
-use outcry_testnet::network::{Plan, Testnet};
+use outcry_testnet::network::{EVERY_CLAIM, Plan, Testnet};
 use outcry_testnet::process::Lifetime;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -29,6 +29,7 @@ pub(crate) const WINDOWS: Windows = Windows {
     demand_s: 10,
     withdrawal_s: 5,
     inclusion_s: 60,
+    beacon_s: 2,
 };
 
 /// A network with a buyer; its processes end with it.
@@ -72,6 +73,7 @@ impl Fixture {
             block_time_s: 1,
             windows: WINDOWS,
             cheats: BTreeMap::new(),
+            sample_bps: EVERY_CLAIM,
             lifetime: Lifetime::Tied,
         });
         let testnet = Testnet::up(&plan, &|line| println!("{line}"))

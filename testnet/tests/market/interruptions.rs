@@ -230,6 +230,7 @@ async fn end_by_somebody_else(
         claimHash: game.claim_hash,
         task: game.task,
         challenger: game.challenger,
+        until: 0,
     };
     // The block in which the time has run out is still to come: nobody can estimate the gas.
     let contract = Game::new(market.testnet.game, &buyer);

@@ -1,6 +1,7 @@
 //! End to end: real processes on a real (local) chain, driven by the SDK as a buyer's program would.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod audits;
 mod bad_input;
 mod blocks;
 mod crowd;

@@ -7,7 +7,7 @@
 //! ```text
 //! Challenged, Sectioned, ... --replay--> Game --\
 //! standing at a block                -> Clocks ---> View --next_move--> Decision
-//! image, input --start--> MachineTrace (states, proofs) --/
+//! image, input --start--> MachineTrace (states, proofs) --/     about a point: both `until` it
 //! ```
 //!
 //! | module | one idea |

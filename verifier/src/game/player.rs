@@ -7,7 +7,8 @@ use super::trace::Fault;
 
 /// What a party holds for true: the trace of the task, by step.
 pub trait Trace {
-    /// Hash of the state before this step; from the halt on the halted state's.
+    /// Hash of the state before this step; from the halt on the halted state's, and in a game about a
+    /// point from there on the state's at the point.
     ///
     /// # Errors
     /// [`Fault`], which says nothing about the trace.

@@ -4,8 +4,8 @@
 use alloy_primitives::B256;
 use outcry_protocol::merkle::{node, root_from_proof};
 
-use crate::machine::STEPS_PER_CYCLE;
-use crate::machine::proof::{ProofError, replay};
+use crate::machine::proof::{ProofError, replay, replay_until};
+use crate::machine::{Point, STEPS_PER_CYCLE};
 
 /// Parts of a list.
 pub const PARTS: usize = 16;
@@ -208,6 +208,7 @@ pub struct Game {
     list: List,
     offset: u64,
     winner: Option<Party>,
+    until: Option<Point>,
 }
 
 impl Game {
@@ -225,7 +226,18 @@ impl Game {
             list: List::claim(challenge.initial, challenge.asserted),
             offset: 0,
             winner: None,
+            until: None,
         })
+    }
+
+    /// The same game about the state at a point, as the key's `until` says: both halted states of its
+    /// challenge are states at that point, where the machine stops. `None` is the state that halts.
+    #[must_use]
+    pub fn until(self, point: Option<Point>) -> Self {
+        Self {
+            until: point,
+            ..self
+        }
     }
 
     /// What it began with.
@@ -348,7 +360,11 @@ impl Game {
         if self.sections_left() != 0 {
             return Err(Refusal::SectionsLeft);
         }
-        if replay(part.before, proof).map_err(Refusal::Proof)? == part.end {
+        let after = match self.until {
+            None => replay(part.before, proof),
+            Some(point) => replay_until(part.before, proof, point),
+        };
+        if after.map_err(Refusal::Proof)? == part.end {
             return Err(Refusal::StepAgrees);
         }
         self.winner = Some(by);

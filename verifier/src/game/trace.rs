@@ -14,6 +14,9 @@
 //! 1 + 4.54 / 32 < 1.15 runs; with half as many snapshots it would be 1.28. Games about the same task
 //! share snapshots and hashes: 32 of them cost less than two runs.
 //!
+//! A trace may stop at a point, where the state repeats as the halted state of another does: the first
+//! run goes no further, and everything above holds of the run so far.
+//!
 //! **Memory.** The machine's own, a snapshot in the making, and kept ones of at most a number of bytes
 //! that the caller gives (or the first, if that is more). A snapshot takes what was written since the
 //! one before. With fewer than 64 of them a dispute costs more.
@@ -27,7 +30,9 @@ use alloy_primitives::B256;
 
 use super::player::Trace;
 use crate::machine::state::UnsupportedLimit;
-use crate::machine::{Archive, CommittedProgram, Machine, MachineFault, STEPS_PER_CYCLE, Snapshot};
+use crate::machine::{
+    Archive, CommittedProgram, Machine, MachineFault, Point, STEPS_PER_CYCLE, Snapshot,
+};
 use crate::task::{Halted, RunLimits, TaskHeader};
 
 /// Snapshots that the first run leaves at most. See above why not fewer.
@@ -62,11 +67,11 @@ pub enum Fault {
 /// Where a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
-    /// Steps until the halt.
+    /// Steps until the halt, or until the point.
     pub steps: u64,
-    /// How the task ended.
-    pub halted: Halted,
-    /// The halted state's hash.
+    /// How the task ended; `None` if the machine stopped at its point.
+    pub halted: Option<Halted>,
+    /// Hash of the state that repeats from there on.
     pub hash: B256,
 }
 
@@ -134,6 +139,14 @@ impl<A: Archive> MachineTrace<A> {
         Ok(trace)
     }
 
+    /// The same trace up to the state at this point, which repeats from there on. Said before the first
+    /// question; `None` is the trace up to the halt.
+    #[must_use]
+    pub fn until(mut self, point: Option<Point>) -> Self {
+        self.machine.stop_at(point);
+        self
+    }
+
     /// Steps that the interpreter has made for this trace, those made again included.
     #[must_use]
     pub fn interpreted_steps(&self) -> u64 {
@@ -146,7 +159,7 @@ impl<A: Archive> MachineTrace<A> {
         self.kept_bytes
     }
 
-    /// Runs to the halt, once.
+    /// Runs to the halt or the point, once.
     ///
     /// # Errors
     /// [`Fault`].
@@ -159,10 +172,10 @@ impl<A: Archive> MachineTrace<A> {
             let last = self.kept.keys().next_back().copied().unwrap_or(0);
             let next = last.saturating_add(self.stride);
             self.reach(next)?;
-            if let Some(halted) = self.machine.halted().copied() {
+            if self.machine.has_ended() {
                 self.end = Some(End {
                     steps: self.machine.steps(),
-                    halted,
+                    halted: self.machine.halted().copied(),
                     hash: self.machine.commit()?,
                 });
             }
@@ -176,7 +189,7 @@ impl<A: Archive> MachineTrace<A> {
         }
     }
 
-    /// The machine at this step, or halted before it.
+    /// The machine at this step, or ended before it.
     ///
     /// # Errors
     /// [`Fault`].
@@ -186,7 +199,7 @@ impl<A: Archive> MachineTrace<A> {
         Ok(&mut self.machine)
     }
 
-    /// Goes to a step, or to the halt if that comes first, from the nearest state before that is known.
+    /// Goes to a step, or to the end if that comes first, from the nearest state before that is known.
     fn reach(&mut self, step: u64) -> Result<(), Fault> {
         let here = self.machine.steps();
         if let Some((at, kept)) = self.kept.range(..=step).next_back()
@@ -194,7 +207,7 @@ impl<A: Archive> MachineTrace<A> {
         {
             self.machine.restore(&kept.snapshot);
         }
-        while self.machine.steps() < step && self.machine.halted().is_none() {
+        while self.machine.steps() < step && !self.machine.has_ended() {
             if (self.watch)(self.interpreted).is_break() {
                 return Err(Fault::Interrupted);
             }

@@ -232,7 +232,12 @@ impl StateWords {
     /// The state's hash.
     #[must_use]
     pub fn hash(&self) -> B256 {
-        hash(Domain::State, &self.to_words())
+        Self::hash_of(&self.to_words())
+    }
+
+    /// The hash of words in order, whether or not they are a state's.
+    pub(super) fn hash_of(words: &[B256; Self::COUNT]) -> B256 {
+        hash(Domain::State, words)
     }
 }
 

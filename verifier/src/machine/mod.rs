@@ -36,7 +36,7 @@ pub mod tree;
 
 pub use commit::CommittedProgram;
 pub use program::Program;
-pub use proof::{StepProof, replay};
+pub use proof::{StepProof, replay, replay_until};
 pub use run::STEPS_PER_CYCLE;
 pub use snapshot::Snapshot;
-pub use state::{Archive, Machine, MachineFault};
+pub use state::{Archive, Machine, MachineFault, Point};

@@ -10,7 +10,7 @@ use super::commit::{
     descriptor_tree, frame_depth, output_depth,
 };
 use super::isa::Instruction;
-use super::state::{Archive, Machine, MachineFault};
+use super::state::{Archive, Machine, MachineFault, Point};
 use super::transition::{
     self, ContextFacts, Counters, End, Extent, Next, Source, State, Stop, Target,
 };
@@ -105,6 +105,10 @@ impl<A: Archive> Machine<A> {
         }
         let commitment = self.commitment()?;
         let before = commitment.state.hash();
+        if self.has_ended() {
+            let words = commitment.state.to_words().to_vec();
+            return Ok((before, StepProof { words }));
+        }
         let pc = self.registers.pc;
         let program = self.program.clone();
         let leaf = pc as usize / LEAF_INSTRUCTIONS;
@@ -508,6 +512,30 @@ pub fn replay(before: B256, proof: &[u8]) -> Result<B256, ProofError> {
     match replay.words.next() {
         None => Ok(after),
         Some(_) => Err(ProofError::TooLong),
+    }
+}
+
+/// The same in a run that stops at a point: a state whose cycle register has reached it follows itself,
+/// and its proof is the state's words without the domain.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_until(before: B256, proof: &[u8], point: Point) -> Result<B256, ProofError> {
+    let (chunks, rest) = proof.as_chunks::<32>();
+    let Some((state, more)) = chunks.split_first_chunk::<{ StateWords::COUNT }>() else {
+        return replay(before, proof);
+    };
+    let words = state.map(B256::from);
+    if StateWords::of(&words).registers.cycles < point.get() {
+        return replay(before, proof);
+    }
+    if !more.is_empty() || !rest.is_empty() {
+        return Err(ProofError::TooLong);
+    }
+    if StateWords::hash_of(&words) == before {
+        Ok(before)
+    } else {
+        Err(ProofError::Mismatch)
     }
 }
 

@@ -45,14 +45,14 @@ enum Exit {
 }
 
 impl<A: Archive> Machine<A> {
-    /// Runs until the machine halts or `steps` steps are made, whichever comes first. Marks what
+    /// Runs until the machine ends or `steps` steps are made, whichever comes first. Marks what
     /// changes, so that commitments and snapshots stay cheap.
     ///
     /// # Errors
     /// [`MachineFault`]; the machine is at some step before.
     pub fn run_to(&mut self, steps: u64) -> Result<(), MachineFault> {
         let straight = u64::from(self.program.program().longest_function());
-        while self.halted.is_none() && self.steps < steps {
+        while !self.has_ended() && self.steps < steps {
             let left = steps - self.steps;
             let budget = left.saturating_sub(straight) / STEPS_PER_CYCLE;
             if left <= SINGLE_STEPS + straight || budget == 0 {
@@ -63,39 +63,46 @@ impl<A: Archive> Machine<A> {
             let cycles = self.registers.cycles.saturating_add(budget);
             self.interpret::<true>(cycles)?;
             if self.steps == before {
-                // A single charge is larger than the budget.
+                // A single charge is larger than the budget, or leads to the point.
                 self.step()?;
             }
         }
         Ok(())
     }
 
-    /// Runs until the machine halts or its next charge would raise the cycles above `cycles`.
+    /// Runs until the machine ends or its next charge would raise the cycles above `cycles`.
     ///
     /// # Errors
     /// As [`Machine::run_to`].
     pub fn run_to_cycles(&mut self, cycles: u64) -> Result<(), MachineFault> {
-        if self.halted.is_none() {
+        if !self.has_ended() {
             self.interpret::<true>(cycles)?;
+        }
+        // The next charge leads to the point.
+        if cycles >= self.until {
+            self.step()?;
         }
         Ok(())
     }
 
-    /// Runs until the machine halts, without marking what changes: the next commitment hashes
+    /// Runs until the machine ends, without marking what changes: the next commitment hashes
     /// everything.
     ///
     /// # Errors
     /// As [`Machine::run_to`].
     pub fn run(&mut self) -> Result<(), MachineFault> {
-        if self.halted.is_none() {
+        while !self.has_ended() {
             self.untracked = true;
             self.interpret::<false>(u64::MAX)?;
+            // The next charge leads to the point.
+            self.step()?;
         }
         Ok(())
     }
 
+    /// Runs at most to the charge that leads to the point.
     fn interpret<const TRACK: bool>(&mut self, cycles: u64) -> Result<(), MachineFault> {
-        let stop = cycles.min(self.limits.cycles);
+        let stop = cycles.min(self.until - 1).min(self.limits.cycles);
         let Some(left) = stop.checked_sub(self.registers.cycles) else {
             return Ok(());
         };

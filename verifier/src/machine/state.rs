@@ -1,6 +1,7 @@
 //! The running machine: memory as memory, frames on one stack, and trees that follow on demand.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use alloy_primitives::B256;
@@ -20,6 +21,10 @@ use crate::task::{Halted, RunLimits, TaskHeader};
 
 /// Bytes of a page.
 pub(super) const PAGE_BYTES: usize = 1 << 16;
+
+/// Where a run can be stopped: a count of cycles. The state at a point is the first of the run whose
+/// cycle register reaches it, or the halted state of a run that ends before.
+pub type Point = NonZeroU64;
 
 /// The input archive of a task.
 pub trait Archive {
@@ -136,6 +141,8 @@ pub struct Machine<A> {
     pub(super) output_dirty: Dirty,
     pub(super) output_base: Base,
     pub(super) halted: Option<Halted>,
+    /// The point at which it stops; the largest number, which no cycle limit allows, for none.
+    pub(super) until: u64,
     pub(super) trees: Option<Trees>,
     /// Something ran without marking what it changed.
     pub(super) untracked: bool,
@@ -232,6 +239,7 @@ impl<A: Archive> Machine<A> {
             output_dirty: Dirty::default(),
             output_base: Base::default(),
             halted: None,
+            until: u64::MAX,
             trees: None,
             untracked: false,
             program,
@@ -242,7 +250,20 @@ impl<A: Archive> Machine<A> {
         Ok(machine)
     }
 
-    /// Steps made so far. A halted machine makes no more.
+    /// From now on the machine stops at the state at this point, which follows itself then like a
+    /// halted state; `None`: nowhere but at the halt. A machine that has stopped goes on if the point
+    /// moves further. At a point that it has passed it stops where it is.
+    pub fn stop_at(&mut self, point: Option<Point>) {
+        self.until = point.map_or(u64::MAX, Point::get);
+    }
+
+    /// Whether the state follows itself: the machine has halted, or has stopped at its point.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.halted.is_some() || self.registers.cycles >= self.until
+    }
+
+    /// Steps made so far. A machine that has ended makes no more.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
@@ -257,10 +278,10 @@ impl<A: Archive> Machine<A> {
         }
     }
 
-    /// The next instruction's place; `None` if halted.
+    /// The next instruction's place; `None` if the machine has ended.
     #[must_use]
     pub fn pc(&self) -> Option<u32> {
-        self.halted.is_none().then_some(self.registers.pc)
+        (!self.has_ended()).then_some(self.registers.pc)
     }
 
     /// How the task ended, if it has.
@@ -294,12 +315,12 @@ impl<A: Archive> Machine<A> {
         self.callers.len()
     }
 
-    /// Makes one step. A halted machine stays as it is.
+    /// Makes one step. A machine that has ended stays as it is.
     ///
     /// # Errors
     /// [`MachineFault`]; the machine is as before.
     pub fn step(&mut self) -> Result<(), MachineFault> {
-        if self.halted.is_some() {
+        if self.has_ended() {
             return Ok(());
         }
         let instruction = self.program.program().instruction(self.registers.pc);

@@ -34,7 +34,7 @@ pub struct NextStep {
 }
 
 impl<A: Archive> Machine<A> {
-    /// The step that comes next; `None` if the machine has halted.
+    /// The step that comes next; `None` if the machine has ended.
     #[must_use]
     pub fn next_step(&self) -> Option<NextStep> {
         let pc = Machine::pc(self)?;

@@ -13,6 +13,7 @@ use outcry_verifier::game::rules::PARTS;
 use outcry_verifier::game::{Challenge, Game, MachineTrace, Trace as _, first_disputed};
 use outcry_verifier::guest::LIBRARY;
 use outcry_verifier::link_and_commit;
+use outcry_verifier::machine::Point;
 use outcry_verifier::names::FunctionNames;
 use outcry_verifier::task::{RunLimits, TaskHeader};
 use serde::Serialize;
@@ -139,8 +140,9 @@ async fn parting(
     let archive = node.blob(input.blake3, from, input.length).await?;
     let replayed = replay(game)?;
     let (task, asserted, halted) = (game.task, game.asserted, game.halted);
+    let until = Point::new(game.until);
     tokio::task::spawn_blocking(move || {
-        let mut compared = compare(&job, task, &program, archive, &replayed, bar)?;
+        let mut compared = compare(&job, task, &program, archive, &replayed, until, bar)?;
         compared.right = if compared.halted == asserted {
             Some(GameParty::Provider)
         } else if compared.halted == halted {
@@ -173,6 +175,7 @@ fn compare(
     program: &[u8],
     archive: Vec<u8>,
     game: &Game,
+    until: Option<Point>,
     bar: Bar,
 ) -> Result<Parting, Failure> {
     bar.say("linking");
@@ -199,7 +202,8 @@ fn compare(
         SNAPSHOT_BYTES,
         watch,
     )
-    .map_err(Failure::internal)?;
+    .map_err(Failure::internal)?
+    .until(until);
     let fault = |error: outcry_verifier::game::Fault| {
         Failure::new(&codes::PROGRAM_ENGINE, error.to_string())
     };
@@ -299,6 +303,13 @@ impl Show for Shown {
             ("state", game.state.to_string()),
             ("deal", game.deal_id.to_string()),
             ("task", game.task.to_string()),
+            (
+                "about",
+                match game.until {
+                    0 => "the state in which it halts".to_owned(),
+                    point => format!("an auditor's state at {point} cycles"),
+                },
+            ),
             ("provider", game.provider.to_string()),
             ("claims", game.asserted.to_string()),
             ("challenger", game.challenger.to_string()),

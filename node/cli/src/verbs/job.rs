@@ -292,7 +292,13 @@ pub(crate) async fn quote(
     let (job, bid, token) = prepare(&file, &client, settings).await?;
     let quote = client.quote(&job, &bid).await?;
     let unserved = quote.fills.is_empty();
-    console.result(settings.format(), &QuoteView { quote, token })?;
+    let view = QuoteView {
+        quote,
+        token,
+        audit_rate_bps: bid.auditRateBps,
+        audit_fee: bid.auditFee.into(),
+    };
+    console.result(settings.format(), &view)?;
     if unserved {
         let explanation = client.explain(&job, &bid).await?;
         return Err(no_match(&explanation));
@@ -404,9 +410,16 @@ async fn place(
         Amount::ZERO => String::new(),
         missing => format!(" and deposit {}", units::show(missing, token)),
     };
+    let audits = match bid.auditFee {
+        0 => String::new(),
+        fee => format!(
+            ", lock {} for the audit of each deal",
+            units::show(fee.into(), token)
+        ),
+    };
     settings.confirm(
         &format!(
-            "Bid at most {} for {} tasks{deposit}?",
+            "Bid at most {} for {} tasks{audits}{deposit}?",
             units::show(most, token),
             bid.tasks
         ),
@@ -778,15 +791,26 @@ impl Show for Explanation {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct QuoteView {
     #[serde(flatten)]
     quote: Quote,
     token: TokenInfo,
+    audit_rate_bps: u16,
+    /// Base units that a deal locks for its audit.
+    audit_fee: Amount,
 }
 
 impl Show for QuoteView {
     fn table(&self) -> String {
-        let Self { quote, token } = self;
+        let Self {
+            quote,
+            token,
+            audit_rate_bps,
+            audit_fee,
+        } = self;
+        let percent = |bps: u32| f64::from(bps) / 100.0;
+        let audit_rate = percent((*audit_rate_bps).into());
         let rows: Vec<_> = quote
             .fills
             .iter()
@@ -809,15 +833,21 @@ impl Show for QuoteView {
             ("expected time", format!("{} s", quote.expected_s)),
             ("tasks unplaced", quote.tasks_unplaced.to_string()),
         ]));
+        if *audit_rate_bps != 0 {
+            text.push_str(&format!(
+                "audits          {audit_rate:.2}% of deals, {} each, back from deals that are not drawn\n",
+                units::show(*audit_fee, token)
+            ));
+        }
         if !quote.fills.is_empty() {
             text.push_str(&format!(
-                "cheating        {}; it breaks even if {:.2}% of deals are checked\n",
+                "cheating        {} if {audit_rate:.2}% of deals are checked; it breaks even at {:.2}%\n",
                 if quote.cheating.pays {
                     "pays"
                 } else {
                     "does not pay"
                 },
-                f64::from(quote.cheating.break_even_bps) / 100.0
+                percent(quote.cheating.break_even_bps)
             ));
         }
         text

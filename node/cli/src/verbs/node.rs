@@ -1,6 +1,8 @@
 //! Nodes: start them, ask them; what a verifier found.
 
-use outcry_sdk::api::{NodeStatus, ProviderStatus, TokenInfo, VerifierStatus};
+use outcry_sdk::api::{
+    AuditSeat, AuditorStatus, NodeStatus, ProviderStatus, Reward, TokenInfo, VerifierStatus,
+};
 use outcry_sdk::units;
 use serde::Serialize;
 
@@ -194,6 +196,71 @@ impl Show for EarningsView {
     }
 }
 
+/// Sums of several tokens.
+fn sums(rewards: &[Reward]) -> String {
+    if rewards.is_empty() {
+        return "none".to_owned();
+    }
+    let shown = rewards
+        .iter()
+        .map(|reward| units::show(reward.amount, &reward.token));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+fn seat(audits: &AuditorStatus) -> String {
+    match &audits.seat {
+        None => "none: not drawn for audits".to_owned(),
+        Some(AuditSeat {
+            capacity,
+            open,
+            since,
+            until,
+        }) => {
+            let end = until.map_or_else(String::new, |until| {
+                format!(", given up for claims from {until}")
+            });
+            format!("{open} of {capacity} taken, for claims from {since}{end}")
+        }
+    }
+}
+
+fn open_audits(audits: &AuditorStatus) -> String {
+    let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
+    let rows: Vec<_> = audits
+        .open
+        .iter()
+        .map(|audit| {
+            [
+                short(&audit.claim_hash),
+                short(&audit.deal_id),
+                audit.task.to_string(),
+                audit.phase.name().to_owned(),
+                audit.until.to_string(),
+                yes(audit.examined),
+                yes(audit.committed),
+                yes(audit.revealed),
+                audit
+                    .game
+                    .map_or_else(|| "-".to_owned(), |game| short(&game)),
+            ]
+        })
+        .collect();
+    columns(
+        [
+            "AUDIT",
+            "DEAL",
+            "TASK",
+            "PHASE",
+            "UNTIL",
+            "RUN",
+            "COMMITTED",
+            "REVEALED",
+            "GAME",
+        ],
+        &rows,
+    )
+}
+
 impl Show for VerifierStatus {
     fn table(&self) -> String {
         let coins = |wei| units::show(wei, &TokenInfo::coin());
@@ -201,11 +268,6 @@ impl Show for VerifierStatus {
             || "none: false claims are only reported".to_owned(),
             |account| account.to_string(),
         );
-        let rewards: Vec<_> = self
-            .rewards
-            .iter()
-            .map(|reward| units::show(reward.amount, &reward.token))
-            .collect();
         let mut text = pairs(&[
             ("account", account),
             ("stake", format!("{} base units", self.stake)),
@@ -237,15 +299,28 @@ impl Show for VerifierStatus {
                     coins(self.bonds_lost)
                 ),
             ),
-            (
-                "rewards",
-                match rewards.is_empty() {
-                    true => "none".to_owned(),
-                    false => rewards.join(", "),
-                },
-            ),
+            ("rewards", sums(&self.rewards)),
             ("gas refunded", coins(self.gas_refunded)),
+            ("seat", seat(&self.audits)),
+            (
+                "audits",
+                format!(
+                    "{} open, {} right, {} excused, {} silent, {} withheld, {} wrong",
+                    self.audits.open.len(),
+                    self.audits.right,
+                    self.audits.excused,
+                    self.audits.silent,
+                    self.audits.withheld,
+                    self.audits.wrong,
+                ),
+            ),
+            ("earned by audits", sums(&self.audits.earned)),
+            ("stake lost", format!("{} base units", self.audits.slashed)),
         ]);
+        if !self.audits.open.is_empty() {
+            text.push('\n');
+            text.push_str(&open_audits(&self.audits));
+        }
         if !self.wrong.is_empty() {
             let rows: Vec<_> = self
                 .wrong

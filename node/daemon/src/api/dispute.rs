@@ -8,8 +8,8 @@ use axum::Json;
 use axum::extract::State;
 use outcry_protocol::codes;
 use outcry_sdk::api::{
-    Amount, DealTransaction, Dispute, ErrorBody, GameClocks, GameMove, GameParty, GamePayout,
-    GameState, GameVerdict, Reward, Segment as Stretch, VerifierStatus, WrongClaim,
+    Amount, AuditorStatus, DealTransaction, Dispute, ErrorBody, GameClocks, GameMove, GameParty,
+    GamePayout, GameState, GameVerdict, Reward, Segment as Stretch, VerifierStatus, WrongClaim,
 };
 use outcry_verifier::game::{Party, Standing};
 
@@ -124,6 +124,7 @@ fn summary(state: &NodeState, record: &DisputeRecord) -> Dispute {
         task: record.key.task,
         provider: record.provider,
         challenger: record.key.challenger,
+        until: record.key.until,
         initial: record.initial,
         asserted: record.asserted,
         halted: record.halted,
@@ -219,6 +220,7 @@ pub(super) async fn verifier(
         return Err(ApiError::not_my_role("verifier"));
     }
     let account = node.read(|state| state.setup.account.filter(|_| state.setup.games_max > 0));
+    let auditor = node.read(|state| state.setup.account);
     let (mut stake, mut coins) = (U256::ZERO, U256::ZERO);
     if let Some(account) = account {
         let reading = futures::future::try_join(
@@ -233,6 +235,9 @@ pub(super) async fn verifier(
             stake: stake.into(),
             coins: coins.into(),
             rewards: rewards(&node, state),
+            audits: auditor
+                .map(|account| super::audit::status(&node, state, account))
+                .unwrap_or_default(),
             ..status
         }
     })))
@@ -292,6 +297,7 @@ fn found(state: &NodeState, account: Option<Address>) -> VerifierStatus {
         gas_refunded: refunded.into(),
         rewards: Vec::new(),
         wrong: wrong(state),
+        audits: AuditorStatus::default(),
     }
 }
 
@@ -349,6 +355,7 @@ fn wrong(state: &NodeState) -> Vec<WrongClaim> {
                 claim_hash: claim.hash,
                 task,
                 challenger,
+                until: 0,
             });
             wrong.push(WrongClaim {
                 deal_id: *id,

@@ -330,10 +330,10 @@ pub(super) async fn quote(
                 expected_s: line.seconds,
             }
         });
-        // An uncaught cheat gains the price of work not done, a caught one loses what burns: the
-        // share of checked deals at which the two balance is gain / (gain + loss).
+        // An uncaught cheat gains what it bills, at most the escrow, for work not done; a caught one loses
+        // what burns: the share of checked deals at which the two balance is gain / (gain + loss).
         let (gain, loss) = (
-            U256::from(found.cost),
+            U256::from(found.escrow),
             U256::from(slash(collateral(found.escrow)).burned),
         );
         let break_even = (gain * U256::from(BPS)).div_ceil((gain + loss).max(U256::from(1)));

@@ -1,6 +1,7 @@
 //! The HTTP API, `/v1`. Types live in `outcry_sdk::api`; the document that describes it is
 //! generated from the handlers, checked in as `node/daemon/openapi.json` and compared by a test.
 
+mod audit;
 mod auth;
 mod blobs;
 mod deals;

@@ -96,6 +96,7 @@ async fn a_game_shows_what_is_in_dispute_who_moves_and_what_is_left_on_the_clock
         claim_hash: B256::repeat_byte(0xcc),
         task: 1,
         challenger: Address::repeat_byte(0xc4),
+        until: 0,
     };
     let place = |at| Place {
         block: at,

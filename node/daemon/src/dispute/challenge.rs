@@ -1,4 +1,5 @@
-//! A claim that was found to be false is challenged, within the limits of the configuration.
+//! A claim that was found to be false is challenged, and so is a provider's answer that contradicts an
+//! auditor, within the limits of the configuration.
 
 use std::sync::Arc;
 
@@ -21,14 +22,16 @@ use crate::state::deal::DealRecord;
 use crate::state::dispute::{GameKey, Mismatch};
 use crate::state::provider::tasks_of;
 
-/// A deal whose claim is false and still to be challenged.
+/// A claim, or an answer about it, that is false and still to be challenged.
 struct Due {
     deal: DealRecord,
     job: JobSpec,
     found: Mismatch,
     key: GameKey,
-    /// Last second of the challenge window.
+    /// Last second at which that is possible.
     until: u64,
+    /// An auditor that does not challenge what contradicts it loses its stake, however many games run.
+    is_auditors: bool,
 }
 
 impl Due {
@@ -43,10 +46,36 @@ impl Due {
                     claim_hash: claim.hash,
                     task: found.task,
                     challenger: state.setup.account?,
+                    until: 0,
                 },
                 until: claim.window_from + state.windows.challenge_s,
                 found,
                 deal: deal.clone(),
+                is_auditors: false,
+            })
+        };
+        due().ok_or(ActivityProblem::Stale)
+    }
+
+    /// What an auditor has to play for.
+    fn of_audit(state: &State, claim: B256) -> Result<Self, ActivityProblem> {
+        let due = || {
+            let me = state.setup.account?;
+            let audit = state.audits.records.get(&claim)?;
+            let key = state.objectionable(audit, me)?;
+            let (_, halted) = audit.report(me)?;
+            let deal = state.deals.get(&audit.deal)?;
+            let clocks = &state.audits.rules.clocks;
+            Some(Self {
+                job: state.job_of(deal)?.clone(),
+                key,
+                until: clocks.game_deadline(audit.commit_deadline),
+                found: Mismatch {
+                    task: audit.task,
+                    halted,
+                },
+                deal: deal.clone(),
+                is_auditors: true,
             })
         };
         due().ok_or(ActivityProblem::Stale)
@@ -54,8 +83,21 @@ impl Due {
 }
 
 /// Challenges the claim of a deal, if that is still to be done.
-pub(crate) async fn challenge(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
-    let due = node.read(|state| Due::of(state, id))?;
+pub(crate) async fn challenge(node: &Arc<Node>, deal: B256) -> Result<(), ActivityProblem> {
+    begin(node, |state| Due::of(state, deal)).await
+}
+
+/// Brings the game about what contradicts this node in the audit of a claim.
+pub(crate) async fn object(node: &Arc<Node>, claim: B256) -> Result<(), ActivityProblem> {
+    begin(node, |state| Due::of_audit(state, claim)).await
+}
+
+async fn begin(
+    node: &Arc<Node>,
+    look: impl Fn(&State) -> Result<Due, ActivityProblem>,
+) -> Result<(), ActivityProblem> {
+    let due = node.read(&look)?;
+    let id = due.deal.id;
     let turn = node.fetching.take(due.until).await;
     let task = due.found.task;
     let inputs = fetch_in_time(node, &due.job, task..task.saturating_add(1), id);
@@ -80,12 +122,16 @@ pub(crate) async fn challenge(node: &Arc<Node>, id: B256) -> Result<(), Activity
     // One at a time, so that the limits hold for all together.
     let _turn = node.challenging.take(due.until).await;
     let key = due.key;
-    let due = node.read(|state| Due::of(state, id))?;
+    let due = node.read(&look)?;
     if due.key != key {
         return Err(ActivityProblem::Stale);
     }
     let (bond, bond_max) = bond(node, &due).await?;
     let call = call(&due, &manifest, start, bond_max)?;
+    let call = match key.until {
+        0 => Game::challengeCall { call }.abi_encode(),
+        _ => Game::challengeAnswerCall { call }.abi_encode(),
+    };
     let applied = node.read(|state| state.head.number);
     let mined = node
         .chain
@@ -93,13 +139,13 @@ pub(crate) async fn challenge(node: &Arc<Node>, id: B256) -> Result<(), Activity
             IntentKind::Challenge,
             key.id(),
             0,
-            vec![Game::challengeCall { call }.abi_encode()],
+            vec![call],
             Some(due.until),
             applied,
         )
         .await?;
     tracing::info!(
-        deal = %id, task, game = %key.id(), bond_wei = bond,
+        deal = %id, task, until = key.until, game = %key.id(), bond_wei = bond,
         transaction = %mined.hash, gas = mined.gas_used, "a false claim was challenged"
     );
     seen(node, key).await
@@ -146,7 +192,7 @@ async fn bond(node: &Node, due: &Due) -> Result<(u128, u128), ActivityProblem> {
         ));
     }
     let (games, at_risk) = node.read(|state| state.at_risk());
-    if games >= limits.games_max as usize {
+    if !due.is_auditors && games >= limits.games_max as usize {
         return refused(format!(
             "{games} games run, as many as verifier.games_max allows"
         ));
@@ -169,6 +215,34 @@ async fn bond(node: &Node, due: &Due) -> Result<(u128, u128), ActivityProblem> {
     Ok((bond, limits.bond_max.0.min(left)))
 }
 
+fn path(leaves: &[B256], index: u32) -> Result<Vec<B256>, ActivityProblem> {
+    let depth = merkle::ceil_log2(leaves.len() as u64);
+    merkle::proof(leaves, depth, index.into())
+        .map_err(|error| ActivityProblem::Mismatch(error.to_string()))
+}
+
+/// What a claim's calldata says of a task of its job, with the path to the claim.
+pub(crate) fn claimed_task(
+    deal: &DealRecord,
+    task: u32,
+) -> Result<Game::ClaimedTask, ActivityProblem> {
+    let claimed = deal.claim().ok_or(ActivityProblem::Stale)?.task_results();
+    let halted: Vec<B256> = tasks_of(deal)
+        .zip(&claimed)
+        .map(|(task, result)| halted_hash(deal.terms.jobHash, task, result.cycles, result.inner))
+        .collect();
+    let position = task.saturating_sub(deal.terms.firstTask);
+    let of_task = claimed
+        .get(position as usize)
+        .ok_or(ActivityProblem::Stale)?;
+    Ok(Game::ClaimedTask {
+        task,
+        cycles: of_task.cycles,
+        inner: of_task.inner,
+        path: path(&halted, position)?,
+    })
+}
+
 /// The call of `challenge`.
 fn call(
     due: &Due,
@@ -179,20 +253,7 @@ fn call(
     let Due {
         deal, job, found, ..
     } = due;
-    let wrong = |error: merkle::MerkleError| ActivityProblem::Mismatch(error.to_string());
     let claim = deal.claim().ok_or(ActivityProblem::Stale)?;
-    let claimed = claim.task_results();
-    let halted: Vec<B256> = tasks_of(deal)
-        .zip(&claimed)
-        .map(|(task, result)| halted_hash(deal.terms.jobHash, task, result.cycles, result.inner))
-        .collect();
-    let position = found.task.saturating_sub(deal.terms.firstTask);
-    let disputed = claimed
-        .get(position as usize)
-        .ok_or(ActivityProblem::Stale)?;
-    let path = |leaves: &[B256], index: u32| {
-        merkle::proof(leaves, merkle::ceil_log2(leaves.len() as u64), index.into()).map_err(wrong)
-    };
     let inputs: Vec<B256> = (0..)
         .zip(&manifest.tasks)
         .map(|(index, task)| task_leaf(index, task.blake3.into(), task.input_root, task.length))
@@ -205,12 +266,7 @@ fn call(
         deal: deal.terms.clone().into(),
         claim: claim.claim.into(),
         job: job.clone().into(),
-        claimed: Game::ClaimedTask {
-            task: found.task,
-            cycles: disputed.cycles,
-            inner: disputed.inner,
-            path: path(&halted, position)?,
-        },
+        claimed: claimed_task(deal, found.task)?,
         input: Game::InputOpening {
             blake3: input.blake3.into(),
             length: input.length,

@@ -20,5 +20,5 @@ mod challenge;
 mod play;
 pub mod trace;
 
-pub(crate) use challenge::challenge;
+pub(crate) use challenge::{challenge, claimed_task, object};
 pub(crate) use play::{collect, end_overdue, play, seat, verdict};

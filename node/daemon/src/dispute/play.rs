@@ -26,6 +26,7 @@ impl From<GameKey> for Game::GameKey {
             claimHash: key.claim_hash,
             task: key.task,
             challenger: key.challenger,
+            until: key.until,
         }
     }
 }
@@ -95,7 +96,7 @@ pub(crate) async fn play(
                 Party::Challenger => record.halted,
                 Party::Provider => record.asserted,
             };
-            let task = (job_hash, record.key.task);
+            let task = (job_hash, record.key.task, record.key.until);
             let asked = node
                 .traces
                 .ask(task, due, subject(node, &record), move |trace| {

@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use alloy::primitives::B256;
 use outcry_executor::{Cache, CacheLimits, EngineFailure, Prepare};
 use outcry_protocol::types::JobSpec;
+use outcry_verifier::audit::PointStates;
 use outcry_verifier::game::{Fault, MachineTrace, TaskStart, Trace, Watch};
-use outcry_verifier::machine::{Archive, CommittedProgram};
+use outcry_verifier::machine::{Archive, CommittedProgram, Point};
 use outcry_verifier::task::{RunLimits, TaskHeader};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 
@@ -63,12 +64,28 @@ pub type TaskTrace = Box<dyn Trace + Send>;
 /// What traces tasks. [`Interpreter`] is the only one that the product has; a test network may put
 /// another around it, to see what becomes of a party that asserts false states.
 pub trait Tracer: std::fmt::Debug + Send + Sync {
-    /// The trace of a task, before anything is run. Blocks while the program is linked. `watch` is
-    /// asked before each slice of the run whether to go on, and may block.
+    /// The trace of a task up to a point, or to the halt, before anything is run. Blocks while the
+    /// program is linked. `watch` is asked before each slice of the run whether to go on, and may block.
     ///
     /// # Errors
     /// [`TraceProblem`].
-    fn open(&self, subject: &Subject, watch: Watch) -> Result<TaskTrace, TraceProblem>;
+    fn open(
+        &self,
+        subject: &Subject,
+        until: Option<Point>,
+        watch: Watch,
+    ) -> Result<TaskTrace, TraceProblem>;
+
+    /// The states of a task at these points, in one run. Blocks until it is made.
+    ///
+    /// # Errors
+    /// [`TraceProblem`].
+    fn states_at(
+        &self,
+        subject: &Subject,
+        points: Vec<Point>,
+        watch: Watch,
+    ) -> Result<Vec<B256>, TraceProblem>;
 
     /// What the state in which a task starts follows from: a challenge names it. Blocks.
     ///
@@ -99,7 +116,12 @@ impl Interpreter {
 }
 
 impl Tracer for Interpreter {
-    fn open(&self, subject: &Subject, watch: Watch) -> Result<TaskTrace, TraceProblem> {
+    fn open(
+        &self,
+        subject: &Subject,
+        until: Option<Point>,
+        watch: Watch,
+    ) -> Result<TaskTrace, TraceProblem> {
         let program = self.program(subject)?;
         let (archive, archive_bytes) = subject.archive()?;
         let job = &subject.job;
@@ -109,7 +131,23 @@ impl Tracer for Interpreter {
         let trace =
             MachineTrace::start(Arc::new(program), header, limits, archive, snapshots, watch)
                 .map_err(|error| TraceProblem::Limits(error.to_string()))?;
-        Ok(Box::new(trace))
+        Ok(Box::new(trace.until(until)))
+    }
+
+    fn states_at(
+        &self,
+        subject: &Subject,
+        points: Vec<Point>,
+        watch: Watch,
+    ) -> Result<Vec<B256>, TraceProblem> {
+        let program = self.program(subject)?;
+        let (archive, archive_bytes) = subject.archive()?;
+        let job = &subject.job;
+        let header = TaskHeader::of(job, subject.task, archive_bytes);
+        let limits = RunLimits::of(job);
+        let mut run = PointStates::start(Arc::new(program), header, limits, archive, points, watch)
+            .map_err(|error| TraceProblem::Limits(error.to_string()))?;
+        Ok(run.states()?)
     }
 
     fn start(&self, subject: &Subject) -> Result<TaskStart, TraceProblem> {
@@ -143,8 +181,9 @@ impl Archive for InputArchive {
     }
 }
 
-/// A task in dispute, by the hash of its job and its index there.
-pub(crate) type TaskId = (B256, u32);
+/// A task in dispute, by the hash of its job and its index there, and the point up to which its trace
+/// goes: 0 for the halt, as in the key of a game.
+pub(crate) type TaskId = (B256, u32, u64);
 
 /// A trace that was opened, and what its task was opened with.
 struct Opened {
@@ -342,7 +381,8 @@ impl Traces {
         std::thread::Builder::new()
             .name("interpreter".into())
             .spawn(move || {
-                let answer = answer_with(&mut place, subject, tracer.as_ref(), &pace, question);
+                let opening = subject.map(|subject| (subject, Point::new(task.2)));
+                let answer = answer_with(&mut place, opening, tracer.as_ref(), &pace, question);
                 pace.rest();
                 drop(place);
                 // The game may be over, and nobody waits.
@@ -353,6 +393,43 @@ impl Traces {
             .await
             .map_err(|_| E::from(TraceProblem::Gone))?
             .map_err(E::from)
+    }
+
+    /// The states of a task at some points, in one run on a thread of its own, by `due` (Unix seconds).
+    /// It goes on while `is_wanted`.
+    pub(crate) async fn states_at(
+        &self,
+        due: u64,
+        subject: Subject,
+        points: Vec<Point>,
+        is_wanted: impl Fn() -> bool + Send + 'static,
+    ) -> Result<Vec<B256>, TraceProblem> {
+        let pace = Arc::new(Pace::new(self.interpreters.clone()));
+        let asker = pace.asked(0, due);
+        let tracer = Arc::clone(&self.tracer);
+        let (told, answer) = oneshot::channel();
+        // As for `ask`.
+        std::thread::Builder::new()
+            .name("interpreter".into())
+            .spawn(move || {
+                let own = Arc::clone(&pace);
+                let go_on = move || {
+                    if is_wanted() {
+                        own.go_on()
+                    } else {
+                        ControlFlow::Break(())
+                    }
+                };
+                let states = if go_on().is_break() {
+                    Err(Fault::Interrupted.into())
+                } else {
+                    tracer.states_at(&subject, points, Box::new(move |_| go_on()))
+                };
+                drop(asker);
+                pace.rest();
+                let _ = told.send(states);
+            })?;
+        answer.await.map_err(|_| TraceProblem::Gone)?
     }
 
     /// A task's place; makes room by dropping the traces that were asked longest ago.
@@ -403,19 +480,19 @@ impl Trace for Questioned<'_> {
 
 fn answer_with<T>(
     place: &mut OwnedMutexGuard<Option<Opened>>,
-    subject: Option<Subject>,
+    opening: Option<(Subject, Option<Point>)>,
     tracer: &dyn Tracer,
     pace: &Arc<Pace>,
     question: impl FnOnce(&mut Questioned<'_>) -> Result<T, Fault>,
 ) -> Result<T, TraceProblem> {
-    if let Some(subject) = subject {
+    if let Some((subject, until)) = opening {
         // Linking a program takes a core, too.
         if pace.go_on().is_break() {
             return Err(Fault::Interrupted.into());
         }
         let own = Arc::clone(pace);
         let watch: Watch = Box::new(move |_| own.go_on());
-        let trace = tracer.open(&subject, watch)?;
+        let trace = tracer.open(&subject, until, watch)?;
         **place = Some(Opened {
             trace,
             _subject: subject,
@@ -490,9 +567,23 @@ mod tests {
     struct Counting(Interpreter, AtomicUsize);
 
     impl Tracer for Counting {
-        fn open(&self, subject: &Subject, watch: Watch) -> Result<TaskTrace, TraceProblem> {
+        fn open(
+            &self,
+            subject: &Subject,
+            until: Option<Point>,
+            watch: Watch,
+        ) -> Result<TaskTrace, TraceProblem> {
             self.1.fetch_add(1, Ordering::Relaxed);
-            self.0.open(subject, watch)
+            self.0.open(subject, until, watch)
+        }
+
+        fn states_at(
+            &self,
+            subject: &Subject,
+            points: Vec<Point>,
+            watch: Watch,
+        ) -> Result<Vec<B256>, TraceProblem> {
+            self.0.states_at(subject, points, watch)
         }
 
         fn start(&self, subject: &Subject) -> Result<TaskStart, TraceProblem> {
@@ -522,7 +613,8 @@ mod tests {
         let (node, folder) = node(&job).await;
         let tracer = counting(&folder);
         let traces = Traces::new(Arc::clone(&tracer) as _, 2, 2);
-        let asked = (0..8).map(|_| traces.ask((job.hash(), 1), 0, subject(&node, &job, 1), ends));
+        let asked =
+            (0..8).map(|_| traces.ask((job.hash(), 1, 0), 0, subject(&node, &job, 1), ends));
         let answers = futures::future::try_join_all(asked).await.unwrap();
         let mut machine = Engine::machine(&job, 1).unwrap();
         let first = machine.commit().unwrap();
@@ -536,6 +628,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_states_at_points_are_those_that_games_about_them_are_about() {
+        let job = job(RETURNS, 1 << 20);
+        let (node, folder) = node(&job).await;
+        let traces = Traces::new(counting(&folder), 1, 1);
+        let points: Vec<Point> = [1 << 30, 1, 3].into_iter().filter_map(Point::new).collect();
+        let found = traces.states_at(
+            0,
+            subject(&node, &job, 1).await.unwrap(),
+            points.clone(),
+            || true,
+        );
+        let found = found.await.unwrap();
+        for (point, state) in points.iter().zip(&found) {
+            let task = (job.hash(), 1, point.get());
+            let asked = traces.ask(task, 0, subject(&node, &job, 1), ends);
+            assert_eq!(asked.await.unwrap().1, *state);
+        }
+        assert_ne!(found[0], found[1]);
+        let unwanted =
+            traces.states_at(0, subject(&node, &job, 1).await.unwrap(), points, || false);
+        unwanted.await.unwrap_err();
+        assert_eq!(traces.interpreters.free(), 1);
+    }
+
+    #[tokio::test]
     async fn a_trace_that_found_no_room_is_made_again_when_it_is_asked() {
         let job = job(RETURNS, 1 << 20);
         let (node, folder) = node(&job).await;
@@ -543,7 +660,7 @@ mod tests {
         let traces = Traces::new(Arc::clone(&tracer) as _, 2, 1);
         let mut answers = Vec::new();
         for (task, opened) in [(0, 1), (0, 1), (1, 2), (1, 2), (0, 3)] {
-            let asked = traces.ask((job.hash(), task), 0, subject(&node, &job, task), ends);
+            let asked = traces.ask((job.hash(), task, 0), 0, subject(&node, &job, task), ends);
             answers.push(asked.await.unwrap());
             assert_eq!(tracer.1.load(Ordering::Relaxed), opened);
         }
@@ -555,7 +672,7 @@ mod tests {
         let job = job(NEVER_ENDS, 1 << 44);
         let (node, folder) = node(&job).await;
         let traces = Traces::new(counting(&folder), 1, 1);
-        let task = (job.hash(), 0);
+        let task = (job.hash(), 0, 0);
         let asked = traces.ask(task, 0, subject(&node, &job, 0), ends);
         let over = async {
             // Once it has begun.
@@ -580,19 +697,19 @@ mod tests {
         let (node, folder) = node(&long).await;
         put(&node, &short).await;
         let traces = Traces::new(counting(&folder), 1, 2);
-        let running = traces.ask((long.hash(), 0), 1000, subject(&node, &long, 0), ends);
+        let running = traces.ask((long.hash(), 0, 0), 1000, subject(&node, &long, 0), ends);
         let others = async {
             while traces.interpreters.free() > 0 {
                 tokio::task::yield_now().await;
             }
-            let task = (short.hash(), 0);
+            let task = (short.hash(), 0, 0);
             let hurried = traces.ask(task, 500, subject(&node, &short, 0), ends);
             let first = hurried.await.unwrap();
             // What is known needs no interpreter, so that it need not be due first.
             let known = traces.ask(task, 2000, subject(&node, &short, 0), ends);
             assert_eq!(known.await.unwrap(), first);
             // Due after the long run, another one waits until somebody needs it earlier.
-            let other = (short.hash(), 1);
+            let other = (short.hash(), 1, 0);
             let late = traces.ask(other, 2000, subject(&node, &short, 1), ends);
             let joined = async {
                 while traces.interpreters.waiting() == 0 {
@@ -617,7 +734,7 @@ mod tests {
         let job = job(NEVER_ENDS, 1 << 44);
         let (node, folder) = node(&job).await;
         let traces = Traces::new(counting(&folder), 1, 2);
-        let asked = |task| traces.ask((job.hash(), task), 9, subject(&node, &job, task), ends);
+        let asked = |task| traces.ask((job.hash(), task, 0), 9, subject(&node, &job, task), ends);
         let over = async {
             while traces.interpreters.waiting() == 0 {
                 tokio::task::yield_now().await;

@@ -6,6 +6,7 @@ use alloy::primitives::{Address, B256, U256};
 use outcry_protocol::book::{self, FactKey};
 use outcry_protocol::types::{Bid, Deal, JobSpec};
 
+use super::audit::AuditEvent;
 use super::deal::{Change, DealRecord, Place};
 use super::dispute::{DisputeRecord, Turn};
 
@@ -67,6 +68,8 @@ pub enum Observed {
         /// The verdict.
         turn: Turn,
     },
+    /// Something happened about audits.
+    Audit(AuditEvent),
     /// A free balance changed, and no deal did.
     Balance {
         /// Whose.
@@ -130,12 +133,13 @@ pub fn touched<'a>(
     let mut keys = BTreeSet::new();
     for event in events {
         match &event.observed {
-            // What games touch is found through the state, which knows their parties.
+            // What games and audits touch is found through the state, which knows their parties.
             Observed::JobPosted { .. }
             | Observed::TookOver { .. }
             | Observed::GameBegan(_)
             | Observed::GameWentOn { .. }
-            | Observed::ClaimDecided { .. } => {}
+            | Observed::ClaimDecided { .. }
+            | Observed::Audit(_) => {}
             Observed::Opened { terms, .. } => touched_by_deal(terms, &mut keys),
             Observed::Changed { deal, .. } => {
                 if let Some(terms) = terms(deal) {

@@ -5,7 +5,7 @@
 
 use alloy::primitives::{Address, B256, Bytes};
 use outcry_protocol::claim::{self, Claim};
-use outcry_protocol::lifecycle::{DealEvent, DealState as Stage};
+use outcry_protocol::lifecycle::{DealEvent, DealState as Stage, Standing};
 use outcry_protocol::types::Deal;
 use outcry_sdk::api::DealState;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,8 @@ pub enum Failure {
     OutputWithheld,
     /// The game found the claim false.
     ClaimRefuted,
+    /// The provider did not answer an audit.
+    AuditUnanswered,
 }
 
 /// One thing that happened to a deal.
@@ -100,6 +102,13 @@ pub enum Change {
     },
     /// The demand was answered: the challenge window starts again.
     DemandAnswered,
+    /// The claim was drawn, and an audit of it opened: the deal's audit fee has left it.
+    Audited,
+    /// The audit closed.
+    AuditResolved {
+        /// Whether the provider had answered, or nobody was there to audit; otherwise the deal failed.
+        answered: bool,
+    },
     /// A later deal took over the first tasks of the range that this failed deal left.
     TakenOver {
         /// The later deal.
@@ -130,11 +139,20 @@ impl Change {
                 failure: Failure::ClaimRefuted,
                 ..
             } => DealEvent::ClaimFalls,
+            Self::Failed {
+                failure: Failure::AuditUnanswered,
+                ..
+            } => DealEvent::AuditUnanswered,
             Self::Challenged => DealEvent::Challenge,
             // A verdict against the claim shows as the failure that the same transaction logs.
             Self::Resolved { stands } => return stands.then_some(DealEvent::ClaimStands),
             Self::Demanded { .. } => DealEvent::Demand,
             Self::DemandAnswered => DealEvent::Answer,
+            Self::Audited => DealEvent::Audit,
+            // The same: what is unanswered shows as a failure.
+            Self::AuditResolved { answered } => {
+                return answered.then_some(DealEvent::AuditAnswered);
+            }
         })
     }
 
@@ -164,6 +182,12 @@ impl Change {
             Self::Demanded { .. } => "demandOutput",
             Self::ReceiptShown { .. } => "answerDemandWithReceipt",
             Self::DemandAnswered => "answerDemand",
+            Self::Audited => "openAudit",
+            Self::Failed {
+                failure: Failure::AuditUnanswered,
+                ..
+            }
+            | Self::AuditResolved { .. } => "closeAudit",
             Self::TakenOver { .. } => "reopen",
         }
     }
@@ -249,14 +273,11 @@ impl DealRecord {
     pub fn state(&self) -> DealState {
         match self.stage() {
             Stage::Open => DealState::Open,
-            Stage::Claimed => DealState::Claimed,
-            Stage::Accepted => DealState::Accepted,
-            Stage::Demanded
-            | Stage::AcceptedDemanded
-            | Stage::Challenged
-            | Stage::AcceptedChallenged
-            | Stage::DemandedChallenged
-            | Stage::AcceptedDemandedChallenged => DealState::Challenged,
+            Stage::Claimed(standing) if standing.demanded || standing.challenged => {
+                DealState::Challenged
+            }
+            Stage::Claimed(standing) if standing.accepted => DealState::Accepted,
+            Stage::Claimed(_) => DealState::Claimed,
             Stage::Settled => DealState::Settled,
             Stage::Cancelled => DealState::Cancelled,
             Stage::Failed => {
@@ -316,11 +337,7 @@ impl DealRecord {
     /// The open demand.
     #[must_use]
     pub fn demand(&self) -> Option<Demand> {
-        let challenged = match self.stage() {
-            Stage::Demanded | Stage::AcceptedDemanded => false,
-            Stage::DemandedChallenged | Stage::AcceptedDemandedChallenged => true,
-            _ => return None,
-        };
+        let Standing { challenged, .. } = self.stage().standing().filter(|held| held.demanded)?;
         let mut demand = None;
         for (place, change) in &self.history {
             match change {
@@ -341,6 +358,19 @@ impl DealRecord {
             }
         }
         demand
+    }
+
+    /// Whether an audit of the claim is open.
+    #[must_use]
+    pub fn is_audited(&self) -> bool {
+        self.stage().standing().is_some_and(|held| held.audited)
+    }
+
+    /// Whether an audit of the claim was ever opened: there is at most one.
+    #[must_use]
+    pub fn was_audited(&self) -> bool {
+        let audited = |(_, change): &(Place, Change)| matches!(change, Change::Audited);
+        self.history.iter().any(audited)
     }
 
     /// Base units that the buyer paid, and the fee within them.

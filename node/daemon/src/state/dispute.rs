@@ -33,13 +33,25 @@ pub struct GameKey {
     pub task: u32,
     /// Who challenges.
     pub challenger: Address,
+    /// Zero: about the state in which the task halts. Otherwise about the state at an auditor's point, of
+    /// so many cycles.
+    pub until: u64,
 }
 
 impl GameKey {
     /// `keccak256(abi.encode(GameKey))`, as in `contracts/src/interfaces/IGame.sol`.
     #[must_use]
     pub fn id(&self) -> B256 {
-        keccak256((self.claim_hash, U256::from(self.task), self.challenger).abi_encode())
+        let until = U256::from(self.until);
+        keccak256(
+            (
+                self.claim_hash,
+                U256::from(self.task),
+                self.challenger,
+                until,
+            )
+                .abi_encode(),
+        )
     }
 }
 
@@ -427,7 +439,8 @@ impl State {
             return None;
         }
         let games = self.games_about(claim.hash);
-        if games.iter().any(|game| game.key.challenger == me) || has_fallen(&games) {
+        let is_own = |game: &&DisputeRecord| game.key.challenger == me && game.key.until == 0;
+        if games.iter().any(is_own) || has_fallen(&games) {
             return None;
         }
         let mut found = tasks_of(deal).zip(&checked.findings);
@@ -577,9 +590,10 @@ impl State {
             .collect()
     }
 
-    /// Tasks that own games which still run are about, by the hash of their job.
+    /// Tasks that own games which still run are about, by the hash of their job, each with the point that
+    /// is disputed.
     #[must_use]
-    pub fn tasks_in_dispute(&self) -> BTreeSet<(B256, u32)> {
+    pub fn tasks_in_dispute(&self) -> BTreeSet<(B256, u32, u64)> {
         let own = self.own_games().into_iter();
         let running = own.filter(|(game, side)| {
             game.is_running() && !self.claim_fell(game.key.claim_hash) && !self.is_lost(game, *side)
@@ -587,7 +601,7 @@ impl State {
         running
             .filter_map(|(game, _)| {
                 let deal = self.deals.get(&game.deal)?;
-                Some((deal.terms.jobHash, game.key.task))
+                Some((deal.terms.jobHash, game.key.task, game.key.until))
             })
             .collect()
     }
@@ -762,6 +776,7 @@ mod tests {
             claim_hash: B256::repeat_byte(0xcc),
             task: 1,
             challenger: CHALLENGER,
+            until: 0,
         };
         DisputeRecord {
             id: key.id(),

@@ -218,6 +218,8 @@ pub fn event_of(deal: &DealRecord, change: &Change) -> Option<JobEventKind> {
         Change::Resolved { .. }
         | Change::ReceiptShown { .. }
         | Change::DemandAnswered
+        | Change::Audited
+        | Change::AuditResolved { .. }
         | Change::TakenOver { .. } => return None,
     })
 }
@@ -245,7 +247,8 @@ pub const ACCEPTANCE_PATIENCE_S: u64 = 60;
 /// escrow is locked, which is the buyer's.
 pub const FINALISING_PATIENCE_S: u64 = 120;
 
-/// The next step about a deal, if there is one at chain time `now`.
+/// The next step about a deal, if there is one at chain time `now`. Nothing finalises a deal that is
+/// `held` by an audit.
 #[must_use]
 pub fn next(
     deal: &DealRecord,
@@ -253,6 +256,7 @@ pub fn next(
     windows: &Windows,
     now: u64,
     send_timeouts: bool,
+    held: bool,
 ) -> Option<Step> {
     let fetch = || watch.results.is_none().then_some(Step::FetchResults);
     match deal.state() {
@@ -260,7 +264,8 @@ pub fn next(
         DealState::Open => None,
         state @ (DealState::Claimed | DealState::Accepted) => {
             let claim = deal.claim()?;
-            if now > claim.window_from + windows.challenge_s + FINALISING_PATIENCE_S {
+            let patience = windows.challenge_s + FINALISING_PATIENCE_S;
+            if !held && now > claim.window_from + patience {
                 return send_timeouts.then_some(Step::Settle);
             }
             match &watch.acceptance {
@@ -405,15 +410,29 @@ mod tests {
         let deal = with(vec![]);
         let running = Watch::default();
         assert_eq!(
-            next(&deal, &running, &WINDOWS, deal.terms.deadline, true),
+            next(&deal, &running, &WINDOWS, deal.terms.deadline, true, false),
             None
         );
         assert_eq!(
-            next(&deal, &running, &WINDOWS, deal.terms.deadline + 1, true),
+            next(
+                &deal,
+                &running,
+                &WINDOWS,
+                deal.terms.deadline + 1,
+                true,
+                false
+            ),
             Some(Step::Timeout)
         );
         assert_eq!(
-            next(&deal, &running, &WINDOWS, deal.terms.deadline + 1, false),
+            next(
+                &deal,
+                &running,
+                &WINDOWS,
+                deal.terms.deadline + 1,
+                false,
+                false
+            ),
             None
         );
     }
@@ -429,7 +448,7 @@ mod tests {
             results: Some(Vec::new()),
             ..Watch::default()
         };
-        let step = |deal: &DealRecord, now, send| next(deal, &watch, &WINDOWS, now, send);
+        let step = |deal: &DealRecord, now, send| next(deal, &watch, &WINDOWS, now, send, false);
         assert_eq!(step(&deal, START + 30, true), None);
         assert_eq!(step(&deal, START + 31, true), Some(Step::DemandTimeout));
         assert_eq!(step(&deal, START + 31, false), None);
@@ -446,9 +465,9 @@ mod tests {
             ..Watch::default()
         };
         let patience = START + WINDOWS.challenge_s + FINALISING_PATIENCE_S;
-        assert_eq!(next(&deal, &watch, &WINDOWS, patience, true), None);
+        assert_eq!(next(&deal, &watch, &WINDOWS, patience, true, false), None);
         assert_eq!(
-            next(&deal, &watch, &WINDOWS, patience + 1, true),
+            next(&deal, &watch, &WINDOWS, patience + 1, true, false),
             Some(Step::Settle)
         );
     }
@@ -467,18 +486,19 @@ mod tests {
             ..Watch::default()
         };
         assert_eq!(
-            next(&deal, &watch, &WINDOWS, START + 1, true),
+            next(&deal, &watch, &WINDOWS, START + 1, true, false),
             Some(Step::Deliver)
         );
         watch.acceptance.as_mut().unwrap().delivered = true;
-        assert_eq!(next(&deal, &watch, &WINDOWS, START + 2, true), None);
+        assert_eq!(next(&deal, &watch, &WINDOWS, START + 2, true, false), None);
         assert_eq!(
             next(
                 &deal,
                 &watch,
                 &WINDOWS,
                 START + 1 + ACCEPTANCE_PATIENCE_S,
-                true
+                true,
+                false
             ),
             Some(Step::Settle)
         );

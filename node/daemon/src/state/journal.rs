@@ -18,7 +18,7 @@ use super::gateway::{Acceptance, JobRecord, Watch};
 use super::provider::TaskResult;
 use super::verifier::Checked;
 
-fn put<T: Serialize>(batch: &mut Batch, key: Key, value: &T) {
+pub(super) fn put<T: Serialize>(batch: &mut Batch, key: Key, value: &T) {
     match serde_json::to_vec(value) {
         Ok(bytes) => {
             batch.put(key, bytes);
@@ -28,7 +28,7 @@ fn put<T: Serialize>(batch: &mut Batch, key: Key, value: &T) {
     }
 }
 
-fn get<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, StoreError> {
+pub(super) fn get<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(value)
         .map_err(|error| StoreError::Damaged(format!("the record {key}: {error}")))
 }
@@ -246,6 +246,7 @@ impl State {
             self.disputes.insert(game);
         }
         self.load_jobs(store)?;
+        self.load_audits(store)?;
         self.load_work(store)
     }
 

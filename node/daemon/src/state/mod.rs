@@ -13,9 +13,11 @@
 //! | [`capacity`] | matches of an own offer, reservations, admission control |
 //! | [`provider`], [`gateway`], [`verifier`] | each role's next step about a deal |
 //! | [`dispute`] | games about claims, and what a party does next |
+//! | [`audit`] | audits of claims: who brings them on, and what a party does next |
 //! | [`journal`] | how state is written to the store and read back |
 
 pub mod absence;
+pub mod audit;
 pub mod capacity;
 pub mod chain;
 pub mod deal;
@@ -41,6 +43,7 @@ use outcry_sdk::api::{DealState, JobEventKind, JobState};
 use outcry_store::Batch;
 
 use absence::Absences;
+use audit::{AuditFinding, Audits};
 use capacity::{Capacity, Reservation};
 use chain::{Block, Event, Observed, facts_of_bid};
 use deal::DealRecord;
@@ -125,6 +128,8 @@ pub struct State {
     pub verifications: Verifications,
     /// Games about claims, everybody's, by id.
     pub disputes: Games,
+    /// Audits, the beacons that draw them, and who holds them.
+    pub audits: Audits,
     /// Games in which this node has no move to make, with the transaction of the move before: its
     /// machine says something else than the game.
     without_move: BTreeSet<(B256, B256)>,
@@ -256,6 +261,13 @@ pub enum Fact {
         /// One finding per task.
         findings: Vec<verifier::Finding>,
     },
+    /// The task of an audit was run for it.
+    AuditExamined {
+        /// The claim.
+        claim: B256,
+        /// What came out.
+        finding: AuditFinding,
+    },
     /// What a claim's re-execution needs could not be fetched.
     Unfetched {
         /// The deal.
@@ -334,13 +346,38 @@ pub enum Activity {
     Collect(B256),
     /// Give a provider's free seats to games that wait.
     Seat(Address),
+    /// Bring the beacon of a period on.
+    Beat(u64),
+    /// Open the audit of a deal's claim.
+    OpenAudit(B256),
+    /// Run the task of a claim's audit to this node's points.
+    Examine(B256),
+    /// Commit to what that gave.
+    Commit(B256),
+    /// Reveal it.
+    Reveal(B256),
+    /// Bring the game about what contradicts it.
+    Object(B256),
+    /// Have a claim's audit judged.
+    CloseAudit(B256),
+    /// Take a seat among those who audit.
+    Join,
+    /// Give it up.
+    Retire,
 }
 
 impl Activity {
     /// Whether a clock runs until it is done, so that it is repeated soon.
     #[must_use]
     pub fn is_timed(&self) -> bool {
-        matches!(self, Self::Challenge(_) | Self::Play(..))
+        matches!(
+            self,
+            Self::Challenge(_)
+                | Self::Play(..)
+                | Self::Commit(_)
+                | Self::Reveal(_)
+                | Self::Object(_)
+        )
     }
 }
 
@@ -389,6 +426,7 @@ impl State {
             is_draining: false,
             verifications: Verifications::default(),
             disputes: Games::default(),
+            audits: Audits::default(),
             without_move: BTreeSet::new(),
             absences: Absences::default(),
             peer_keys: BTreeMap::new(),
@@ -465,7 +503,10 @@ impl State {
                 .or_else(|| opened.get(id).copied())
         };
         let mut keys = chain::touched(events, terms);
-        keys.extend(events.iter().flat_map(|event| self.touched_by_game(event)));
+        keys.extend(events.iter().flat_map(|event| match &event.observed {
+            Observed::Audit(event) => self.touched_by_audit(event),
+            _ => self.touched_by_game(event),
+        }));
         let touched = keys.into_iter().filter(|key| self.tracked.contains(key));
         touched
             .chain(self.unread.iter().copied())
@@ -577,6 +618,9 @@ impl State {
             }
             Fact::NoMove { game, after } => {
                 self.without_move.insert((game, after));
+            }
+            Fact::AuditExamined { claim, finding } => {
+                self.audit_examined(claim, finding, &mut changes);
             }
             Fact::Pruned(due) => self.forget(&due, &mut changes),
             Fact::Drain(draining) => self.is_draining = draining,
@@ -768,6 +812,7 @@ impl State {
             Observed::ClaimDecided { claim_hash, turn } => {
                 self.claim_decided(claim_hash, place, &turn, changes);
             }
+            Observed::Audit(event) => self.audit_event(place, event, changes),
             Observed::Balance { .. } => {}
             Observed::Cancelled { account, salt } => {
                 self.cancel_jobs(changes, |bid| bid.buyer == account && bid.salt == salt);
@@ -807,6 +852,7 @@ impl State {
         let failed = matches!(change, deal::Change::Failed { .. });
         record.history.push((place, change));
         journal::put_deal(&mut changes.chain, record);
+        self.audits.note(record);
         if record.state().is_terminal() {
             changes.released.push(id);
         }
@@ -832,6 +878,7 @@ impl State {
         if self.is_mine(&record) && !record.state().is_terminal() {
             self.works.entry(record.id).or_default();
         }
+        self.audits.note(&record);
         self.deals.insert(record.id, record);
     }
 
@@ -1046,7 +1093,7 @@ impl State {
             let step = self
                 .deals
                 .get(id)
-                .and_then(|deal| provider::next(deal, work, &self.windows, self.head.at));
+                .and_then(|deal| self.provider_step(deal, work));
             wanted.extend(step.map(|step| match step {
                 provider::Step::Run => Activity::Run(*id),
                 provider::Step::CancelAdmission => Activity::CancelAdmission(*id),
@@ -1058,13 +1105,7 @@ impl State {
         for (bid, job) in &self.jobs {
             for deal in self.deals_of(*bid) {
                 let watch = job.watches.get(&deal.id).cloned().unwrap_or_default();
-                let step = gateway::next(
-                    deal,
-                    &watch,
-                    &self.windows,
-                    self.head.at,
-                    self.setup.send_timeouts,
-                );
+                let step = self.gateway_step(deal, &watch);
                 wanted.extend(step.map(|step| match step {
                     gateway::Step::FetchResults => Activity::FetchResults(deal.id),
                     gateway::Step::Deliver => Activity::Deliver(deal.id),
@@ -1076,6 +1117,7 @@ impl State {
         }
         wanted.extend(self.unchecked().into_iter().map(Activity::Verify));
         wanted.extend(self.wanted_of_games());
+        wanted.extend(self.wanted_of_audits());
         wanted
     }
 
@@ -1121,7 +1163,7 @@ impl State {
     pub fn settleable(&self) -> Vec<(&DealRecord, Option<Bytes>, bool)> {
         let ready = self.works.iter().filter_map(|(id, work)| {
             let deal = self.deals.get(id)?;
-            match provider::next(deal, work, &self.windows, self.head.at)? {
+            match self.provider_step(deal, work)? {
                 provider::Step::Settle { accept, finalise } => {
                     let signature = work
                         .accept
@@ -1144,7 +1186,8 @@ impl State {
     pub fn prunable(&self, keep_s: u64, max: usize) -> Prunable {
         let is_old = |since: u64| since.saturating_add(keep_s) < self.head.at;
         let is_over = |job: &JobRecord| job.state.is_terminal() && is_old(job.signed.bid.expiry);
-        let owing = self.deals_owing();
+        let mut owing = self.deals_owing();
+        owing.extend(self.deals_audited());
         let mut over: Vec<(u64, B256)> = self
             .deals
             .values()
@@ -1181,6 +1224,7 @@ impl State {
                 continue;
             };
             self.peer_keys.remove(&deal.terms.offerHash);
+            self.forget_audit(&deal, changes);
             let bid = deal.terms.bidHash;
             if let Some(of_bid) = self.deals_of_bid.get_mut(&bid) {
                 of_bid.retain(|other| other != id);

@@ -83,9 +83,16 @@ pub enum Step {
     },
 }
 
-/// The next step, if there is one at chain time `now`.
+/// The next step, if there is one at chain time `now`. Nothing finalises a deal that is `held` by an
+/// audit.
 #[must_use]
-pub fn next(deal: &DealRecord, work: &Work, windows: &Windows, now: u64) -> Option<Step> {
+pub fn next(
+    deal: &DealRecord,
+    work: &Work,
+    windows: &Windows,
+    now: u64,
+    held: bool,
+) -> Option<Step> {
     match deal.state() {
         // A claim is valid at its deadline; a block later than the head's has a later time.
         DealState::Open if now >= deal.terms.deadline => None,
@@ -99,7 +106,7 @@ pub fn next(deal: &DealRecord, work: &Work, windows: &Windows, now: u64) -> Opti
         },
         state @ (DealState::Claimed | DealState::Accepted) => {
             let claim = deal.claim()?;
-            let finalise = now > claim.window_from + windows.challenge_s;
+            let finalise = !held && now > claim.window_from + windows.challenge_s;
             let accept = state == DealState::Claimed
                 && work
                     .accept
@@ -185,9 +192,15 @@ mod tests {
     fn an_open_deal_is_run_until_every_task_has_a_result_and_claimed_then() {
         let deal = open();
         let mut work = all_done(&deal);
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 1), Some(Step::Claim));
+        assert_eq!(
+            next(&deal, &work, &WINDOWS, START + 1, false),
+            Some(Step::Claim)
+        );
         work.results.remove(&2);
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 1), Some(Step::Run));
+        assert_eq!(
+            next(&deal, &work, &WINDOWS, START + 1, false),
+            Some(Step::Run)
+        );
     }
 
     #[test]
@@ -201,20 +214,20 @@ mod tests {
             ..Work::default()
         };
         assert_eq!(
-            next(&open(), &work, &WINDOWS, START + 19),
+            next(&open(), &work, &WINDOWS, START + 19, false),
             Some(Step::CancelAdmission)
         );
-        assert_eq!(next(&open(), &work, &WINDOWS, START + 20), None);
+        assert_eq!(next(&open(), &work, &WINDOWS, START + 20, false), None);
         work.refused = Some(Refusal {
             runs_anyway: true,
             ..refusal
         });
         assert_eq!(
-            next(&open(), &work, &WINDOWS, START + 19),
+            next(&open(), &work, &WINDOWS, START + 19, false),
             Some(Step::CancelAdmission)
         );
         assert_eq!(
-            next(&open(), &work, &WINDOWS, START + 20),
+            next(&open(), &work, &WINDOWS, START + 20, false),
             Some(Step::Run),
             "running it costs less than the deadline"
         );
@@ -225,10 +238,13 @@ mod tests {
         let deal = open();
         let deadline = deal.terms.deadline;
         assert_eq!(
-            next(&deal, &all_done(&deal), &WINDOWS, deadline - 1),
+            next(&deal, &all_done(&deal), &WINDOWS, deadline - 1, false),
             Some(Step::Claim)
         );
-        assert_eq!(next(&deal, &all_done(&deal), &WINDOWS, deadline), None);
+        assert_eq!(
+            next(&deal, &all_done(&deal), &WINDOWS, deadline, false),
+            None
+        );
     }
 
     #[test]
@@ -236,20 +252,20 @@ mod tests {
         let mut deal = claimed(START + 10);
         let mut work = all_done(&deal);
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 70),
+            next(&deal, &work, &WINDOWS, START + 70, false),
             None,
             "the window is inclusive"
         );
         work.accept = Some((CLAIM, Bytes::from_static(b"signature")));
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 11),
+            next(&deal, &work, &WINDOWS, START + 11, false),
             Some(Step::Settle {
                 accept: true,
                 finalise: false
             })
         );
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 71),
+            next(&deal, &work, &WINDOWS, START + 71, false),
             Some(Step::Settle {
                 accept: true,
                 finalise: true
@@ -257,16 +273,16 @@ mod tests {
         );
         deal.history
             .push((place(START + 12), Change::Paid { paid: 1, fee: 0 }));
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 13), None);
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 13, false), None);
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 71),
+            next(&deal, &work, &WINDOWS, START + 71, false),
             Some(Step::Settle {
                 accept: false,
                 finalise: true
             })
         );
         deal.history.push((place(START + 72), Change::Finalised));
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 73), None);
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 73, false), None);
     }
 
     #[test]
@@ -281,19 +297,19 @@ mod tests {
         ));
         let work = all_done(&deal);
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 21),
+            next(&deal, &work, &WINDOWS, START + 21, false),
             Some(Step::AnswerDemand)
         );
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 80), None);
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 80, false), None);
         deal.history
             .push((place(START + 30), Change::DemandAnswered));
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 90),
+            next(&deal, &work, &WINDOWS, START + 90, false),
             None,
             "the window starts again"
         );
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 91),
+            next(&deal, &work, &WINDOWS, START + 91, false),
             Some(Step::Settle {
                 accept: false,
                 finalise: true
@@ -308,6 +324,6 @@ mod tests {
             accept: Some((B256::ZERO, Bytes::new())),
             ..all_done(&deal)
         };
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 11), None);
+        assert_eq!(next(&deal, &work, &WINDOWS, START + 11, false), None);
     }
 }

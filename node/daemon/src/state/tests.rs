@@ -18,6 +18,8 @@ use super::example::{BUYER, PROVIDER, START, TOKEN, bid, job, offer};
 use super::gateway::Report;
 use super::provider::TaskResult;
 use super::verifier::Finding;
+mod audits;
+
 use super::{Activity, Changes, Fact, Prunable, Setup, State, Windows};
 
 const WINDOWS: Windows = Windows {
@@ -148,6 +150,8 @@ impl Bench {
     /// The same node after a kill: nothing but the store is left.
     fn restart(&mut self) {
         let mut state = State::new(self.state.setup.clone(), WINDOWS, Book::new(domain(), 0));
+        state.audits.rules = self.state.audits.rules;
+        state.audits.capacity = self.state.audits.capacity;
         state.load(&self.store).unwrap();
         self.state = state;
     }
@@ -920,6 +924,7 @@ fn game(deal: B256, task: u32, challenger: Address) -> Box<DisputeRecord> {
         claim_hash: CLAIM,
         task,
         challenger,
+        until: 0,
     };
     let place = Place {
         block: 3,

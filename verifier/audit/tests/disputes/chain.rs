@@ -64,8 +64,10 @@ impl Chain {
         self.evm.ctx.block.timestamp.to()
     }
 
+    /// The next block is so many seconds later.
     pub(crate) fn wait(&mut self, seconds: u64) {
         self.evm.ctx.block.timestamp += U256::from(seconds);
+        self.evm.ctx.block.number += U256::ONE;
     }
 
     pub(crate) fn create(&mut self, from: Address, creation: Vec<u8>) -> Address {
@@ -104,10 +106,20 @@ impl Chain {
 
     /// Answers as a node would that is asked by anybody; nothing changes.
     pub(crate) fn view<C: SolCall>(&mut self, asker: Address, to: Address, call: &C) -> C::Return {
+        let answer = self.ask(asker, to, call);
+        answer.unwrap_or_else(|reverted| panic!("{reverted:?}"))
+    }
+
+    /// The same, where it may revert.
+    pub(crate) fn ask<C: SolCall>(
+        &mut self,
+        asker: Address,
+        to: Address,
+        call: &C,
+    ) -> Result<C::Return, Reverted> {
         let transaction = transaction(asker, TxKind::Call(to), 0, call.abi_encode());
-        let answer = self.evm.transact(transaction).unwrap();
-        let receipt = receipt(answer.result).unwrap_or_else(|reverted| panic!("{reverted:?}"));
-        C::abi_decode_returns(&receipt.output).unwrap()
+        let receipt = receipt(self.evm.transact(transaction).unwrap().result)?;
+        Ok(C::abi_decode_returns(&receipt.output).unwrap())
     }
 }
 

@@ -1,6 +1,7 @@
 //! One dispute by transactions: who is right plays as the product does, the other one cheats. Both
 //! see nothing but the contract's events and its `standing`.
 
+use std::num::NonZeroU64;
 use std::time::Instant;
 
 use alloy_primitives::{Address, B256};
@@ -10,7 +11,7 @@ use outcry_protocol::claim::TaskResult;
 use outcry_verifier::game::{Challenge, Clocks, Decision, Game, Move, Party, View, sections};
 
 use crate::chain::{BASE_FEE, Receipt, Reverted};
-use crate::cheats::{Lie, Player, Told};
+use crate::cheats::{Lie, Player, Shared, Told};
 use crate::market::{self, CHALLENGER, Claimed, Exchange, find, on_chain};
 use crate::programs::Random;
 use crate::public_chain;
@@ -127,9 +128,10 @@ pub(crate) fn dispute(exchange: &mut Exchange, subject: &Subject, plan: &Plan) -
     let mut random = Random(plan.seed);
     let end = subject.truth.lock().unwrap().end().unwrap();
     let limit = subject.job.cycleLimit;
+    let true_end = end.halted.unwrap();
     let true_one = TaskResult {
-        cycles: end.halted.cycles,
-        inner: end.halted.outcome.inner(),
+        cycles: true_end.cycles,
+        inner: true_end.outcome.inner(),
     };
     let false_one = plan.cheat.result(true_one, limit, &mut random);
     let (held, total) = (exchange.holdings(), exchange.total_held());
@@ -160,15 +162,17 @@ pub(crate) fn dispute(exchange: &mut Exchange, subject: &Subject, plan: &Plan) -
         Party::Challenger => [honest, cheat],
         Party::Provider => [cheat, honest],
     };
+    let call = exchange.challenge(subject, &claimed, halted);
     let mut played = Table {
         exchange,
         subject,
+        truth: &subject.truth,
         claimed: &claimed,
         plan,
         players,
         random,
     }
-    .play(halted);
+    .play(&call, market::halted(&claimed.deal, TASK, claim), halted);
     played.seconds = started.elapsed().as_secs_f64();
 
     // Who was right has been refunded all of its gas, and everybody has what the rules say.
@@ -211,10 +215,65 @@ pub(crate) fn dispute(exchange: &mut Exchange, subject: &Subject, plan: &Plan) -
     played
 }
 
+/// What the parties of a game about a point assert.
+pub(crate) struct Contest<'a> {
+    /// Up to the point.
+    pub(crate) truth: &'a Shared,
+    pub(crate) lie: Lie,
+    /// By the provider, by the auditor.
+    pub(crate) asserted: [B256; 2],
+}
+
+/// A game about the state at an auditor's point; panics unless who is right wins.
+pub(crate) fn dispute_answer(
+    exchange: &mut Exchange,
+    subject: &Subject,
+    claimed: &Claimed,
+    plan: &Plan,
+    contest: Contest<'_>,
+) -> Played {
+    let Contest {
+        truth,
+        lie,
+        asserted,
+    } = contest;
+    let mut random = Random(plan.seed);
+    let cheat = Player {
+        trace: Told {
+            truth: truth.clone(),
+            lie,
+            random: Random(random.next()),
+        },
+        moves_left: u64::MAX,
+        gambles: None,
+    };
+    let honest = Player::honest(truth);
+    let players = match plan.honest {
+        Party::Challenger => [honest, cheat],
+        Party::Provider => [cheat, honest],
+    };
+    // Of the claimed task nothing counts but its index.
+    let call = Contract::challengeAnswerCall {
+        call: exchange.challenge(subject, claimed, B256::ZERO).call,
+    };
+    let [provider, auditor] = asserted;
+    Table {
+        exchange,
+        subject,
+        truth,
+        claimed,
+        plan,
+        players,
+        random,
+    }
+    .play(&call, provider, auditor)
+}
+
 /// A game in play.
 struct Table<'a> {
     exchange: &'a mut Exchange,
     subject: &'a Subject,
+    truth: &'a Shared,
     claimed: &'a Claimed,
     plan: &'a Plan,
     /// Challenger, provider.
@@ -255,14 +314,14 @@ impl Table<'_> {
         sent
     }
 
-    /// From the challenge, in which the halted state `halted` is asserted, to the payout.
-    fn play(mut self, halted: B256) -> Played {
+    /// From the challenge, in which the provider asserts one last state and the challenger another, to
+    /// the payout.
+    fn play(mut self, challenge: &impl SolCall, asserted: B256, halted: B256) -> Played {
         let mut gas = Gas::default();
         self.pass();
-        let call = self.exchange.challenge(self.subject, self.claimed, halted);
-        let receipt = self.send(Party::Challenger, &call, &mut gas).unwrap();
+        let receipt = self.send(Party::Challenger, challenge, &mut gas).unwrap();
         gas.challenge = receipt.gas;
-        let mut replay = self.begin(&find(&receipt).unwrap(), halted);
+        let mut replay = self.begin(&find(&receipt).unwrap(), asserted, halted);
         let (mut by_timeout, mut proven, mut refused) = (false, None, None);
         while replay.game.winner().is_none() {
             self.pass();
@@ -278,7 +337,10 @@ impl Table<'_> {
             match self.make(&mut replay, mover, &found, &mut gas) {
                 Ok(()) if mover == self.plan.honest => {
                     if let Move::Prove { part, .. } = found {
-                        proven = Some(self.subject.family_at(step + u64::from(part.index)));
+                        proven = Some(
+                            self.subject
+                                .family_at(self.truth, step + u64::from(part.index)),
+                        );
                     }
                 }
                 Ok(()) => {}
@@ -319,10 +381,9 @@ impl Table<'_> {
         self.exchange.chain.wait(seconds);
     }
 
-    fn begin(&mut self, event: &Contract::Challenged, halted: B256) -> Replay {
+    fn begin(&mut self, event: &Contract::Challenged, asserted: B256, halted: B256) -> Replay {
         let limit = self.subject.job.cycleLimit;
-        let expected = market::halted(&self.claimed.deal, TASK, self.claimed.asserted);
-        assert_eq!((event.asserted, event.halted), (expected, halted));
+        assert_eq!((event.asserted, event.halted), (asserted, halted));
         assert_eq!(event.sections, sections(limit));
         assert_eq!(u64::from(event.clock), public_chain::clock_s(limit));
         assert_eq!(event.bond, public_chain::bond_wei(limit, 0));
@@ -335,7 +396,9 @@ impl Table<'_> {
         };
         Replay {
             key: event.key.clone(),
-            game: Game::begin(challenge).unwrap(),
+            game: Game::begin(challenge)
+                .unwrap()
+                .until(NonZeroU64::new(event.key.until)),
         }
     }
 
@@ -382,9 +445,15 @@ impl Table<'_> {
                 replay.game.section(mover, &part, &event.ends).unwrap();
             }
             Move::Prove { part, .. } => {
-                let (part, proof) = (on_chain(part), found.proof_bytes().into());
+                let proof = found.proof_bytes();
+                let mut agreed = replay.game.clone();
+                let here = agreed.prove(mover, part, &proof);
+                let (part, proof) = (on_chain(part), proof.into());
                 let call = Contract::proveCall { key, part, proof };
-                self.end(replay, mover, &call, gas)?;
+                let ended = self.end(replay, mover, &call, gas);
+                // The rules in Rust take just the proofs that the contract takes.
+                assert_eq!(here.is_ok(), ended.is_ok(), "{here:?}, {ended:?}");
+                ended?;
             }
             Move::Timeout => {
                 let call = Contract::timeoutCall { key };

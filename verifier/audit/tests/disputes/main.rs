@@ -8,11 +8,13 @@
 //! 200 games run; ten times as many with `OUTCRY_SOAK=1`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod audits;
 mod chain;
 #[path = "../../../tests/game/cheats.rs"]
 mod cheats;
 mod game;
 mod market;
+mod points;
 #[allow(dead_code, reason = "only the programs' text and the random numbers")]
 #[path = "../../../tests/game/programs.rs"]
 mod programs;

@@ -7,7 +7,7 @@ use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolConstructor, SolEvent};
-use outcry_contracts::{Game, Market, TestToken, machine};
+use outcry_contracts::{Game, Market, Stake, TestToken, Token, machine};
 use outcry_protocol::claim::{self, TaskResult};
 use outcry_protocol::hash::{Domain, halted_hash, job_hash};
 use outcry_protocol::merkle;
@@ -15,13 +15,14 @@ use outcry_protocol::money::BURN;
 use outcry_protocol::types::{Bid, Claim, Deal, Offer, Resources};
 use outcry_verifier::game::{Part, TaskStart};
 
+use crate::audits;
 use crate::chain::{BASE_FEE, CHAIN_ID, Chain, Receipt};
 use crate::public_chain::{COLLATERAL_FLOOR_WEI, PARAMETERS, gas_of_provider, run_wei};
 use crate::subject::{BLAKE3, Subject, TASK, TASKS, input_leaves};
 
 /// The chain's own coin.
 const COINS: Address = Address::ZERO;
-const DEPLOYER: Address = Address::repeat_byte(0xde);
+pub(crate) const DEPLOYER: Address = Address::repeat_byte(0xde);
 pub(crate) const CHALLENGER: Address = Address::repeat_byte(0xca);
 const FEE_COLLECTOR: Address = Address::repeat_byte(0xfe);
 /// Base units of the token and wei that each party has on the market in the beginning.
@@ -39,15 +40,19 @@ pub(crate) struct Claimed {
     /// Of the disputed task.
     pub(crate) asserted: TaskResult,
     /// Halted states of all tasks.
-    halted: Vec<B256>,
+    pub(crate) halted: Vec<B256>,
 }
 
 pub(crate) struct Exchange {
     pub(crate) chain: Chain,
     pub(crate) game: Address,
+    pub(crate) audits: Address,
+    pub(crate) step_verifier: Address,
+    pub(crate) protocol_token: Address,
+    pub(crate) stake: Address,
     market: Address,
     token: Address,
-    domain: Domain,
+    pub(crate) domain: Domain,
     buyer: PrivateKeySigner,
     provider: PrivateKeySigner,
     orders: u64,
@@ -84,10 +89,22 @@ impl Exchange {
         };
         let token = creation(&TestToken::BYTECODE, arguments.abi_encode());
         let token = chain.create(DEPLOYER, token);
-        // Market and game name each other: the fourth and the fifth contract of the account.
-        let expected = DEPLOYER.create(4);
+        let holder = CHALLENGER;
+        let arguments = Token::constructorCall { holder }.abi_encode();
+        let protocol_token = chain.create(DEPLOYER, creation(&Token::BYTECODE, arguments));
+        // Stake, market, game and audits name each other: the fifth contract of the account and those
+        // that follow.
+        let [expected, audits] = [6, 7].map(|nonce| DEPLOYER.create(nonce));
+        let arguments = Stake::constructorCall {
+            token: protocol_token,
+            audits,
+            unbondingDelay: audits::UNBONDING_S,
+        };
+        let stake = creation(&Stake::BYTECODE, arguments.abi_encode());
+        let stake = chain.create(DEPLOYER, stake);
         let p = Market::Parameters {
             game: expected,
+            audits,
             feeCollector: FEE_COLLECTOR,
             admissionWindow: 0,
             challengeWindow: CHALLENGE_WINDOW_S,
@@ -104,6 +121,7 @@ impl Exchange {
             market,
             stepVerifier: step_verifier,
             initialState: initial_state,
+            audits,
             inclusionDelay: PARAMETERS.inclusion_delay_s,
             interpreterSpeed: PARAMETERS.interpreter_speed,
             gasPriceCap: PARAMETERS.gas_price_cap_wei,
@@ -112,6 +130,8 @@ impl Exchange {
         let arguments = Game::constructorCall { p }.abi_encode();
         let game = chain.create(DEPLOYER, creation(&Game::BYTECODE, arguments));
         assert_eq!(game, expected);
+        let created = audits::deploy(&mut chain, DEPLOYER, market, game, stake);
+        assert_eq!(created, audits);
 
         for account in parties {
             let mint = TestToken::mintCall {
@@ -133,6 +153,10 @@ impl Exchange {
         Self {
             chain,
             game,
+            audits,
+            step_verifier,
+            protocol_token,
+            stake,
             market,
             token,
             domain: Domain::new(CHAIN_ID, market),
@@ -177,6 +201,11 @@ impl Exchange {
 
     /// A deal over all tasks of the subject's job, from two signed orders.
     pub(crate) fn open(&mut self, subject: &Subject) -> Deal {
+        self.open_audited(subject, 0, 0)
+    }
+
+    /// The same with an audit rate in basis points and a fee in base units.
+    pub(crate) fn open_audited(&mut self, subject: &Subject, rate: u16, fee: u128) -> Deal {
         let now = self.chain.now();
         self.orders += 1;
         let resources = Resources {
@@ -199,8 +228,8 @@ impl Exchange {
             attributes: U256::ZERO,
             roundTripMsMax: 0,
             roundTripPlace: B256::ZERO,
-            auditRateBps: 0,
-            auditFee: 0,
+            auditRateBps: rate,
+            auditFee: fee,
             collateralBps: 30_001,
             replicas: 1,
             queueTimeout: 60,
@@ -284,9 +313,6 @@ impl Exchange {
         claimed: &Claimed,
         halted: B256,
     ) -> Game::challengeCall {
-        let path = |leaves: &[B256]| {
-            merkle::proof(leaves, merkle::ceil_log2(TASKS.into()), TASK.into()).unwrap()
-        };
         let length = subject.archive.len() as u64;
         let start = TaskStart::of(&subject.program, &mut &subject.archive[..], length).unwrap();
         let call = Game::ChallengeCall {
@@ -297,13 +323,13 @@ impl Exchange {
                 task: TASK,
                 cycles: claimed.asserted.cycles,
                 inner: claimed.asserted.inner,
-                path: path(&claimed.halted),
+                path: path_of_task(&claimed.halted),
             },
             input: Game::InputOpening {
                 blake3: BLAKE3,
                 length,
                 archive: start.archive,
-                path: path(&input_leaves(&subject.archive)),
+                path: path_of_task(&input_leaves(&subject.archive)),
             },
             image: start.image.into(),
             memories: start.memories.into_iter().map(Into::into).collect(),
@@ -316,9 +342,10 @@ impl Exchange {
     /// A game that the challenger begins about a true claim, and does not go on with.
     pub(crate) fn begin_game(&mut self, subject: &Subject) {
         let end = subject.truth.lock().unwrap().end().unwrap();
+        let halted = end.halted.expect("a run that nothing stops halts");
         let truth = TaskResult {
-            cycles: end.halted.cycles,
-            inner: end.halted.outcome.inner(),
+            cycles: halted.cycles,
+            inner: halted.outcome.inner(),
         };
         let deal = self.open(subject);
         let claimed = self.claim(deal, truth);
@@ -381,6 +408,11 @@ impl Exchange {
         let sender = self.provider();
         self.chain.send(sender, self.market, &call).unwrap();
     }
+}
+
+/// Siblings of the disputed task's leaf.
+pub(crate) fn path_of_task(leaves: &[B256]) -> Vec<B256> {
+    merkle::proof(leaves, merkle::ceil_log2(TASKS.into()), TASK.into()).unwrap()
 }
 
 /// The halted state that a claim of this result asserts.

@@ -13,7 +13,7 @@ use outcry_verifier::archive::input::Invocation;
 use outcry_verifier::game::MachineTrace;
 use outcry_verifier::guest;
 use outcry_verifier::link_and_commit;
-use outcry_verifier::machine::{CommittedProgram, Machine};
+use outcry_verifier::machine::{CommittedProgram, Machine, Point};
 use outcry_verifier::task::{RunLimits, TaskHeader};
 
 use crate::cheats::Shared;
@@ -111,6 +111,18 @@ pub(crate) fn input_leaves(archive: &[u8]) -> Vec<B256> {
         .collect()
 }
 
+fn trace(program: &Arc<CommittedProgram>, job: &JobSpec, archive: &[u8]) -> MachineTrace<Vec<u8>> {
+    MachineTrace::start(
+        program.clone(),
+        TaskHeader::of(job, TASK, archive.len() as u64),
+        RunLimits::of(job),
+        archive.to_vec(),
+        SNAPSHOT_BYTES,
+        Box::new(|_| ControlFlow::Continue(())),
+    )
+    .unwrap()
+}
+
 impl Subject {
     fn new(program: &Arc<CommittedProgram>, archive: &[u8], cycles: u64) -> Self {
         let limits = RunLimits {
@@ -124,15 +136,7 @@ impl Subject {
             taskCount: TASKS,
             ..job_of(program.image_root(), limits)
         };
-        let mut trace = MachineTrace::start(
-            program.clone(),
-            TaskHeader::of(&job, TASK, archive.len() as u64),
-            RunLimits::of(&job),
-            archive.to_vec(),
-            SNAPSHOT_BYTES,
-            Box::new(|_| ControlFlow::Continue(())),
-        )
-        .unwrap();
+        let mut trace = trace(program, &job, archive);
         let steps = trace.end().unwrap().steps;
         let mut subject = Self {
             job,
@@ -171,9 +175,14 @@ impl Subject {
             .collect();
     }
 
-    /// The family of the instruction that this step executes; none from the halt on.
-    pub(crate) fn family_at(&self, step: u64) -> Option<&'static str> {
-        let mut truth = self.truth.lock().unwrap();
+    /// The true trace up to a point.
+    pub(crate) fn until(&self, point: Point) -> MachineTrace<Vec<u8>> {
+        trace(&self.program, &self.job, &self.archive).until(Some(point))
+    }
+
+    /// The family of the instruction that this step of a trace executes; none from its end on.
+    pub(crate) fn family_at(&self, truth: &Shared, step: u64) -> Option<&'static str> {
+        let mut truth = truth.lock().unwrap();
         let pc = truth.machine_at(step).unwrap().pc()?;
         Some(family(self.program.program().instruction(pc).op))
     }
