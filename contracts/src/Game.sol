@@ -237,7 +237,9 @@ contract Game is Terms {
         (id, game, word) = _running(key);
         if (msg.sender != (word.challengersTurn() ? key.challenger : word.provider())) revert NotYourTurn();
         if (word.overdue(block.timestamp)) revert ClockRunOut();
-        if (part.index >= Bisection.PARTS || Bisection.rootOf(part) != game.root) revert PartMismatch();
+        if (
+            part.level != word.sectionsLeft() || part.index >= Bisection.PARTS || Bisection.rootOf(part) != game.root
+        ) revert PartMismatch();
     }
 
     function _end(GameKey calldata key, bytes32 id, Game storage game, GameWord word, bool challengerWon, bool byTimeout)

@@ -74,7 +74,7 @@ interface IGame {
     error ClockRunOut();
     /// The mover's clock has not run out.
     error ClockNotRunOut();
-    /// The part is not one that the opponent asserted in its last move.
+    /// The part is not one that the opponent asserted in its last move, or is meant for another level.
     error PartMismatch();
     /// The last end that the mover asserts is what the opponent asserts.
     error EndNotDisputed();

@@ -40,6 +40,9 @@ struct GameKey {
 struct Part {
     /// From 0.
     uint8 index;
+    /// Sections still to be made when the mover looked: lists of a trace that has halted are the same
+    /// on several levels, and a move that a fork takes back must not come in on another one.
+    uint8 level;
     /// State hash at its start: that of the opponent's part before.
     bytes32 before;
     /// State hash at its end, as the opponent asserts it.

@@ -578,6 +578,10 @@ contract GameRulesTest is GameTest {
         vm.expectRevert(IGame.PartMismatch.selector);
         game.section(key, other, ends);
         other = _part(list, 0);
+        --other.level;
+        vm.expectRevert(IGame.PartMismatch.selector);
+        game.section(key, other, ends);
+        other = _part(list, 0);
         other.path[3] = 0;
         vm.expectRevert(IGame.PartMismatch.selector);
         game.section(key, other, ends);

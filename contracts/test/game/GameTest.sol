@@ -204,6 +204,7 @@ abstract contract GameTest is MarketTest {
             nodes[i] = keccak256(abi.encode(i == 0 ? list.before : list.ends[i - 1], list.ends[i]));
         }
         part.index = uint8(index);
+        for (uint256 width = list.width; width > 1; width /= 16) ++part.level;
         part.before = index == 0 ? list.before : list.ends[index - 1];
         part.end = list.ends[index];
         uint256 place = index;

@@ -205,6 +205,7 @@ impl Sham {
                 key.clone(),
                 Game::Part {
                     index: part.index,
+                    level: game.sections_left(),
                     before: part.before,
                     end: part.end,
                     path: part.path,

@@ -31,9 +31,10 @@ impl From<GameKey> for Game::GameKey {
     }
 }
 
-fn on_chain(part: &Part) -> Game::Part {
+fn on_chain(part: &Part, level: u8) -> Game::Part {
     Game::Part {
         index: part.index,
+        level,
         before: part.before,
         end: part.end,
         path: part.path,
@@ -194,7 +195,7 @@ async fn make(
             IntentKind::Section,
             Game::sectionCall {
                 key: key.clone(),
-                part: on_chain(part),
+                part: on_chain(part, record.sections.saturating_sub(record.moves())),
                 ends: **ends,
             }
             .abi_encode(),
@@ -203,7 +204,7 @@ async fn make(
             IntentKind::Prove,
             Game::proveCall {
                 key: key.clone(),
-                part: on_chain(part),
+                part: on_chain(part, 0),
                 proof: proof.into(),
             }
             .abi_encode(),

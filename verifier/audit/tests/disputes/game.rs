@@ -436,7 +436,7 @@ impl Table<'_> {
         let key = replay.key.clone();
         match found {
             Move::Section { part, ends } => {
-                let (part, ends) = (on_chain(part), **ends);
+                let (part, ends) = (on_chain(part, replay.game.sections_left()), **ends);
                 let call = Contract::sectionCall { key, part, ends };
                 let receipt = self.send(mover, &call, gas)?;
                 gas.sections.push(receipt.gas);
@@ -448,7 +448,7 @@ impl Table<'_> {
                 let proof = found.proof_bytes();
                 let mut agreed = replay.game.clone();
                 let here = agreed.prove(mover, part, &proof);
-                let (part, proof) = (on_chain(part), proof.into());
+                let (part, proof) = (on_chain(part, 0), proof.into());
                 let call = Contract::proveCall { key, part, proof };
                 let ended = self.end(replay, mover, &call, gas);
                 // The rules in Rust take just the proofs that the contract takes.

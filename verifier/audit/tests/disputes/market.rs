@@ -62,9 +62,10 @@ fn signer(byte: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&B256::repeat_byte(byte)).unwrap()
 }
 
-pub(crate) fn on_chain(part: &Part) -> Game::Part {
+pub(crate) fn on_chain(part: &Part, level: u8) -> Game::Part {
     Game::Part {
         index: part.index,
+        level,
         before: part.before,
         end: part.end,
         path: part.path,
