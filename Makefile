@@ -79,8 +79,22 @@ lint: ## Format and lint (needs rustfmt and clippy)
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 
+# The solver that clearings are compared with.
+target/bench/solver/.stamp: protocol/clearing/bench/requirements.txt
+	@mkdir -p target/bench
+	@python3 -m venv target/bench/solver
+	@target/bench/solver/bin/pip install --quiet -r $<
+	@touch $@
+
+.PHONY: bench-auction
+bench-auction: target/bench/solver/.stamp # the clearing, against a MIP solver
+	@$(CARGO) run --release --locked -p outcry-clearing --example auction -- --write target/bench/auction
+	@target/bench/solver/bin/python protocol/clearing/bench/optimum.py target/bench/auction
+	@$(CARGO) run --release --locked -p outcry-clearing --example auction -- \
+		--read target/bench/auction --out target/bench/auction.json
+
 .PHONY: bench
-bench: build ## Measure; figures go to target/bench/*.json
+bench: build bench-auction ## Measure; figures go to target/bench/*.json
 	@mkdir -p target/bench
 	@$(CARGO) run --release --locked -p outcry-native --example ratios -- --out target/bench/native.json
 	@$(CARGO) run --release --locked -p outcry-native --example interpreter -- --out target/bench/interpreter.json
@@ -100,6 +114,7 @@ analyse: contracts/node_modules/.stamp ## Prove the game's clocks, and look for 
 .PHONY: soak
 soak: contracts/node_modules/.stamp ## The same at length, the test suite with every step on chain, 2,000 disputes
 	@mkdir -p target/bench
+	@OUTCRY_SOAK=1 $(CARGO) test --release --locked -p outcry-clearing -- --nocapture
 	@OUTCRY_SOAK=1 $(CARGO) test --release --locked -p outcry-audit --test suite --test disputes -- --nocapture
 	@$(CARGO) run --release --locked -p outcry-audit --example fuzz -- --first 2000000 --count 100000 \
 		--floats 100000000 --sweep 20000000000 --out target/bench/soak.json

@@ -16,7 +16,7 @@ pub(crate) struct Shape {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
-pub(crate) struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     pub(crate) fn next(&mut self) -> u64 {

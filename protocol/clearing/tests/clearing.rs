@@ -13,7 +13,8 @@ use outcry_clearing::limits::{
     SUPPLY_MAX,
 };
 use outcry_clearing::{
-    clear, Alone, Alternative, Clearing, Entry, Key, Market, MarketError, Supply, Workers,
+    clear, round_bound, Alone, Alternative, Clearing, Entry, Key, Market, MarketError, Supply,
+    Workers,
 };
 
 /// Two threads.
@@ -184,6 +185,12 @@ fn the_result_is_the_same_for_every_order_of_arrival_with_duplicates_and_two_thr
         assert_eq!(encoded(&cleared(&other.market())), expected);
         assert_eq!(encoded(&clear(&first.market(), &Two).unwrap()), expected);
     }
+}
+
+#[test]
+fn the_bound_on_rounds_is_the_one_that_the_specification_states() {
+    let bounds = [1, 4_096, 10_000, 100_000, 1_000_000].map(round_bound);
+    assert_eq!(bounds, [2_938, 2_938, 332, 500, 668]);
 }
 
 #[test]
