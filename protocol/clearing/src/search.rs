@@ -205,8 +205,18 @@ impl<'a> Search<'a> {
             self.undo(mark);
             self.loss = before;
             if depth == self.items.len() {
-                self.leaf(moves);
                 stack.pop();
+                if let Some(pools) = self.leaf(moves) {
+                    // Whatever else is decided, these pools stay as they are until somebody that names
+                    // one of them is decided otherwise.
+                    while let Some(last) = stack.len().checked_sub(1) {
+                        let item = &self.items[last];
+                        if item.reach.iter().any(|reach| pools.contains(&reach.0)) {
+                            break;
+                        }
+                        stack.pop();
+                    }
+                }
                 continue;
             }
             let next = self.items[depth]
@@ -282,7 +292,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn leaf(&mut self, moves: &mut u64) {
+    /// Takes the leaf if it has supporting prices; else the pools on which those who have none agree.
+    fn leaf(&mut self, moves: &mut u64) -> Option<Vec<usize>> {
         let mut fills: Vec<Fill> = Vec::new();
         for (item, &alternative) in self.items.iter().zip(&self.picked) {
             if alternative != NONE {
@@ -295,40 +306,41 @@ impl<'a> Search<'a> {
         }
         merge(&mut fills);
         let allocation = Allocation::of(self.scene, fills);
-        let support = match Support::of(self.scene, &allocation, self.prices) {
-            Some(support) => support,
-            None => return,
-        };
+        let support = Support::of(self.scene, &allocation, self.prices)?;
         match support.prices(self.scene, &allocation.fills, SWEEPS, moves) {
             Ok(prices) => {
                 self.budget = self.loss;
                 self.found = Some(Found { allocation, prices });
+                None
             }
-            Err(conflict) => self.learn(&support, &conflict),
+            Err(conflict) => Some(self.learn(&support, &conflict)),
         }
     }
 
     /// Remembers who found no common prices, given the asks that were reached. The projection proves
     /// nothing, so this only steers.
-    fn learn(&mut self, support: &Support, conflict: &[Fill]) {
-        if conflict.len() > CONFLICT_MAX || self.conflicts.len() == CONFLICTS_MAX {
-            return;
-        }
-        let index = self.conflicts.len() as u32;
-        let mut floors: Vec<(usize, i64)> = Vec::new();
+    fn learn(&mut self, support: &Support, conflict: &[Fill]) -> Vec<usize> {
+        let mut pools: Vec<usize> = Vec::new();
         for fill in conflict {
             for entry in self.scene.orders.bundle(fill.alternative as usize) {
-                let pool = entry.pool as usize;
-                if !floors.iter().any(|floor| floor.0 == pool) {
-                    floors.push((pool, support.floor(pool)));
-                    self.watched[pool].push(index);
+                if !pools.contains(&(entry.pool as usize)) {
+                    pools.push(entry.pool as usize);
                 }
             }
         }
-        self.conflicts.push(Conflict {
-            alternatives: conflict.iter().map(|fill| fill.alternative).collect(),
-            floors,
-        });
+        if conflict.len() <= CONFLICT_MAX && self.conflicts.len() < CONFLICTS_MAX {
+            for &pool in &pools {
+                self.watched[pool].push(self.conflicts.len() as u32);
+            }
+            self.conflicts.push(Conflict {
+                alternatives: conflict.iter().map(|fill| fill.alternative).collect(),
+                floors: pools
+                    .iter()
+                    .map(|&pool| (pool, support.floor(pool)))
+                    .collect(),
+            });
+        }
+        pools
     }
 
     /// Whether what is decided, now with item `depth`, completes a known conflict.
