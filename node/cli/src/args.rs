@@ -405,6 +405,21 @@ pub(crate) enum Market {
     },
     /// What live offers ask
     Prices,
+    /// Clear an auction of reserved capacity from a file, without any node
+    ///
+    /// Prints uniform prices, who gets what, the welfare and how far from the best it can be at most.
+    /// What the result claims is recomputed by code that the clearing does not share.
+    Clear(Clear),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Clear {
+    /// Pools, supply and orders as text, one line each; `-` is stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Random word of the auction, which decides between equals: 64 hexadecimal digits [default: zero]
+    #[arg(long, value_name = "HEX")]
+    pub(crate) beacon: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -30,7 +30,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
-use crate::args::{Cli, Config, Dispute, Format, Machine, Node, Provider, Verb, Verifier};
+use crate::args::{Cli, Config, Dispute, Format, Machine, Market, Node, Provider, Verb, Verifier};
 pub use crate::console::Console;
 use crate::failure::Failure;
 pub use crate::host::{Host, HostError, Start};
@@ -134,7 +134,7 @@ async fn perform(
     host: &dyn Host,
     console: &mut Console<'_>,
 ) -> Result<u8, Failure> {
-    use verbs::{account, audit, dispute, job, machine, market, node, provider};
+    use verbs::{account, audit, clear, dispute, job, machine, market, node, provider};
     match verb {
         Verb::Run(args) => job::run(args, settings, console).await,
         Verb::Submit(args) => job::submit(args, settings, console).await,
@@ -146,6 +146,7 @@ async fn perform(
         Verb::Explain(args) => job::explain(args, settings, console).await,
         Verb::Quote(args) => job::quote(args, settings, console).await,
         Verb::Estimate(args) => job::estimate(args, settings, console).await,
+        Verb::Market(Market::Clear(args)) => clear::clear(args, settings, console),
         Verb::Market(verb) => market::show(verb, settings, console).await,
         Verb::Deposit(args) => account::deposit(args, settings, console).await,
         Verb::Withdraw(args) => account::withdraw(args, settings, console).await,

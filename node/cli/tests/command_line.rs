@@ -727,3 +727,61 @@ fn a_test_script_runs_in_all_three_executions() {
     let unknown = machine("wast", &right, &["--chain", "some"]);
     assert_eq!(unknown.exit, 2);
 }
+
+#[test]
+fn an_auction_is_cleared_from_a_file_and_its_result_checked() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../protocol/clearing/tests/data");
+    for (file, welfare) in [
+        ("cx1_two_traders.txt", 0),
+        ("cx2_divisible_T1.txt", 10),
+        ("cx3_with_real_market.txt", 3000),
+        ("cx4_buy_more_than_sell.txt", 0),
+        ("cx5_compute.txt", 2250),
+    ] {
+        let path = data.join(file);
+        let args = [
+            "market",
+            "clear",
+            path.to_str().unwrap(),
+            "--output",
+            "json",
+        ];
+        let done = outcry(&args);
+        assert_eq!(done.exit, 0, "{}", done.stderr);
+        let result = done.json();
+        assert_eq!(result["welfare"], welfare, "{file}");
+        for holds in ["balanced", "feasible", "individually_rational"] {
+            assert_eq!(result[holds], true, "{file}: {holds}");
+        }
+        assert!(result["rounds"].as_u64() <= result["round_bound"].as_u64());
+        assert!(result["upper_bound"].as_i64() >= result["welfare"].as_i64());
+        assert_eq!(outcry(&args).json()["digest"], result["digest"]);
+    }
+    let path = data.join("cx3_with_real_market.txt");
+    let table = outcry(&["market", "clear", path.to_str().unwrap()]).stdout;
+    assert!(
+        table.contains("ORDER") && table.contains("welfare"),
+        "{table}"
+    );
+}
+
+#[test]
+fn a_market_that_cannot_be_read_names_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("market.txt");
+    std::fs::write(&path, "R 1\n# an ask below zero\nS 0 -1 5 7\n").unwrap();
+    let done = outcry(&[
+        "market",
+        "clear",
+        path.to_str().unwrap(),
+        "--output",
+        "json",
+    ]);
+    assert_eq!((done.exit, done.stdout.as_str()), (2, ""));
+    let error: Value = serde_json::from_str(&done.stderr).unwrap();
+    assert_eq!(error["error"]["code"], "C-002");
+    let message = error["error"]["message"].as_str().unwrap();
+    assert!(message.contains("line 3: an ask is 0 to"), "{message}");
+    let missing = outcry(&["market", "clear", "/nonexistent", "--output", "json"]);
+    assert!(missing.stderr.contains("C-004"), "{}", missing.stderr);
+}

@@ -20,6 +20,8 @@ pub(crate) async fn show(
     let client = settings.reader()?;
     let network = client.network();
     match verb {
+        // Handled before a node was needed.
+        Market::Clear(_) => return Err(Failure::internal("a verb without a node")),
         Market::Book => {
             let book = client.node().book().await?;
             let tokens = network.tokens.clone();

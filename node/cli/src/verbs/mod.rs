@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod clear;
 pub(crate) mod config;
 pub(crate) mod dispute;
 pub(crate) mod job;
