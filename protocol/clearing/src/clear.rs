@@ -15,7 +15,7 @@ use crate::workers::Workers;
 /// Up to so many orders are cleared as one; more are sampled first.
 const WHOLE_MAX: usize = 1 << 12;
 /// Each sample is so many times larger than the one before.
-const SAMPLE_RATIO: usize = 8;
+const SAMPLE_RATIO: usize = 4;
 
 /// A descent of the smoothed dual: the range of prices as a share 2^-shift of them, the widths of the
 /// smoothing as shares of gross value, how many rounds at each width.

@@ -190,7 +190,7 @@ fn the_result_is_the_same_for_every_order_of_arrival_with_duplicates_and_two_thr
 #[test]
 fn the_bound_on_rounds_is_the_one_that_the_specification_states() {
     let bounds = [1, 4_096, 10_000, 100_000, 1_000_000].map(round_bound);
-    assert_eq!(bounds, [2_938, 2_938, 332, 500, 668]);
+    assert_eq!(bounds, [2_938, 2_938, 332, 668, 836]);
 }
 
 #[test]
