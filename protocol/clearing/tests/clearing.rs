@@ -143,11 +143,24 @@ fn fuzzed_trader_markets_end_within_the_bound_and_are_valid() {
         Some(_) => 1_000_000,
         None => 1_000,
     };
-    let mut traded = 0;
-    for seed in 0..count {
-        let clearing = cleared(&fuzzed(seed));
-        traded += u64::from(!clearing.accepted.is_empty());
-    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let cleared_from = |first: usize| {
+        let mut traded = 0;
+        for (done, seed) in (first as u64..count).step_by(threads).enumerate() {
+            let clearing = cleared(&fuzzed(seed));
+            traded += u64::from(!clearing.accepted.is_empty());
+            if done % 50_000 == 49_999 {
+                println!("thread {first}: {} markets", done + 1);
+            }
+        }
+        traded
+    };
+    let traded: u64 = std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..threads)
+            .map(|first| scope.spawn(move || cleared_from(first)))
+            .collect();
+        parts.into_iter().map(|part| part.join().unwrap()).sum()
+    });
     assert!(traded > count / 2, "{traded} of {count} traded");
 }
 
