@@ -210,10 +210,10 @@ pub(crate) fn gain(scene: &Scene, demand: &[i64], alternative: u32, lots: i64) -
 /// Inserts lots that have surplus and fit, most surplus per gross value first, unless they only take
 /// the place of supply that asks for less.
 pub(crate) fn insert(scene: &Scene, prices: &[i64], allocation: &mut Allocation) {
-    let held = allocation.held(scene);
+    let mut held = allocation.held(scene);
     let mut candidates: Vec<(u64, u32, u32)> = Vec::new();
-    for order in 0..scene.orders.len() {
-        if held[order] == scene.orders.lots[order] {
+    for (order, &served) in held.iter().enumerate() {
+        if served == scene.orders.lots[order] {
             continue;
         }
         for alternative in scene.orders.of(order) {
@@ -225,7 +225,6 @@ pub(crate) fn insert(scene: &Scene, prices: &[i64], allocation: &mut Allocation)
         }
     }
     candidates.sort_unstable();
-    let mut held = held;
     for (_, order, alternative) in candidates {
         let mut lots = i64::from(scene.orders.lots[order as usize] - held[order as usize]);
         for entry in scene.orders.bundle(alternative as usize) {

@@ -73,8 +73,12 @@ const REFINE_MAX: u64 = 1 << 19;
 const IMPROVE_MAX: usize = 1 << 11;
 /// ... whose lots are split into so many powers of two at most.
 const BLOCKS_MAX: usize = 1 << 13;
-/// Most elementary steps of IMPROVE.
+/// ... and which have so many entries at most.
+const ENTRIES_SEARCHED: usize = 1 << 15;
+/// Most elementary steps of IMPROVE; above so many orders, of which the search sees only the doubtful
+/// end, half.
 const MOVES_MAX: u64 = 1 << 21;
+const MOVES_FULL: usize = 1 << 8;
 /// Most steps beyond that: the last leaf's search for prices, 81 sweeps over at most 2^11 * 16 fills.
 const MOVES_SLACK: u64 = 1 << 22;
 /// Rounds of SETTLE.
@@ -172,9 +176,17 @@ pub fn clear<W: Workers>(market: &Market, workers: &W) -> Result<Clearing, Marke
     if book.orders.len() <= WHOLE_MAX {
         peel(&mut scene, &point, &mut best, workers, &mut meter);
     }
-    if book.orders.len() <= IMPROVE_MAX && scene.blocks() <= BLOCKS_MAX {
+    if book.orders.len() <= IMPROVE_MAX
+        && scene.blocks() <= BLOCKS_MAX
+        && scene.orders.entries.len() <= ENTRIES_SEARCHED
+    {
         let loss = point.dual - best.welfare;
-        if let Some(found) = improve(&scene, &point, loss, MOVES_MAX, &mut meter.moves) {
+        let moves_max = if book.orders.len() <= MOVES_FULL {
+            MOVES_MAX
+        } else {
+            MOVES_MAX / 2
+        };
+        if let Some(found) = improve(&scene, &point, loss, moves_max, &mut meter.moves) {
             let welfare = found.allocation.welfare(&scene);
             if welfare > best.welfare {
                 best = Candidate {
@@ -356,11 +368,8 @@ fn peel<W: Workers>(
     for _ in 0..PEELS {
         let held = current.1.held(scene);
         let mut changed = false;
-        for order in 0..scene.orders.len() {
-            if held[order] == 0
-                && !scene.off[order]
-                && scene.orders.best(order, &current.0).is_some()
-            {
+        for (order, &served) in held.iter().enumerate() {
+            if served == 0 && !scene.off[order] && scene.orders.best(order, &current.0).is_some() {
                 scene.off[order] = true;
                 changed = true;
             }

@@ -252,7 +252,7 @@ impl Refine<'_> {
                     .min(i64::from(self.lots[other as usize]));
                 // What dropping costs, spread over what it relieves.
                 let relief = (drop * quantity.abs()).min(wanted.abs());
-                let cost = (i128::from(gains[other as usize]) * i128::from(drop) << 8)
+                let cost = ((i128::from(gains[other as usize]) * i128::from(drop)) << 8)
                     / i128::from(relief);
                 if worst.map_or(true, |(least, _, _)| cost < least) {
                     worst = Some((cost, other, drop));

@@ -126,7 +126,7 @@ impl Scene {
         }
         let range = Range::around(view.centre, view.radius);
         let picked = (book.orders.len() + view.stride - 1) / view.stride;
-        let mut slices: Vec<Slice> = spans(picked, workers.width())
+        let mut slices: Vec<Slice> = spans(picked, workers.width().min(picked / PART_MIN))
             .map(|(from, to)| Slice {
                 from,
                 to,

@@ -271,7 +271,7 @@ impl Scene {
                     let pool = entry.pool as usize;
                     let quantity = i64::from(entry.quantity);
                     sums.demand[pool] += quantity * lots * part;
-                    let steep = (quantity.abs() * scales[pool] << STEEP_BITS) / width;
+                    let steep = ((quantity.abs() * scales[pool]) << STEEP_BITS) / width;
                     sums.slope[pool] += i128::from(quantity.abs() * lots) * i128::from(steep);
                 }
             }
