@@ -403,7 +403,16 @@ fn peel<W: Workers>(
 fn settle(scene: &Scene, best: &mut Candidate) {
     for _ in 0..SETTLES {
         let mut changed = false;
-        for pool in 0..scene.pools() {
+        let mut sellers: Vec<Vec<(u32, i64)>> = alloc::vec![Vec::new(); scene.pools()];
+        for fill in &best.allocation.fills {
+            for entry in scene.orders.bundle(fill.alternative as usize) {
+                if entry.quantity < 0 {
+                    let sold = i64::from(-entry.quantity);
+                    sellers[entry.pool as usize].push((fill.alternative, sold));
+                }
+            }
+        }
+        for (pool, sellers) in sellers.iter().enumerate() {
             let demand = best.allocation.demand[pool];
             let curve = &scene.curves[pool];
             let price = best.prices[pool];
@@ -415,14 +424,9 @@ fn settle(scene: &Scene, best: &mut Candidate) {
                 None => curve.lowest_ask().unwrap_or(price),
             };
             let mut fall = price - target.max(scene.range.low[pool]);
-            for fill in &best.allocation.fills {
-                let alternative = fill.alternative as usize;
-                for entry in scene.orders.bundle(alternative) {
-                    if entry.pool as usize == pool && entry.quantity < 0 {
-                        let surplus = scene.orders.surplus(alternative, &best.prices);
-                        fall = fall.min(surplus / i64::from(-entry.quantity));
-                    }
-                }
+            for &(alternative, sold) in sellers {
+                let surplus = scene.orders.surplus(alternative as usize, &best.prices);
+                fall = fall.min(surplus / sold);
             }
             if fall > 0 {
                 best.prices[pool] = price - fall;
