@@ -98,8 +98,8 @@ fn ratio(scene: &Scene, alternative: usize, surplus: i64, prices: &[i64]) -> u64
     ratio.clamp(0, i128::from(u64::MAX)) as u64
 }
 
-/// Serves every order that has surplus, drops the lots of least surplus per gross value while a pool
-/// is violated, then inserts what fits. `None` if the folded orders alone violate a pool.
+/// Serves every order that has surplus, drops the lots of least surplus per unit while a pool is
+/// violated, then inserts what fits. `None` if the folded orders alone violate a pool.
 pub(crate) fn allocate(scene: &Scene, prices: &[i64]) -> Option<Allocation> {
     let mut ranked: Vec<(u64, Fill)> = Vec::new();
     for order in (0..scene.orders.len()).filter(|&o| !scene.is_off(o)) {
@@ -122,7 +122,8 @@ pub(crate) fn allocate(scene: &Scene, prices: &[i64]) -> Option<Allocation> {
     Some(allocation)
 }
 
-/// Drops lots, in the order of the fills, until no pool is violated. Each fill is looked at once for
+/// Drops lots, those of least surplus per unit of the violated pool first (ties in the order of the
+/// fills), until no pool is violated. Each fill is looked at once for
 /// each pool that it names, whatever the number of pools: what was dropped stays dropped.
 pub(crate) fn repair(scene: &Scene, prices: &[i64], allocation: &mut Allocation) -> Option<()> {
     let pools = scene.pools();
@@ -133,18 +134,25 @@ pub(crate) fn repair(scene: &Scene, prices: &[i64], allocation: &mut Allocation)
     if violated.is_empty() {
         return Some(());
     }
-    // Per pool the fills that buy it and the fills that sell it, in order.
-    let mut sides: Vec<(Vec<u32>, Vec<u32>)> = vec![(Vec::new(), Vec::new()); pools];
+    // Per pool the fills that buy it and the fills that sell it, by surplus per unit of the pool: the
+    // order in which they would leave if its price alone moved.
+    type Ranked = Vec<(i128, u32)>;
+    let mut sides: Vec<(Ranked, Ranked)> = vec![(Vec::new(), Vec::new()); pools];
     for (index, fill) in allocation.fills.iter().enumerate() {
-        for entry in scene.orders.bundle(fill.alternative as usize) {
+        let alternative = fill.alternative as usize;
+        let surplus = i128::from(scene.orders.surplus(alternative, prices)) << 20;
+        for entry in scene.orders.bundle(alternative) {
             let side = &mut sides[entry.pool as usize];
+            let rank = (surplus / i128::from(entry.quantity.abs()), index as u32);
             if entry.quantity > 0 {
-                side.0.push(index as u32);
+                side.0.push(rank);
             } else {
-                side.1.push(index as u32);
+                side.1.push(rank);
             }
         }
     }
+    // Most pools are never violated.
+    let mut sorted = vec![(false, false); pools];
     let mut next: Vec<(usize, usize)> = vec![(0, 0); pools];
     while let Some(pool) = violated.pop() {
         loop {
@@ -152,13 +160,16 @@ pub(crate) fn repair(scene: &Scene, prices: &[i64], allocation: &mut Allocation)
             if excess == 0 {
                 break;
             }
-            let index = if excess > 0 {
-                next[pool].0 += 1;
-                *sides[pool].0.get(next[pool].0 - 1)?
+            let (side, next, sorted) = if excess > 0 {
+                (&mut sides[pool].0, &mut next[pool].0, &mut sorted[pool].0)
             } else {
-                next[pool].1 += 1;
-                *sides[pool].1.get(next[pool].1 - 1)?
+                (&mut sides[pool].1, &mut next[pool].1, &mut sorted[pool].1)
             };
+            if !*sorted {
+                side.sort_unstable();
+                *sorted = true;
+            }
+            let (_, index) = *side.get(*next)?;
             let fill = allocation.fills[index as usize];
             let bundle = scene.orders.bundle(fill.alternative as usize);
             let quantity = bundle
@@ -167,18 +178,11 @@ pub(crate) fn repair(scene: &Scene, prices: &[i64], allocation: &mut Allocation)
                 .map_or(1, |e| i64::from(e.quantity.abs()));
             let wanted = (excess.abs() - 1) / quantity + 1;
             let dropped = wanted.min(i64::from(fill.lots));
-            if dropped == 0 {
-                continue;
+            // What is left of a fill may have to go later.
+            if dropped == i64::from(fill.lots) {
+                *next += 1;
             }
             allocation.fills[index as usize].lots -= dropped as u32;
-            if allocation.fills[index as usize].lots > 0 {
-                // What is left of it may have to go later.
-                if excess > 0 {
-                    next[pool].0 -= 1;
-                } else {
-                    next[pool].1 -= 1;
-                }
-            }
             for entry in bundle {
                 let other = entry.pool as usize;
                 let before = violation(scene, other, prices[other], allocation.demand[other]);
