@@ -51,18 +51,13 @@ contract AuditFuzzTest is AuditTest {
     }
 
     function _false(uint256 i) private view returns (bytes32) {
-        return keccak256(abi.encode("a lie", keccak256("liar"), _stop(i)));
+        return keccak256(abi.encode("a lie", keccak256("liar"), _stepOf(i)));
     }
-
-    function _stop(uint256 i) private view returns (uint256) {
-        return (points[i] + STEP_CYCLES - 1) / STEP_CYCLES;
-    }
-
     function _providers() private view returns (bytes32[] memory answers) {
         answers = new bytes32[](drawn.length);
         for (uint256 i = 0; i < answers.length; ++i) {
             answers[i] = plan.provider == Way.LiesAboutPoint || !plan.claimIsTrue
-                ? keccak256(abi.encode("a lie", defended.halted, _stop(i)))
+                ? keccak256(abi.encode("a lie", defended.halted, _stepOf(i)))
                 : _atPoint(i);
         }
     }
@@ -78,7 +73,7 @@ contract AuditFuzzTest is AuditTest {
         _audited();
         truth = plan.claimIsTrue ? _true(deal, task) : _otherwise(task);
         bool honestProvider = plan.claimIsTrue && plan.provider != Way.LiesAboutPoint;
-        defended = honestProvider ? truth : Belief(task, (seed >> 80) % _stop(0), leaf);
+        defended = honestProvider ? truth : Belief(task, (seed >> 80) % _stepOf(0), leaf);
         bytes32[] memory answers = _providers();
 
         for (uint256 i = 0; i < drawn.length; ++i) {
@@ -134,7 +129,7 @@ contract AuditFuzzTest is AuditTest {
             Way way = plan.auditors[i];
             (bytes32 state, bytes32 halted) = _said(i);
             if (way != Way.Honest && way != Way.LiesAndPlays && way != Way.Accuses) continue;
-            Belief memory own = way == Way.Honest ? truth : Belief(task, _stop(i) / 2, keccak256("liar"));
+            Belief memory own = way == Way.Honest ? truth : Belief(task, _stepOf(i) / 2, keccak256("liar"));
             GameKey memory key;
             bool won;
             if (halted != leaf) {

@@ -151,16 +151,14 @@ abstract contract AuditTest is GameTest {
         }
     }
 
-    function _isParty(address account) internal view returns (bool) {
-        for (uint256 i = 0; i < drawn.length; ++i) {
-            if (drawn[i] == account) return true;
-        }
-        return false;
+    /// @dev The step of the tests' machine at which an auditor's point is reached.
+    function _stepOf(uint256 index) internal view returns (uint256) {
+        return (points[index] + STEP_CYCLES - 1) / STEP_CYCLES;
     }
 
     /// @dev The true state at an auditor's point.
     function _atPoint(uint256 index) internal view returns (bytes32) {
-        return machine.state(task, (points[index] + STEP_CYCLES - 1) / STEP_CYCLES);
+        return machine.state(task, _stepOf(index));
     }
 
     function _answers() internal view returns (bytes32[] memory answers) {
@@ -229,7 +227,7 @@ abstract contract AuditTest is GameTest {
         ChallengeCall memory call = _challengeCall(deal, made, task, 0);
         vm.prank(drawn[index]);
         game.challengeAnswer(call);
-        stop = (points[index] + STEP_CYCLES - 1) / STEP_CYCLES;
+        stop = _stepOf(index);
         return GameKey(claimHash, task, drawn[index], points[index]);
     }
 
@@ -271,6 +269,16 @@ abstract contract AuditTest is GameTest {
             return;
         }
         revert NotTrue("judged");
+    }
+
+    /// @dev The audit is closed, and ends alike for all auditors, none of whom is slashed.
+    function assertClosesWith(Outcome outcome, uint256 paid) internal {
+        vm.recordLogs();
+        _close();
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < drawn.length; ++i) {
+            assertOutcome(logs, drawn[i], outcome, paid, 0);
+        }
     }
 
     /// @dev All tokens lie in balances, and the audits hold none.

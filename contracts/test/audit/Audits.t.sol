@@ -421,12 +421,7 @@ contract AuditsTest is AuditTest {
         }
         _answer(_answers());
         _pass();
-        vm.recordLogs();
-        _close();
-        Vm.Log[] memory logs = vm.getRecordedLogs();
-        for (uint256 i = 0; i < AUDITORS; ++i) {
-            assertOutcome(logs, drawn[i], Outcome.Excused, 0, 0);
-        }
+        assertClosesWith(Outcome.Excused, 0);
         _finalise();
         assertNothingHeld();
     }
@@ -457,12 +452,7 @@ contract AuditsTest is AuditTest {
         vm.warp(deadline + 1);
         _revealFrom(0);
         _pass();
-        vm.recordLogs();
-        _close();
-        Vm.Log[] memory logs = vm.getRecordedLogs();
-        for (uint256 i = 0; i < AUDITORS; ++i) {
-            assertOutcome(logs, drawn[i], Outcome.Right, SHARE, 0);
-        }
+        assertClosesWith(Outcome.Right, SHARE);
         assertStatus(deal, DealStatus.Failed);
         assertEq(
             _free(buyer),
@@ -496,7 +486,7 @@ contract AuditsTest is AuditTest {
     function test_an_auditor_that_proves_the_providers_state_false_makes_the_claim_fall() public {
         _audited();
         Belief memory truth = _true(deal, task);
-        uint256 point = (points[0] + STEP_CYCLES - 1) / STEP_CYCLES;
+        uint256 point = _stepOf(0);
         Belief memory lie = Belief(task, point - 7, truth.halted);
         bytes32[] memory answers = _answers();
         answers[0] = keccak256(abi.encode("a lie", lie.halted, point));
@@ -510,12 +500,7 @@ contract AuditsTest is AuditTest {
         assertTrue(_playPoint(key, answers[0], truth, lie), "the auditor wins");
         game.settle(deal, made);
         _pass();
-        vm.recordLogs();
-        _close();
-        Vm.Log[] memory logs = vm.getRecordedLogs();
-        for (uint256 i = 0; i < AUDITORS; ++i) {
-            assertOutcome(logs, drawn[i], Outcome.Right, SHARE, 0);
-        }
+        assertClosesWith(Outcome.Right, SHARE);
         assertStatus(deal, DealStatus.Failed);
         game.collect(key);
         assertEq(_free(drawn[0]), SHARE + deal.collateral / 2, "its share and the reward");
@@ -525,7 +510,7 @@ contract AuditsTest is AuditTest {
     function test_an_auditor_that_contradicts_a_true_state_loses_its_stake() public {
         _audited();
         Belief memory truth = _true(deal, task);
-        uint256 point = (points[0] + STEP_CYCLES - 1) / STEP_CYCLES;
+        uint256 point = _stepOf(0);
         Belief memory lie = Belief(task, point / 2, truth.halted);
         bytes32 false_ = keccak256(abi.encode("a lie", lie.halted, point));
         _commit(0, false_, leaf);
@@ -634,12 +619,7 @@ contract AuditsTest is AuditTest {
         // It asserts states that are false before those of the accuser are.
         assertTrue(_dispute(key, accuser, Belief(task, 2, truth.halted)), "it loses");
         game.settle(deal, made);
-        vm.recordLogs();
-        _close();
-        Vm.Log[] memory logs = vm.getRecordedLogs();
-        for (uint256 i = 0; i < AUDITORS; ++i) {
-            assertOutcome(logs, drawn[i], Outcome.Excused, 0, 0);
-        }
+        assertClosesWith(Outcome.Excused, 0);
         assertStatus(deal, DealStatus.Failed);
         game.collect(key);
         assertNothingHeld();
