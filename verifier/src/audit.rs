@@ -32,6 +32,12 @@ const BPS: u64 = 10_000;
 /// An audit, with a game that it leads to, lasts at most as long as this many clocks of the game and the
 /// time to commit: `contracts/src/audit/Rules.sol` says which.
 const CLOCKS_AT_MOST: u64 = 8;
+/// Blocks whose hash the chain knows: a beacon that was not recorded by then names another one.
+/// `contracts/src/audit/Beacon.sol`.
+pub const HASHES_KNOWN: u64 = 256;
+/// Periods for which a retired seat stays, because draws of its last one may still be open.
+/// `contracts/src/audit/Registry.sol`.
+pub const DRAWS_OPEN: u64 = 16;
 /// Points lie in the last 1/64 of the claimed cycles.
 const POINT_PART: u64 = 64;
 

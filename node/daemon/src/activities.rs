@@ -152,27 +152,27 @@ async fn perform(
         Activity::Open(reservation) => open(node, reservation).await,
         Activity::Run(deal) => run(node, deal).await,
         Activity::CancelAdmission(deal) => {
-            let (deal, windows) = node.read(|state| (record(state, deal), state.windows));
-            let deal = deal?;
+            let (deal, applied) = record_and_head(node, deal)?;
+            let windows = node.read(|state| state.windows);
             node.chain
-                .cancel_admission(&deal, deal.terms.openedAt + windows.admission_s)
+                .cancel_admission(&deal, deal.terms.openedAt + windows.admission_s, applied)
                 .await?;
             Ok(())
         }
-        Activity::Claim(deal) => claim(node, deal, attempt).await,
-        Activity::AnswerDemand(deal) => answer_demand(node, deal, attempt).await,
+        Activity::Claim(deal) => claim(node, deal).await,
+        Activity::AnswerDemand(deal) => answer_demand(node, deal).await,
         Activity::Settle => settle(node, attempt).await,
         Activity::FetchResults(deal) => fetch_results(node, deal).await,
         Activity::Deliver(deal) => deliver(node, deal).await,
         Activity::SettleForBuyer(deal) => settle_for_buyer(node, deal, attempt).await,
         Activity::Timeout(deal) => {
-            let deal = node.read(|state| record(state, deal))?;
-            node.chain.timeout(&deal, attempt).await?;
+            let (deal, applied) = record_and_head(node, deal)?;
+            node.chain.timeout(&deal, applied).await?;
             Ok(())
         }
         Activity::DemandTimeout(deal) => {
-            let deal = node.read(|state| record(state, deal))?;
-            node.chain.demand_timeout(&deal, attempt).await?;
+            let (deal, applied) = record_and_head(node, deal)?;
+            node.chain.demand_timeout(&deal, applied).await?;
             Ok(())
         }
         Activity::Verify(deal) => verify(node, deal).await,
@@ -202,6 +202,11 @@ fn record(state: &State, deal: B256) -> Result<DealRecord, ActivityProblem> {
         .ok_or(ActivityProblem::Stale)
 }
 
+/// A deal, and the block up to which its history is known.
+fn record_and_head(node: &Node, deal: B256) -> Result<(DealRecord, u64), ActivityProblem> {
+    node.read(|state| Ok((record(state, deal)?, state.head.number)))
+}
+
 /// A deal and its job.
 fn deal_and_job(node: &Node, deal: B256) -> Result<(DealRecord, JobSpec), ActivityProblem> {
     node.read(|state| {
@@ -219,7 +224,7 @@ async fn offer(node: &Arc<Node>) -> Result<(), ActivityProblem> {
 }
 
 async fn open(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
-    let (reservation, failed, now) = node.read(|state| {
+    let (reservation, failed, head) = node.read(|state| {
         let reservation = state
             .reservations
             .get(&id)
@@ -229,26 +234,31 @@ async fn open(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
             .failed
             .map(|failed| record(state, failed))
             .transpose()?;
-        Ok::<_, ActivityProblem>((reservation, failed, state.head.at))
+        Ok::<_, ActivityProblem>((reservation, failed, state.head))
     })?;
-    let fact = if now > reservation.not_after && !node.chain.knows_opening(&reservation)? {
-        Fact::OpenRefused {
-            reservation: id,
-            reason: "the match is stale".into(),
-        }
-    } else {
-        match node.chain.open(&reservation, failed.as_ref()).await {
-            Ok(mined) => Fact::OpenMined {
+    let fact =
+        if head.at > reservation.not_after && !node.chain.is_opening(&reservation, head.number)? {
+            Fact::OpenRefused {
                 reservation: id,
-                block: mined.block_number,
-            },
-            Err(ChainProblem::Refused(reason)) => Fact::OpenRefused {
-                reservation: id,
-                reason,
-            },
-            Err(other) => return Err(other.into()),
-        }
-    };
+                reason: "the match is stale".into(),
+            }
+        } else {
+            let opening = node
+                .chain
+                .open(&reservation, failed.as_ref(), head.number)
+                .await;
+            match opening {
+                Ok(mined) => Fact::OpenMined {
+                    reservation: id,
+                    block: mined.block_number,
+                },
+                Err(ChainProblem::Refused(reason)) => Fact::OpenRefused {
+                    reservation: id,
+                    reason,
+                },
+                Err(other) => return Err(other.into()),
+            }
+        };
     node.core.apply(fact).await?;
     Ok(())
 }
@@ -387,27 +397,31 @@ async fn keep_output(
     }
 }
 
-async fn claim(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityProblem> {
-    let (deal, results) = node.read(|state| {
+async fn claim(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
+    let (deal, results, applied) = node.read(|state| {
         let work = state.works.get(&id).ok_or(ActivityProblem::Stale)?;
         let results: Vec<_> = work.results.values().map(TaskResult::claimed).collect();
-        Ok::<_, ActivityProblem>((record(state, id)?, results))
+        Ok::<_, ActivityProblem>((record(state, id)?, results, state.head.number))
     })?;
+    if deal.claim().is_some() {
+        return Err(ActivityProblem::Stale);
+    }
     node.chain
-        .claim(&deal, encode_tasks(&results)?, attempt)
+        .claim(&deal, encode_tasks(&results)?, applied)
         .await?;
     Ok(())
 }
 
 /// Shows the buyer's receipts for what it demanded, which earns its bond, and reveals the leaves of
 /// the other tasks, each with its path to the claim.
-async fn answer_demand(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityProblem> {
+async fn answer_demand(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
+    let applied = node.read(|state| state.head.number);
     let (deal, job) = deal_and_job(node, id)?;
     let work = node
         .read(|state| state.works.get(&id).cloned())
         .ok_or(ActivityProblem::Stale)?;
     let demand = deal.demand().ok_or(ActivityProblem::Stale)?;
-    let leaves = show_receipts(node, &deal, &work, demand, attempt).await?;
+    let leaves = show_receipts(node, &deal, &work, demand, applied).await?;
     if leaves.is_empty() {
         return Ok(());
     }
@@ -440,7 +454,7 @@ async fn answer_demand(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), A
         .await
         .map_err(|error| disk(std::io::Error::other(error)))?
         .map_err(disk)?;
-    node.chain.answer_demand(&deal, answers, attempt).await?;
+    node.chain.answer_demand(&deal, answers, applied).await?;
     Ok(())
 }
 
@@ -451,7 +465,7 @@ async fn show_receipts(
     deal: &DealRecord,
     work: &Work,
     demand: Demand,
-    attempt: u64,
+    applied: u64,
 ) -> Result<Vec<(u32, u64)>, ActivityProblem> {
     let until = demand.made_at + demand.deadline.saturating_sub(demand.made_at) / 2;
     let mut leaves = demand.leaves;
@@ -465,7 +479,7 @@ async fn show_receipts(
             .map_err(|error| ActivityProblem::Mismatch(error.to_string()))?;
         let shown = node
             .chain
-            .answer_demand_with_receipt(deal, &leaves, opening, receipt.clone(), attempt)
+            .answer_demand_with_receipt(deal, &leaves, opening, receipt.clone(), applied)
             .await;
         match shown {
             Ok(_) => leaves.retain(|(of, _)| of != task),
@@ -481,23 +495,24 @@ async fn show_receipts(
 }
 
 async fn settle(node: &Arc<Node>, attempt: u64) -> Result<(), ActivityProblem> {
-    let mut deals: Vec<_> = node.read(|state| {
+    let (mut deals, applied) = node.read(|state| {
         let ready = state.settleable().into_iter();
-        ready
+        let deals: Vec<_> = ready
             .map(|(deal, accept, finalise)| (deal.clone(), accept, finalise))
-            .collect()
+            .collect();
+        (deals, state.head.number)
     });
     if deals.is_empty() {
         return Err(ActivityProblem::Stale);
     }
     deals.truncate(SETTLEMENTS_MAX);
-    node.chain.settle(&deals, attempt).await?;
+    node.chain.settle(&deals, attempt, applied).await?;
     Ok(())
 }
 
 /// Puts a buyer's acceptance on the chain, and finalises once the window has passed.
 async fn settle_for_buyer(node: &Arc<Node>, id: B256, attempt: u64) -> Result<(), ActivityProblem> {
-    let settlement = node.read(|state| {
+    let (settlement, applied) = node.read(|state| {
         let deal = record(state, id)?;
         let claim = deal.claim().ok_or(ActivityProblem::Stale)?;
         let is_past = state.head.at > claim.window_from + state.windows.challenge_s;
@@ -513,9 +528,9 @@ async fn settle_for_buyer(node: &Arc<Node>, id: B256, attempt: u64) -> Result<()
         if accept.is_none() && !finalise {
             return Err(ActivityProblem::Stale);
         }
-        Ok((deal, accept, finalise))
+        Ok(((deal, accept, finalise), state.head.number))
     })?;
-    node.chain.settle(&[settlement], attempt).await?;
+    node.chain.settle(&[settlement], attempt, applied).await?;
     Ok(())
 }
 

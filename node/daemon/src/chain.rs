@@ -343,6 +343,7 @@ impl Chain {
         &self,
         reservation: &Reservation,
         failed: Option<&DealRecord>,
+        applied: u64,
     ) -> Result<MinedTransaction, ChainProblem> {
         let call = Market::OpenCall {
             bid: reservation.bid.bid.clone().into(),
@@ -368,23 +369,26 @@ impl Chain {
         };
         let mut intent = self.intent(kind, reservation.id, data);
         intent.not_after_s = Some(reservation.not_after);
-        self.send(intent).await
+        self.send_anew(intent, 0, applied).await
     }
 
-    /// Whether the sender knows a reservation's opening, in whatever state.
+    /// Whether a reservation's opening is on its way, or in a block beyond `applied`.
     ///
     /// # Errors
     /// [`ChainProblem`].
-    pub fn knows_opening(&self, reservation: &Reservation) -> Result<bool, ChainProblem> {
+    pub fn is_opening(
+        &self,
+        reservation: &Reservation,
+        applied: u64,
+    ) -> Result<bool, ChainProblem> {
         let kind = if reservation.failed.is_some() {
             IntentKind::Reopen
         } else {
             IntentKind::Open
         };
         let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
-        Ok(sender
-            .status(&Intent::id_of(kind, reservation.id, 0))?
-            .is_some())
+        let status = |round| sender.status(&Intent::id_of(kind, reservation.id, round));
+        Ok(status(next_round(0, applied, status)?)?.is_some())
     }
 
     /// Cancels a deal in its admission window.
@@ -395,11 +399,12 @@ impl Chain {
         &self,
         deal: &DealRecord,
         until: u64,
+        applied: u64,
     ) -> Result<MinedTransaction, ChainProblem> {
         let data = Market::cancelAdmissionCall(deal.terms.clone().into()).abi_encode();
         let mut intent = self.intent(IntentKind::CancelAdmission, deal.id, data);
         (intent.urgency, intent.not_after_s) = (Urgency::Deadline, Some(until));
-        self.send(intent).await
+        self.send_anew(intent, 0, applied).await
     }
 
     /// Claims a deal. `tasks` as in the claim's calldata.
@@ -410,7 +415,7 @@ impl Chain {
         &self,
         deal: &DealRecord,
         tasks: Vec<u8>,
-        round: u64,
+        applied: u64,
     ) -> Result<MinedTransaction, ChainProblem> {
         let data = Market::claimCall {
             terms: deal.terms.clone().into(),
@@ -418,12 +423,13 @@ impl Chain {
         }
         .abi_encode();
         let mut intent = self.intent(IntentKind::Claim, deal.id, data);
-        (intent.urgency, intent.not_after_s, intent.round) =
-            (Urgency::Deadline, Some(deal.terms.deadline), round);
-        self.send(intent).await
+        (intent.urgency, intent.not_after_s) = (Urgency::Deadline, Some(deal.terms.deadline));
+        self.send_anew(intent, 0, applied).await
     }
 
-    /// Accepts and finalises several claims in one transaction.
+    /// Accepts and finalises several claims in one transaction. What the contract skips leaves the
+    /// transaction mined: if all of it is on the chain still, it counts as refused, and `round` makes the next
+    /// try another one.
     ///
     /// # Errors
     /// [`ChainProblem`].
@@ -431,6 +437,7 @@ impl Chain {
         &self,
         deals: &[(DealRecord, Option<Bytes>, bool)],
         round: u64,
+        applied: u64,
     ) -> Result<MinedTransaction, ChainProblem> {
         let mut subject = Vec::with_capacity(deals.len() * 34);
         let mut settlements = Vec::with_capacity(deals.len());
@@ -450,9 +457,20 @@ impl Chain {
             });
         }
         let data = Market::settleManyCall { settlements }.abi_encode();
-        let mut intent = self.intent(IntentKind::Settle, keccak256(subject), data);
-        intent.round = round;
-        self.send(intent).await
+        let intent = self.intent(IntentKind::Settle, keccak256(subject), data);
+        let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
+        let status = |round| sender.status(&Intent::id_of(intent.kind, intent.subject, round));
+        let next = next_round(round, applied, status)?;
+        if next > round << ATTEMPT_BITS
+            && let Some(IntentStatus::Done(Outcome::Mined { transaction, .. })) = status(next - 1)?
+            && let Some((block, _)) = self.gas_used(transaction.hash).await?
+            && block <= applied
+        {
+            let hash = transaction.hash;
+            let reason = format!("the contract skipped every item of transaction {hash}");
+            return Err(ChainProblem::Refused(reason));
+        }
+        self.send_anew(intent, round, applied).await
     }
 
     /// Reveals the demanded leaves of a deal's outputs.
@@ -463,7 +481,7 @@ impl Chain {
         &self,
         deal: &DealRecord,
         answers: Vec<Market::LeafAnswer>,
-        round: u64,
+        applied: u64,
     ) -> Result<MinedTransaction, ChainProblem> {
         let Some(claim) = deal.claim() else {
             return Err(ChainProblem::Refused("the deal has no claim".into()));
@@ -476,8 +494,8 @@ impl Chain {
         }
         .abi_encode();
         let mut intent = self.intent(IntentKind::AnswerDemand, deal.id, data);
-        (intent.urgency, intent.round) = (Urgency::Deadline, round);
-        self.send(intent).await
+        intent.urgency = Urgency::Deadline;
+        self.send_anew(intent, 0, applied).await
     }
 
     /// Answers for every demanded leaf of one task by the buyer's receipt. `leaves` is what is still
@@ -491,7 +509,7 @@ impl Chain {
         leaves: &[(u32, u64)],
         opening: Market::TaskOpening,
         receipt: Bytes,
-        round: u64,
+        applied: u64,
     ) -> Result<MinedTransaction, ChainProblem> {
         let Some(claim) = deal.claim() else {
             return Err(ChainProblem::Refused("the deal has no claim".into()));
@@ -513,8 +531,8 @@ impl Chain {
         }
         .abi_encode();
         let mut intent = self.intent(IntentKind::AnswerDemand, subject, data);
-        (intent.urgency, intent.round) = (Urgency::Deadline, round);
-        self.send(intent).await
+        intent.urgency = Urgency::Deadline;
+        self.send_anew(intent, 0, applied).await
     }
 
     /// Fails a deal whose demanded output was not revealed in time.
@@ -524,7 +542,7 @@ impl Chain {
     pub async fn demand_timeout(
         &self,
         deal: &DealRecord,
-        round: u64,
+        applied: u64,
     ) -> Result<MinedTransaction, ChainProblem> {
         let Some(claim) = deal.claim() else {
             return Err(ChainProblem::Refused("the deal has no claim".into()));
@@ -534,9 +552,8 @@ impl Chain {
             _1: claim.claim.into(),
         }
         .abi_encode();
-        let mut intent = self.intent(IntentKind::DemandTimeout, deal.id, data);
-        intent.round = round;
-        self.send(intent).await
+        let intent = self.intent(IntentKind::DemandTimeout, deal.id, data);
+        self.send_anew(intent, 0, applied).await
     }
 
     /// Fails a deal that was not claimed by its deadline.
@@ -546,15 +563,14 @@ impl Chain {
     pub async fn timeout(
         &self,
         deal: &DealRecord,
-        round: u64,
+        applied: u64,
     ) -> Result<MinedTransaction, ChainProblem> {
         let data = Market::timeoutCall {
             terms: deal.terms.clone().into(),
         }
         .abi_encode();
-        let mut intent = self.intent(IntentKind::Timeout, deal.id, data);
-        intent.round = round;
-        self.send(intent).await
+        let intent = self.intent(IntentKind::Timeout, deal.id, data);
+        self.send_anew(intent, 0, applied).await
     }
 
     /// Calls the game, as one transaction. `subject` and `round` name what it is about: the game and

@@ -18,7 +18,7 @@ use crate::error::Error;
 const SLOW_SPEED: u64 = 250_000_000;
 /// How many times as long a task takes step by step in the machine's interpreter as natively, which
 /// its price is for: what a default audit fee counts with.
-const INTERPRETER_SLOWDOWN: u64 = 20;
+pub const INTERPRETER_SLOWDOWN: u64 = 20;
 /// Shortest default execution timeout in seconds: a provider compiles a large program first.
 const EXECUTION_TIMEOUT_S_MIN: u64 = 60;
 

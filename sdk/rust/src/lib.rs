@@ -100,7 +100,7 @@ mod schema;
 mod sse;
 pub mod units;
 
-pub use bid::{Order, Salts, Terms};
+pub use bid::{INTERPRETER_SLOWDOWN, Order, Salts, Terms};
 pub use chain::{Chain, DepositAuthorization, Holdings, Step};
 pub use client::{CheckedDeal, Client, Finished, Patience, Progress, Trust};
 pub use error::Error;

@@ -1,13 +1,14 @@
 //! What audits are worth: at which rate a lie does not pay, what that costs a buyer, and why an auditor
 //! that is drawn runs the task.
 
+use outcry_sdk::INTERPRETER_SLOWDOWN;
+
 use super::{Chance, DEALS, SEED, amount, percent, table};
 
 /// Auditors of a drawn deal on a public chain.
 pub const AUDITORS: i32 = 3;
-/// What a task costs in the interpreter, in native runs, as the SDKs count when they propose a fee: for
-/// each auditor, and for the provider's answer.
-pub const INTERPRETER_RUNS: f64 = 20.0;
+/// Native runs that a fee pays for, as the SDKs propose it: to each auditor, and for the provider's answer.
+const INTERPRETER_RUNS: f64 = INTERPRETER_SLOWDOWN as f64;
 
 /// The chance that a deal that is drawn meets an auditor that runs it, if a share `honest` of all seats
 /// does and the provider hands the others its trace.

@@ -31,8 +31,6 @@ const TEN_SECTIONS: u64 = 1_000_000_000;
 const ELEVEN_SECTIONS: u64 = 1_100_000_000;
 /// Blocks that a fork takes back.
 const FORK: u64 = 5;
-/// Sections of both sides before the fork: the states that it takes back differ from each other.
-const FORKS_AFTER: usize = 9;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_honest_challenger_wins_although_it_is_killed_between_any_two_moves() {
@@ -108,30 +106,38 @@ async fn an_honest_provider_wins_although_it_is_killed_between_any_two_moves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_honest_side_wins_although_the_chain_forks_in_the_middle_of_a_game() {
-    for (cycles, liar, winner) in [
-        (TEN_SECTIONS, "provider-0", GameState::ChallengerWon),
-        (ELEVEN_SECTIONS, "verifier-0", GameState::ProviderWon),
-    ] {
-        let market = network(WINDOWS, 1, 1, |node| {
-            (node == liar).then_some(Kind::WrongStateAtRandomStep)
-        })
-        .await;
-        let (_, deal, blocks) = claimed(&market, 0, cycles).await;
-        let from = blocks.head().await;
-        let sections = [Game::Sectioned::SIGNATURE_HASH];
-        while blocks.events_since(from, &sections).await < FORKS_AFTER {
-            blocks.next().await;
-            blocks.mine().await;
-        }
-        blocks.take_back(FORK).await;
-        let left = blocks.events_since(from, &sections).await;
-        assert!(left < FORKS_AFTER, "the fork takes no move back");
-        blocks.release().await;
-        let game = paid_out(&market, &deal, market.account("verifier-0")).await;
-        assert_eq!(game.state, winner);
-        assert_eq!(game.by_timeout, Some(false), "the last step is proved");
-    }
+async fn an_honest_challenger_wins_although_forks_take_every_move_back() {
+    let market = network(WINDOWS, 1, 1, |node| {
+        (node == "provider-0").then_some(Kind::WrongStateAtRandomStep)
+    })
+    .await;
+    let (_, deal, blocks) = claimed(&market, 0, TEN_SECTIONS).await;
+    let moves = play_with_forks(&market, &blocks, blocks.head().await).await;
+    assert_eq!(moves, 12, "the challenge, ten sections and a proof");
+    let game = paid_out(&market, &deal, market.account("verifier-0")).await;
+    assert_eq!(game.state, GameState::ChallengerWon);
+    assert_eq!(game.by_timeout, Some(false), "the last step is proved");
+    blocks.release().await;
+    market.check_conservation().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_honest_provider_wins_although_forks_take_its_claim_and_every_move_back() {
+    let market = network(WINDOWS, 1, 1, |node| {
+        (node == "verifier-0").then_some(Kind::WrongStateAtRandomStep)
+    })
+    .await;
+    let (id, deal, blocks) = claimed(&market, 0, ELEVEN_SECTIONS).await;
+    let opened = deal.transactions[0].block;
+    let moves = play_with_forks(&market, &blocks, opened).await;
+    assert_eq!(moves, 13, "the challenge, eleven sections and a proof");
+    let game = paid_out(&market, &deal, market.account("verifier-0")).await;
+    assert_eq!(game.state, GameState::ProviderWon);
+    assert_eq!(game.by_timeout, Some(false), "the last step is proved");
+    blocks.wait(WINDOWS.challenge_s.into()).await;
+    blocks.release().await;
+    is_paid(&market, id).await;
+    market.check_conservation().await;
 }
 
 /// Plays the first game that is begun to its end. The honest party is killed whenever a block has come:
@@ -257,6 +263,45 @@ async fn settle_with_kills(market: &mut Fixture, blocks: &Blocks, honest: &str) 
         let own = |sent: &Sent| sent.from == account;
         let sent = blocks.wait_for("the verdict or the payout", own).await;
         kill_who_has_sent(market, blocks, honest, &sent, turn).await;
+    }
+}
+
+/// Plays a game to its payout. After each move that was never made before, a fork takes back as many
+/// blocks as it can without the one given. Returns the moves of the game: challenge, sections and end.
+async fn play_with_forks(market: &Fixture, blocks: &Blocks, stays: u64) -> usize {
+    let moves = [
+        Game::Challenged::SIGNATURE_HASH,
+        Game::Sectioned::SIGNATURE_HASH,
+        Game::Ended::SIGNATURE_HASH,
+    ];
+    // What is sent may be refused where a fork took away what it follows: only events tell the end.
+    let collected = [Game::Collected::SIGNATURE_HASH];
+    let mut most = 0;
+    loop {
+        blocks.next().await;
+        blocks.mine().await;
+        let made = blocks.events_since(stays, &moves).await;
+        if made > most {
+            most = made;
+            let head = blocks.head().await;
+            seen_by_all(market, head).await;
+            blocks.take_back(FORK.min(head - stays)).await;
+            let left = blocks.events_since(stays, &moves).await;
+            assert!(left < made, "the fork takes no move back");
+        } else if blocks.events_since(stays, &collected).await != 0 {
+            return most;
+        }
+    }
+}
+
+/// Waits until every node knows a block, so that a fork takes away what it acted upon.
+async fn seen_by_all(market: &Fixture, block: u64) {
+    for node in market.testnet.apis.keys() {
+        wait_until("the block is seen", || async {
+            let status = market.testnet.wait_until_serving(node).await.ok()?;
+            (status.block.number >= block).then_some(())
+        })
+        .await;
     }
 }
 

@@ -16,7 +16,7 @@ use outcry_protocol::deal::audit_rate;
 use outcry_sdk::api::AuditPhase;
 use outcry_store::keys::{self, Prefix, Table};
 use outcry_store::{Store, StoreError, entries};
-use outcry_verifier::audit::{Clocks, Seed};
+use outcry_verifier::audit::{Clocks, DRAWS_OPEN, HASHES_KNOWN, Seed};
 use serde::{Deserialize, Serialize};
 
 use super::deal::{DealRecord, Place, StandingClaim};
@@ -26,10 +26,6 @@ use super::{Activity, Changes, State, gateway, journal, provider};
 
 /// Beacons that stay; beyond, the oldest periods' are forgotten.
 const BEACONS_MAX: usize = 1 << 16;
-/// Blocks whose hash the chain knows, `HASHES_KNOWN` of `contracts/src/audit/Beacon.sol`.
-const HASHES_KNOWN: u64 = 256;
-/// Periods for which a retired seat stays, `DRAWS_OPEN` of `contracts/src/audit/Registry.sol`.
-const DRAWS_OPEN: u64 = 16;
 /// `until` of a seat that was not retired.
 const FOR_EVER: u32 = u32::MAX;
 /// Seconds that each gives those before it to do what one of them must.
