@@ -15,7 +15,7 @@ use alloy_primitives::{Address, B256, U256};
 use crate::book::{Book, OpenRange};
 use crate::codes::{self, Code, Coded};
 use crate::fit::{Fit, Kind, judge_kind, judge_terms, kind, marginal_score, pool};
-use crate::hash::bid_rank;
+use crate::hash::{Words, bid_rank};
 use crate::limits::MATCHES_PER_BID_MAX;
 use crate::money;
 use crate::types::{Bid, JobSpec, Offer};
@@ -145,6 +145,25 @@ pub fn arrivals(book: &Book, beacon: B256, matches: &[Match], bids: &BTreeSet<B2
 }
 
 impl Epoch {
+    /// Names the matches: two nodes with the same digest matched alike. For each match, in order, the
+    /// words bid, offer, failed deal (0 if none), first task, tasks, escrow and collateral, all after
+    /// their number and `keccak256("outcry.epoch.v1")`. Vectors: `matching.json`.
+    #[must_use]
+    pub fn digest(&self) -> B256 {
+        let mut words = Words::new("outcry.epoch.v1");
+        words.number(self.matches.len() as u128);
+        for found in &self.matches {
+            words.word(found.bid);
+            words.word(found.offer);
+            words.word(found.failed_deal.unwrap_or_default());
+            words.number(found.first.into());
+            words.number(found.count.into());
+            words.number(found.escrow);
+            words.number(found.collateral);
+        }
+        words.finish()
+    }
+
     /// Notes what was found for a bid.
     fn add(
         &mut self,

@@ -151,7 +151,10 @@ proptest! {
         (events, shuffled) in any_events().prop_flat_map(|events| (Just(events.clone()), Just(events).prop_shuffle())),
     ) {
         let capacity = small_capacity();
-        prop_assert_eq!(run(&book_of(&events, capacity), BEACON), run(&book_of(&shuffled, capacity), BEACON));
+        let (book, other) = (book_of(&events, capacity), book_of(&shuffled, capacity));
+        let (epoch, again) = (run(&book, BEACON), run(&other, BEACON));
+        prop_assert_eq!(&epoch, &again);
+        prop_assert_eq!((book.digest(), epoch.digest()), (other.digest(), again.digest()));
     }
 
     #[test]
@@ -381,6 +384,80 @@ fn a_huge_bid_opens_a_bounded_number_of_deals_in_one_epoch() {
     let epoch = run(&book, BEACON);
     assert_eq!(epoch.matches.len(), MATCHES_PER_BID_MAX);
     assert_eq!(epoch.matches.iter().map(|m| m.count).sum::<u32>(), 500);
+}
+
+#[test]
+fn a_digest_tells_books_and_epochs_apart() {
+    let mut book = funded_book();
+    let mut seen = BTreeSet::from([book.digest(), run(&book, BEACON).digest()]);
+    let mut is_new = |digest: B256| seen.insert(digest);
+    book.apply(signed_offer(offer()));
+    assert!(is_new(book.digest()));
+    assert!(
+        !is_new(run(&book, BEACON).digest()),
+        "nothing is matched yet"
+    );
+    book.apply(signed_bid(bid(10)));
+    assert!(is_new(book.digest()) && is_new(run(&book, BEACON).digest()));
+    let orders = book.digest();
+    // A slot that is taken on chain moves tasks, but no order.
+    book.apply(Event::Fact {
+        block: 2,
+        fact: Fact::Slots {
+            provider: account(2),
+            capacity_id: pool(1),
+            open: 4,
+        },
+    });
+    assert_eq!(
+        run(&book, BEACON).digest(),
+        run(&funded_book(), BEACON).digest()
+    );
+    assert_eq!(book.digest(), orders);
+    // An order that is cancelled is out of the book.
+    book.apply(Event::Fact {
+        block: 3,
+        fact: Fact::Counter {
+            account: account(1),
+            counter: 1,
+        },
+    });
+    assert!(book.digest() != orders && !is_new(book.digest()));
+    let mut epoch = run(&Book::new(domain(), FLOOR), BEACON);
+    let found = Match {
+        bid: BEACON,
+        offer: BEACON,
+        failed_deal: None,
+        first: 0,
+        count: 1,
+        escrow: 1,
+        collateral: 1,
+    };
+    for other in [
+        found,
+        Match {
+            bid: B256::ZERO,
+            ..found
+        },
+        Match {
+            offer: B256::ZERO,
+            ..found
+        },
+        Match {
+            failed_deal: Some(BEACON),
+            ..found
+        },
+        Match { first: 1, ..found },
+        Match { count: 2, ..found },
+        Match { escrow: 2, ..found },
+        Match {
+            collateral: 2,
+            ..found
+        },
+    ] {
+        epoch.matches = vec![other];
+        assert!(is_new(epoch.digest()), "{other:?}");
+    }
 }
 
 #[test]
