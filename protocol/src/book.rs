@@ -634,6 +634,19 @@ impl Book {
         self.facts.range(of_bid).next().is_some()
     }
 
+    /// Bids from which any provider is barred.
+    pub(crate) fn bids_with_bars(&self) -> BTreeSet<B256> {
+        let all = FactKey::Barred(B256::ZERO, Address::ZERO)
+            ..=FactKey::Barred(B256::repeat_byte(0xff), Address::repeat_byte(0xff));
+        self.facts
+            .range(all)
+            .filter_map(|(key, _)| match key {
+                FactKey::Barred(bid, _) => Some(*bid),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Whether an order with this salt is cancelled, taken whole, taken in parts.
     fn salt(&self, account: Address, salt: U256) -> (bool, bool, bool) {
         match self.facts.get(&FactKey::Salt(account, salt)) {
