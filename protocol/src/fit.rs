@@ -234,8 +234,10 @@ impl Demand {
             resources: bid.resources.clone(),
             cycles: bid.cyclesExpected,
             // Cycles are below 2^44; more, in a bid that is only asked about, may weigh too little.
-            cycle_weight: u64::try_from((u128::from(bid.cyclesExpected) << 64) / CYCLES_PER_UNIT_PRICE)
-                .unwrap_or(u64::MAX),
+            cycle_weight: u64::try_from(
+                (u128::from(bid.cyclesExpected) << 64) / CYCLES_PER_UNIT_PRICE,
+            )
+            .unwrap_or(u64::MAX),
             cycle_limit,
             execution_timeout_s: bid.executionTimeout,
             price_cap: bid.priceCap,
