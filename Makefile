@@ -93,8 +93,13 @@ bench-auction: target/bench/solver/.stamp # the clearing, against a MIP solver
 	@$(CARGO) run --release --locked -p outcry-clearing --example auction -- \
 		--read target/bench/auction --out target/bench/auction.json
 
+.PHONY: bench-spot
+bench-spot: # spot matching, explanations and quotes on large books
+	@mkdir -p target/bench
+	@$(CARGO) run --release --locked -p outcry-protocol --example spot -- --out target/bench/spot.json
+
 .PHONY: bench
-bench: build bench-auction ## Measure; figures go to target/bench/*.json
+bench: build bench-auction bench-spot ## Measure; figures go to target/bench/*.json
 	@mkdir -p target/bench
 	@$(CARGO) run --release --locked -p outcry-native --example ratios -- --out target/bench/native.json
 	@$(CARGO) run --release --locked -p outcry-native --example interpreter -- --out target/bench/interpreter.json

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::{Address, B256, U256};
 
 use crate::codes::{self, Code, Coded};
-use crate::hash::Domain;
+use crate::hash::{Domain, Words};
 use crate::limits::{
     BARRED_PER_BID_MAX, BIDS_MAX, BIDS_PER_ACCOUNT_MAX, FACTS_MAX, OFFERS_MAX,
     OFFERS_PER_ACCOUNT_MAX, RANGES_PER_BID_MAX,
@@ -634,6 +634,19 @@ impl Book {
         self.facts.range(of_bid).next().is_some()
     }
 
+    /// Bids from which any provider is barred.
+    pub(crate) fn bids_with_bars(&self) -> BTreeSet<B256> {
+        let all = FactKey::Barred(B256::ZERO, Address::ZERO)
+            ..=FactKey::Barred(B256::repeat_byte(0xff), Address::repeat_byte(0xff));
+        self.facts
+            .range(all)
+            .filter_map(|(key, _)| match key {
+                FactKey::Barred(bid, _) => Some(*bid),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Whether an order with this salt is cancelled, taken whole, taken in parts.
     fn salt(&self, account: Address, salt: U256) -> (bool, bool, bool) {
         match self.facts.get(&FactKey::Salt(account, salt)) {
@@ -720,6 +733,22 @@ impl Book {
             let ranges = self.open_ranges(*hash, &signed.bid);
             (!ranges.is_empty()).then_some((hash, signed, ranges))
         })
+    }
+
+    /// Names the set of live orders: two nodes with the same digest hold the same ones. The ids of the
+    /// bids, then those of the offers, each list ascending and after its length, as words behind
+    /// `keccak256("outcry.book.v1")`. What the chain says enters only by which orders are live.
+    /// Vectors: `matching.json`.
+    #[must_use]
+    pub fn digest(&self) -> B256 {
+        let bids: Vec<B256> = self.live_bids().map(|(hash, ..)| *hash).collect();
+        let offers: Vec<B256> = self.live_offers().map(|(hash, _)| *hash).collect();
+        let mut words = Words::new("outcry.book.v1");
+        for ids in [bids, offers] {
+            words.number(ids.len() as u128);
+            ids.into_iter().for_each(|id| words.word(id));
+        }
+        words.finish()
     }
 
     /// What a live bid holds of its account's balance: what one task as a deal of its own locks at

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, U256};
 
 use crate::book::Book;
 use crate::codes::{self, Code, Coded};
-use crate::fit::{Constraint, Rejection, judge};
+use crate::fit::{Constraint, Demand, Rejection, judge};
 use crate::limits::{EXECUTION_TIMEOUT_S_MAX, PRICE_MAX};
 use crate::money::{self, Tariff};
 use crate::order::{self, OrderError};
@@ -232,6 +232,7 @@ pub fn explain(book: &Book, bid: &Bid, job: &JobSpec) -> Explanation {
     let mut tallies = [none; Constraint::ALL.len()];
     let (mut offers, mut fitting) = (0, 0);
     let bars_anyone = book.bars_anyone(hash);
+    let demand = Demand::of(bid, job);
     for (offer_hash, signed) in book.live_offers() {
         offers += 1;
         let mut failed = 0u32;
@@ -252,7 +253,7 @@ pub fn explain(book: &Book, bid: &Bid, job: &JobSpec) -> Explanation {
             }
             true
         };
-        judge(bid, job, &signed.offer, &mut count);
+        demand.judge(&signed.offer, &mut count);
         if bars_anyone && book.is_barred(hash, signed.offer.provider) {
             count(Rejection::Barred);
         }

@@ -1,12 +1,12 @@
 //! Whether an offer can serve a bid at all, and at what terms: the one list of constraints, used
 //! by matching, by `explain` and by `quote`.
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, U256};
 
 use crate::codes::{self, Code, Coded};
-use crate::limits::{BPS, TASKS_PER_DEAL_MAX};
+use crate::limits::{BPS, CYCLES_PER_UNIT_PRICE, TASKS_PER_DEAL_MAX};
 use crate::money::{self, Tariff};
-use crate::types::{Bid, JobSpec, Offer};
+use crate::types::{Bid, JobSpec, Offer, Resources};
 
 /// Why an offer does not serve a bid, with the figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -179,34 +179,193 @@ pub struct Fit {
     pub tasks_max: u32,
 }
 
-/// Most tasks of one deal within the execution timeout: `ceil(count * cycleLimit / speed) <=
-/// executionTimeout`.
-fn tasks_in_time(bid: &Bid, job: &JobSpec, offer: &Offer) -> u32 {
-    let capacity = u128::from(bid.executionTimeout) * u128::from(offer.speed);
-    let most = capacity / u128::from(job.cycleLimit.max(1));
-    most.min(TASKS_PER_DEAL_MAX.into()) as u32
-}
-
-/// Most tasks of one deal whose collateral stays within the offer's maximum.
-fn tasks_within_collateral(bid: &Bid, offer: &Offer, cost_max: u128) -> u32 {
-    // ceil(n * cost * bps / 10000) <= max  <=>  n * cost * bps <= max * 10000
-    let each = U256::from(cost_max) * U256::from(bid.collateralBps);
-    if each.is_zero() {
-        return TASKS_PER_DEAL_MAX;
+impl Fit {
+    /// Score of giving a slot its `nth` task (from 1): expected cost plus value of time (base units
+    /// per second) times expected finish, since a slot runs its tasks one after another. Lower is
+    /// better.
+    ///
+    /// 128 bits suffice for every order within the limits: the tasks of a slot fit the execution
+    /// timeout, so that `nth * seconds` is below 2^22 (thirty days, and a second for each of 2,048
+    /// tasks), and cost and value of time are at most 2^100. Beyond that the score stays at its greatest.
+    #[must_use]
+    pub fn score(&self, value_of_time: u128, nth: u32) -> u128 {
+        let finish = u128::from(nth) * u128::from(self.seconds);
+        self.cost
+            .saturating_add(value_of_time.saturating_mul(finish))
     }
-    let most = U256::from(offer.collateralMax) * U256::from(BPS) / each;
-    u32::try_from(most.min(U256::from(TASKS_PER_DEAL_MAX))).unwrap_or(TASKS_PER_DEAL_MAX)
 }
 
-macro_rules! require {
-    ($fits:ident, $reject:ident, $holds:expr, $rejection:expr) => {
-        if !$holds {
-            $fits = false;
-            if !$reject($rejection) {
-                return Default::default();
-            }
+/// What a bid asks of offers, with what does not depend on them worked out once.
+#[derive(Debug, Clone)]
+pub(crate) struct Demand {
+    pub(crate) buyer: Address,
+    pub(crate) token: Address,
+    pub(crate) machine: u32,
+    pub(crate) regions: U256,
+    pub(crate) attributes: U256,
+    pub(crate) resources: Resources,
+    /// Expected cycles of a task.
+    pub(crate) cycles: u64,
+    /// `floor(cycles * 2^64 / 10^18)`: a price times this, over 2^64, is the work's price or less.
+    pub(crate) cycle_weight: u64,
+    pub(crate) cycle_limit: u64,
+    execution_timeout_s: u32,
+    pub(crate) price_cap: u128,
+    /// Base units per second.
+    pub(crate) value_of_time: u128,
+    pub(crate) collateral_bps: u32,
+    /// Slowest speed at which one task at the cycle limit fits the execution timeout.
+    pub(crate) speed_min: u64,
+    /// Collateral of one task at the price cap: no task needs more.
+    pub(crate) collateral_most: u128,
+    /// What the buyer's balance must hold for a deal besides its escrow.
+    pub(crate) besides_escrow: u128,
+}
+
+impl Demand {
+    pub(crate) fn of(bid: &Bid, job: &JobSpec) -> Self {
+        let cycle_limit = job.cycleLimit.max(1);
+        Self {
+            buyer: bid.buyer,
+            token: bid.token,
+            machine: job.machineVersion,
+            regions: bid.regions,
+            attributes: bid.attributes,
+            resources: bid.resources.clone(),
+            cycles: bid.cyclesExpected,
+            // Cycles are below 2^44; more, in a bid that is only asked about, may weigh too little.
+            cycle_weight: u64::try_from(
+                (u128::from(bid.cyclesExpected) << 64) / CYCLES_PER_UNIT_PRICE,
+            )
+            .unwrap_or(u64::MAX),
+            cycle_limit,
+            execution_timeout_s: bid.executionTimeout,
+            price_cap: bid.priceCap,
+            value_of_time: bid.valueOfTime,
+            collateral_bps: bid.collateralBps,
+            // floor(timeout * speed / limit) >= 1  <=>  speed >= ceil(limit / timeout)
+            speed_min: match bid.executionTimeout {
+                0 => u64::MAX,
+                timeout => cycle_limit.div_ceil(timeout.into()),
+            },
+            collateral_most: money::collateral(bid.priceCap, bid.collateralBps)
+                .unwrap_or(u128::MAX),
+            besides_escrow: money::buyer_reserve(0, bid.tip, bid.auditFee).unwrap_or(u128::MAX),
         }
-    };
+    }
+
+    /// No first task of an offer that fits takes longer.
+    pub(crate) fn seconds_max(&self) -> u64 {
+        self.execution_timeout_s.into()
+    }
+
+    /// Most tasks of one deal within the execution timeout: `ceil(count * cycleLimit / speed) <=
+    /// executionTimeout`.
+    fn tasks_in_time(&self, speed: u64) -> u32 {
+        let capacity = u128::from(self.execution_timeout_s) * u128::from(speed);
+        // Both are usually below 2^64, where division is several times faster.
+        let most = match u64::try_from(capacity) {
+            Ok(capacity) => u128::from(capacity / self.cycle_limit),
+            Err(_) => capacity / u128::from(self.cycle_limit),
+        };
+        most.min(TASKS_PER_DEAL_MAX.into()) as u32
+    }
+
+    /// Most tasks of one deal whose collateral stays within the offer's maximum.
+    fn tasks_within_collateral(&self, collateral_max: u128, cost_max: u128) -> u32 {
+        // ceil(n * cost * bps / 10000) <= max  <=>  n * cost * bps <= max * 10000
+        let each = U256::from(cost_max) * U256::from(self.collateral_bps);
+        let all = U256::from(collateral_max) * U256::from(BPS);
+        if each * U256::from(TASKS_PER_DEAL_MAX) <= all {
+            return TASKS_PER_DEAL_MAX;
+        }
+        // Not zero, or the product would have been.
+        u32::try_from(all / each).unwrap_or(TASKS_PER_DEAL_MAX)
+    }
+
+    /// The terms of an offer, whether or not they suffice.
+    pub(crate) fn terms(&self, tariff: Tariff, speed: u64, collateral_max: u128) -> Fit {
+        let cost_max = tariff.task_price(self.cycle_limit);
+        Fit {
+            tariff,
+            cost: tariff.task_price(self.cycles),
+            cost_max,
+            seconds: money::seconds(self.cycles, speed).unwrap_or(u64::MAX),
+            tasks_max: self
+                .tasks_in_time(speed)
+                .min(self.tasks_within_collateral(collateral_max, cost_max)),
+        }
+    }
+
+    /// [`judge`].
+    pub(crate) fn judge(
+        &self,
+        offer: &Offer,
+        mut reject: impl FnMut(Rejection) -> bool,
+    ) -> Option<Fit> {
+        let mut fits = true;
+        // Answers whether to go on.
+        let mut require = |holds: bool, rejection: Rejection| {
+            fits &= holds;
+            holds || reject(rejection)
+        };
+        let (wants, has) = (&self.resources, &offer.resources);
+        let missing = self.attributes & !offer.attributes;
+        let goes_on = require(offer.token == self.token, Rejection::Token(offer.token))
+            && require(
+                offer.machineVersion == self.machine,
+                Rejection::Machine(offer.machineVersion),
+            )
+            && require(
+                self.regions.bit(offer.region.into()),
+                Rejection::Region(offer.region),
+            )
+            && require(missing.is_zero(), Rejection::Attributes(missing))
+            && require(
+                has.memoryMib >= wants.memoryMib,
+                Rejection::Memory(has.memoryMib),
+            )
+            && require(has.diskMib >= wants.diskMib, Rejection::Disk(has.diskMib))
+            && require(
+                has.egressMib >= wants.egressMib,
+                Rejection::Egress(has.egressMib),
+            )
+            && require(
+                wants.gpuCount == 0
+                    || (has.gpuClass == wants.gpuClass && has.gpuCount >= wants.gpuCount),
+                Rejection::Gpu {
+                    class: has.gpuClass,
+                    count: has.gpuCount,
+                },
+            )
+            && require(offer.provider != self.buyer, Rejection::SelfDeal);
+        if !goes_on {
+            return None;
+        }
+        let Ok(unit_price) = money::unit_price(offer, wants) else {
+            require(false, Rejection::Amount);
+            return None;
+        };
+        let tariff = Tariff {
+            start_fee: offer.startFee,
+            unit_price,
+            price_cap: self.price_cap,
+        };
+        let expected = tariff.uncapped(self.cycles);
+        let cost_max = tariff.task_price(self.cycle_limit);
+        let risked = self.tasks_within_collateral(offer.collateralMax, cost_max);
+        let goes_on = require(
+            expected <= U256::from(self.price_cap),
+            Rejection::Price(expected),
+        ) && (offer.speed >= self.speed_min || {
+            let seconds = money::seconds(self.cycle_limit, offer.speed).unwrap_or(u64::MAX);
+            require(false, Rejection::Speed(seconds))
+        }) && (risked > 0 || {
+            let bps = multiple_within(offer.collateralMax, cost_max);
+            require(false, Rejection::Collateral(bps))
+        });
+        (goes_on && fits).then(|| self.terms(tariff, offer.speed, offer.collateralMax))
+    }
 }
 
 /// Holds an offer against a bid by their signed fields alone. Calls `reject` for each constraint
@@ -215,149 +374,9 @@ pub fn judge(
     bid: &Bid,
     job: &JobSpec,
     offer: &Offer,
-    mut reject: impl FnMut(Rejection) -> bool,
+    reject: impl FnMut(Rejection) -> bool,
 ) -> Option<Fit> {
-    let mut stopped = false;
-    let mut pass_on = |rejection| {
-        let goes_on = reject(rejection);
-        stopped |= !goes_on;
-        goes_on
-    };
-    let suits = judge_kind(bid, job, offer, &mut pass_on);
-    if stopped {
-        return None;
-    }
-    let fit = judge_terms(bid, job, offer, reject);
-    fit.filter(|_| suits)
-}
-
-/// The part of [`judge`] that depends on what the offer is, not on its price: equal for all offers
-/// of one [`Kind`].
-pub(crate) fn judge_kind(
-    bid: &Bid,
-    job: &JobSpec,
-    offer: &Offer,
-    mut reject: impl FnMut(Rejection) -> bool,
-) -> bool {
-    let mut fits = true;
-    let (wants, has) = (&bid.resources, &offer.resources);
-    require!(
-        fits,
-        reject,
-        offer.token == bid.token,
-        Rejection::Token(offer.token)
-    );
-    let version = offer.machineVersion;
-    require!(
-        fits,
-        reject,
-        version == job.machineVersion,
-        Rejection::Machine(version)
-    );
-    require!(
-        fits,
-        reject,
-        bid.regions.bit(offer.region.into()),
-        Rejection::Region(offer.region)
-    );
-    let missing = bid.attributes & !offer.attributes;
-    require!(
-        fits,
-        reject,
-        missing.is_zero(),
-        Rejection::Attributes(missing)
-    );
-    require!(
-        fits,
-        reject,
-        has.memoryMib >= wants.memoryMib,
-        Rejection::Memory(has.memoryMib)
-    );
-    require!(
-        fits,
-        reject,
-        has.diskMib >= wants.diskMib,
-        Rejection::Disk(has.diskMib)
-    );
-    require!(
-        fits,
-        reject,
-        has.egressMib >= wants.egressMib,
-        Rejection::Egress(has.egressMib)
-    );
-    require!(
-        fits,
-        reject,
-        wants.gpuCount == 0 || (has.gpuClass == wants.gpuClass && has.gpuCount >= wants.gpuCount),
-        Rejection::Gpu {
-            class: has.gpuClass,
-            count: has.gpuCount
-        }
-    );
-    fits
-}
-
-/// Everything that [`judge_kind`] looks at.
-pub(crate) type Kind = (Address, u32, u8, U256, [u32; 5]);
-
-/// The kind of an offer.
-pub(crate) fn kind(offer: &Offer) -> Kind {
-    let has = &offer.resources;
-    let resources = [
-        has.memoryMib,
-        has.diskMib,
-        has.egressMib,
-        has.gpuClass.into(),
-        has.gpuCount.into(),
-    ];
-    (
-        offer.token,
-        offer.machineVersion,
-        offer.region,
-        offer.attributes,
-        resources,
-    )
-}
-
-/// The rest of [`judge`]: parties, price, time and collateral.
-pub(crate) fn judge_terms(
-    bid: &Bid,
-    job: &JobSpec,
-    offer: &Offer,
-    mut reject: impl FnMut(Rejection) -> bool,
-) -> Option<Fit> {
-    let mut fits = true;
-    require!(
-        fits,
-        reject,
-        offer.provider != bid.buyer,
-        Rejection::SelfDeal
-    );
-    let Ok(tariff) = Tariff::of(bid, offer) else {
-        reject(Rejection::Amount);
-        return None;
-    };
-    let expected = tariff.uncapped(bid.cyclesExpected);
-    require!(
-        fits,
-        reject,
-        expected <= U256::from(bid.priceCap),
-        Rejection::Price(expected)
-    );
-    let in_time = tasks_in_time(bid, job, offer);
-    let seconds_max = money::seconds(job.cycleLimit, offer.speed).unwrap_or(u64::MAX);
-    require!(fits, reject, in_time > 0, Rejection::Speed(seconds_max));
-    let cost_max = tariff.task_price(job.cycleLimit);
-    let risked = tasks_within_collateral(bid, offer, cost_max);
-    let multiple = || multiple_within(offer.collateralMax, cost_max);
-    require!(fits, reject, risked > 0, Rejection::Collateral(multiple()));
-    fits.then(|| Fit {
-        tariff,
-        cost: tariff.task_price(bid.cyclesExpected),
-        cost_max,
-        seconds: money::seconds(bid.cyclesExpected, offer.speed).unwrap_or(u64::MAX),
-        tasks_max: in_time.min(risked),
-    })
+    Demand::of(bid, job).judge(offer, reject)
 }
 
 /// Largest multiple, basis points, at which the collateral of `cost` stays within `most`.
@@ -367,19 +386,4 @@ fn multiple_within(most: u128, cost: u128) -> u32 {
     }
     let bps = U256::from(most) * U256::from(BPS) / U256::from(cost);
     u32::try_from(bps).unwrap_or(u32::MAX)
-}
-
-/// Score of giving a slot its `nth` task (from 1): expected cost plus value of time times expected
-/// finish, since a slot runs its tasks one after another. Lower is better.
-#[must_use]
-pub fn marginal_score(bid: &Bid, fit: &Fit, nth: u32) -> U256 {
-    // 2^128 + 2^128 * 2^32 * 2^64 fits 256 bits.
-    let finish = U256::from(nth) * U256::from(fit.seconds);
-    U256::from(fit.cost).saturating_add(U256::from(bid.valueOfTime).saturating_mul(finish))
-}
-
-/// The pool of slots that an offer draws from.
-#[must_use]
-pub fn pool(offer: &Offer) -> (Address, B256) {
-    (offer.provider, offer.capacityId)
 }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, Keccak256, U256, keccak256};
 use alloy_sol_types::{Eip712Domain, SolStruct, SolValue};
 
 use crate::limits::TASKS_PER_DEAL_MAX;
@@ -251,6 +251,32 @@ pub fn claim_hash(deal_id: B256, result_root: B256, cycles: u64, price: u128) ->
         )
             .abi_encode(),
     )
+}
+
+/// A hash over a list of words of 32 bytes, fed one at a time: what comes before the words of each
+/// list says what and how many they are, so that no two lists run together.
+pub(crate) struct Words(Keccak256);
+
+impl Words {
+    /// Opens with a domain word.
+    pub(crate) fn new(domain: &str) -> Self {
+        let mut words = Self(Keccak256::new());
+        words.word(tag(domain));
+        words
+    }
+
+    pub(crate) fn word(&mut self, word: B256) {
+        self.0.update(word);
+    }
+
+    /// An unsigned integer, as `abi.encode` writes it.
+    pub(crate) fn number(&mut self, number: u128) {
+        self.word(U256::from(number).into());
+    }
+
+    pub(crate) fn finish(self) -> B256 {
+        self.0.finalize()
+    }
 }
 
 /// Rank of a bid within an epoch: `keccak256(bidHash ‖ beacon)`; lower goes first.

@@ -33,5 +33,6 @@ pub mod order;
 pub mod quote;
 pub mod signature;
 pub mod status;
+mod tree;
 pub mod types;
 pub mod wire;

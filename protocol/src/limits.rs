@@ -78,6 +78,10 @@ pub const RANGES_PER_BID_MAX: usize = 4096;
 /// Most matches that one epoch emits for one bid; what is left waits for the next block.
 pub const MATCHES_PER_BID_MAX: usize = 256;
 
+/// Most nodes and offers that the search for one range of a bid looks at, so that no book can make a
+/// bid cost more. It looks at a few hundred where what the bid asks for is common.
+pub const LOOKS_MAX: u32 = 4096;
+
 /// Largest protocol fee in basis points, immutable in the contract (5%).
 pub const FEE_BPS_MAX: u16 = 500;
 

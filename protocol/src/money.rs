@@ -53,6 +53,15 @@ pub fn work_price(cycles: u64, unit_price: u128) -> U256 {
     }
 }
 
+/// [`work_price`] where it fits 128 bits, and their greatest value where it does not.
+#[must_use]
+pub(crate) fn work_price_saturating(cycles: u64, unit_price: u128) -> u128 {
+    match unit_price.checked_mul(cycles.into()) {
+        Some(product) => product.div_ceil(CYCLES_PER_UNIT_PRICE),
+        None => u128::try_from(work_price(cycles, unit_price)).unwrap_or(u128::MAX),
+    }
+}
+
 /// What the price of a task depends on besides its cycles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tariff {
@@ -131,10 +140,13 @@ impl Tariff {
 /// # Errors
 /// [`MoneyError::Amount`].
 pub fn collateral(escrow: u128, collateral_bps: u32) -> Result<u128, MoneyError> {
-    narrow(
-        (U256::from(escrow) * U256::from(collateral_bps)).div_ceil(U256::from(BPS)),
-        MoneyError::Amount,
-    )
+    match escrow.checked_mul(collateral_bps.into()) {
+        Some(product) => Ok(product.div_ceil(BPS.into())),
+        None => narrow(
+            (U256::from(escrow) * U256::from(collateral_bps)).div_ceil(U256::from(BPS)),
+            MoneyError::Amount,
+        ),
+    }
 }
 
 /// Protocol fee from the provider's proceeds: `floor(price * feeBps / 10000)`.

@@ -3,8 +3,9 @@
 use alloy_primitives::{Address, B256, U256};
 
 use crate::book::Book;
+use crate::fit::Demand;
 use crate::limits::{BPS, MATCHES_PER_BID_MAX};
-use crate::matching::Engine;
+use crate::matching::{Engine, Request};
 use crate::money;
 use crate::types::{Bid, JobSpec};
 
@@ -54,13 +55,21 @@ pub struct Quote {
 #[must_use]
 pub fn quote(book: &Book, bid: &Bid, job: &JobSpec) -> Quote {
     let hash = book.domain().bid_hash(bid);
-    let mut engine = Engine::new(book);
-    let (takers, _) = engine.allot(hash, bid, job, bid.tasks, None, MATCHES_PER_BID_MAX);
+    let demand = Demand::of(bid, job);
+    let mut engine = Engine::suiting(book, &demand);
+    let request = Request {
+        hash,
+        demand: &demand,
+        bars_anyone: book.bars_anyone(hash),
+        purse: None,
+    };
+    let (takers, _) = engine.allot(&request, bid.tasks, MATCHES_PER_BID_MAX as u32);
     let lines: Vec<Line> = takers
         .iter()
-        .map(|taker| {
-            let (offer, fields) = engine.offer(taker);
-            Line {
+        .filter_map(|taker| {
+            let offer = engine.offer(taker);
+            let fields = &book.offer(&offer)?.offer;
+            Some(Line {
                 offer,
                 provider: fields.provider,
                 region: fields.region,
@@ -69,7 +78,7 @@ pub fn quote(book: &Book, bid: &Bid, job: &JobSpec) -> Quote {
                 cost: taker.fit.cost,
                 cost_max: taker.fit.cost_max,
                 seconds: taker.fit.seconds.saturating_mul(taker.levels.len() as u64),
-            }
+            })
         })
         .collect();
     let sum = |of: fn(&Line) -> u128| {

@@ -8,15 +8,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::{Address, B256, U256};
 use market::*;
 use outcry_protocol::book::{Book, Capacity, Event, Fact};
-use outcry_protocol::fit::{Fit, judge, marginal_score};
-use outcry_protocol::hash::bid_rank;
+use outcry_protocol::fit::{Fit, judge};
+use outcry_protocol::hash::{bid_rank, job_hash};
 use outcry_protocol::limits::MATCHES_PER_BID_MAX;
-use outcry_protocol::matching::{Match, Reason, arrivals, run};
+use outcry_protocol::matching::{Engine, Match, Queue, Reason, arrivals, run};
 use outcry_protocol::money;
 use outcry_protocol::types::{Bid, Offer};
 use proptest::prelude::*;
 
 const BEACON: B256 = B256::repeat_byte(0xbe);
+
+/// Expected cost, and the value of the time until a slot's `nth` task is done.
+fn score(bid: &Bid, fit: &Fit, nth: u32) -> U256 {
+    let finish = U256::from(nth) * U256::from(fit.seconds);
+    U256::from(fit.cost) + U256::from(bid.valueOfTime) * finish
+}
 
 /// The rule of the module's documentation, literally: one task at a time, every offer's every slot
 /// looked at for each.
@@ -76,7 +82,7 @@ fn by_hand(book: &Book) -> Vec<Match> {
                     .filter(|slot| !slot.closed && slot.tasks < slot.fit.tasks_max)
                     .min_by_key(|slot| {
                         (
-                            marginal_score(bid, &slot.fit, slot.tasks + 1),
+                            score(bid, &slot.fit, slot.tasks + 1),
                             slot.tasks + 1,
                             slot.hash,
                             slot.number,
@@ -137,6 +143,38 @@ fn by_hand(book: &Book) -> Vec<Match> {
     matches
 }
 
+/// Makes every second bid one of a single task, which is searched for in another way.
+fn with_single_tasks(events: &[Event]) -> Vec<Event> {
+    let mut events = events.to_vec();
+    for event in events.iter_mut().step_by(2) {
+        if let Event::Bid(signed) = event {
+            signed.job = job(1);
+            signed.bid.tasks = 1;
+            signed.bid.jobHash = job_hash(&signed.job);
+        }
+    }
+    events
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn large_books_are_matched_by_the_rule_in_any_token(
+        events in events_of(40, 150),
+        scale in prop_oneof![Just(1u128), Just(1_000_000_007), Just(10u128.pow(18))],
+    ) {
+        let book = book_of(&with_single_tasks(&scaled(&events, scale)), Capacity::default());
+        prop_assert_eq!(run(&book, BEACON).matches, by_hand(&book));
+    }
+
+    #[test]
+    fn orders_at_the_limits_are_matched_by_the_rule(events in extreme_events()) {
+        let book = book_of(&events, Capacity::default());
+        prop_assert_eq!(run(&book, BEACON).matches, by_hand(&book));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
@@ -151,7 +189,10 @@ proptest! {
         (events, shuffled) in any_events().prop_flat_map(|events| (Just(events.clone()), Just(events).prop_shuffle())),
     ) {
         let capacity = small_capacity();
-        prop_assert_eq!(run(&book_of(&events, capacity), BEACON), run(&book_of(&shuffled, capacity), BEACON));
+        let (book, other) = (book_of(&events, capacity), book_of(&shuffled, capacity));
+        let (epoch, again) = (run(&book, BEACON), run(&other, BEACON));
+        prop_assert_eq!(&epoch, &again);
+        prop_assert_eq!((book.digest(), epoch.digest()), (other.digest(), again.digest()));
     }
 
     #[test]
@@ -381,6 +422,215 @@ fn a_huge_bid_opens_a_bounded_number_of_deals_in_one_epoch() {
     let epoch = run(&book, BEACON);
     assert_eq!(epoch.matches.len(), MATCHES_PER_BID_MAX);
     assert_eq!(epoch.matches.iter().map(|m| m.count).sum::<u32>(), 500);
+}
+
+#[test]
+fn a_digest_tells_books_and_epochs_apart() {
+    let mut book = funded_book();
+    let mut seen = BTreeSet::from([book.digest(), run(&book, BEACON).digest()]);
+    let mut is_new = |digest: B256| seen.insert(digest);
+    book.apply(signed_offer(offer()));
+    assert!(is_new(book.digest()));
+    assert!(
+        !is_new(run(&book, BEACON).digest()),
+        "nothing is matched yet"
+    );
+    book.apply(signed_bid(bid(10)));
+    assert!(is_new(book.digest()) && is_new(run(&book, BEACON).digest()));
+    let orders = book.digest();
+    // A slot that is taken on chain moves tasks, but no order.
+    book.apply(Event::Fact {
+        block: 2,
+        fact: Fact::Slots {
+            provider: account(2),
+            capacity_id: pool(1),
+            open: 4,
+        },
+    });
+    assert_eq!(
+        run(&book, BEACON).digest(),
+        run(&funded_book(), BEACON).digest()
+    );
+    assert_eq!(book.digest(), orders);
+    // An order that is cancelled is out of the book.
+    book.apply(Event::Fact {
+        block: 3,
+        fact: Fact::Counter {
+            account: account(1),
+            counter: 1,
+        },
+    });
+    assert!(book.digest() != orders && !is_new(book.digest()));
+    let mut epoch = run(&Book::new(domain(), FLOOR), BEACON);
+    let found = Match {
+        bid: BEACON,
+        offer: BEACON,
+        failed_deal: None,
+        first: 0,
+        count: 1,
+        escrow: 1,
+        collateral: 1,
+    };
+    for other in [
+        found,
+        Match {
+            bid: B256::ZERO,
+            ..found
+        },
+        Match {
+            offer: B256::ZERO,
+            ..found
+        },
+        Match {
+            failed_deal: Some(BEACON),
+            ..found
+        },
+        Match { first: 1, ..found },
+        Match { count: 2, ..found },
+        Match { escrow: 2, ..found },
+        Match {
+            collateral: 2,
+            ..found
+        },
+    ] {
+        epoch.matches = vec![other];
+        assert!(is_new(epoch.digest()), "{other:?}");
+    }
+}
+
+/// Offers that cost nothing and of which every second has one of two attributes, and one dear offer
+/// that has both.
+fn decoys(count: u32) -> Vec<Event> {
+    let mut events: Vec<Event> = (0..count)
+        .map(|n| {
+            signed_offer(Offer {
+                provider: account(2 + (n / 1024) as u8),
+                attributes: U256::from(1 + n % 2),
+                startFee: 0,
+                cyclePrice: 0,
+                salt: U256::from(n),
+                ..offer()
+            })
+        })
+        .collect();
+    events.push(signed_offer(Offer {
+        provider: account(8),
+        attributes: U256::from(3),
+        ..offer()
+    }));
+    events
+}
+
+#[test]
+fn a_search_ends_after_the_most_looks_and_ends_alike_everywhere() {
+    let wanted = |attributes: u64, tasks: u32| Bid {
+        attributes: U256::from(attributes),
+        salt: U256::from(10 * attributes + u64::from(tasks)),
+        ..bid(tasks)
+    };
+    let bids = [wanted(1, 1), wanted(3, 1), wanted(3, 2)];
+    let found = |events: &[Event]| {
+        let mut book = funded_book();
+        for event in events {
+            book.apply(event.clone());
+        }
+        for bid in bids.clone() {
+            book.apply(signed_bid(bid));
+        }
+        run(&book, BEACON)
+    };
+    let few = found(&decoys(2_000));
+    // Two tasks that are in no hurry still go to two free slots.
+    assert_eq!(few.matches.len(), 4);
+    let mut many = decoys(6_000);
+    let epoch = found(&many);
+    assert_eq!(epoch.matches.len(), 1);
+    assert_eq!(epoch.matches[0].bid, domain().bid_hash(&bids[0]));
+    assert!(
+        epoch
+            .unmatched
+            .iter()
+            .all(|left| left.reason == Reason::SearchLimit)
+    );
+    assert_eq!(
+        epoch.unmatched.iter().map(|left| left.tasks).sum::<u32>(),
+        3
+    );
+    many.reverse();
+    assert_eq!(found(&many).digest(), epoch.digest());
+}
+
+#[test]
+fn offers_that_are_all_alike_are_taken_in_the_order_of_their_hashes() {
+    for scale in [1, 10u128.pow(18)] {
+        let mut events: Vec<Event> = (0..1_000)
+            .map(|n| {
+                signed_offer(Offer {
+                    salt: U256::from(n),
+                    slots: 1,
+                    capacityId: B256::from(U256::from(n)),
+                    ..offer()
+                })
+            })
+            .collect();
+        events.extend((0..20).map(|n| {
+            signed_bid(Bid {
+                salt: U256::from(n),
+                valueOfTime: 7,
+                ..bid(1)
+            })
+        }));
+        let mut book = funded_book();
+        for account in [account(1), account(2)] {
+            for token in [TOKEN, Address::ZERO] {
+                book.apply(balance(2, account, token, 1 << 100));
+            }
+        }
+        for event in scaled(&events, scale) {
+            book.apply(event);
+        }
+        let mut engine = Engine::new(&book);
+        let epoch = engine.run(&Queue::new(&book, BEACON));
+        let hashes: Vec<B256> = book.offers().map(|(hash, _)| *hash).take(20).collect();
+        let taken: Vec<B256> = epoch.matches.iter().map(|found| found.offer).collect();
+        assert_eq!(taken, hashes);
+        assert!(engine.looks() < 20 * 100, "{} looks", engine.looks());
+    }
+}
+
+#[test]
+fn who_would_pay_more_hardly_ever_gets_less() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut all_before, mut all_after, mut losers) = (0, 0, 0);
+    for _ in 0..200 {
+        let events = events_of(20, 20).new_tree(&mut runner).unwrap().current();
+        // Another cap is another hash, and another place in the order: it takes many beacons to compare.
+        let served = |cap_percent: u128| -> u32 {
+            let mut book = book_of(&[], Capacity::default());
+            let mut own = B256::ZERO;
+            for (index, mut event) in events.clone().into_iter().enumerate() {
+                if let (0, Event::Bid(signed)) = (index, &mut event) {
+                    signed.bid.priceCap = signed.bid.priceCap * cap_percent / 100;
+                    own = domain().bid_hash(&signed.bid);
+                }
+                book.apply(event);
+            }
+            let epochs = (0..64).map(|beacon| run(&book, B256::repeat_byte(beacon)).matches);
+            let matches = epochs.flatten().filter(|found| found.bid == own);
+            matches.map(|found| found.count).sum()
+        };
+        let (before, after) = (served(100), served(130));
+        all_before += before;
+        all_after += after;
+        losers += u32::from(after * 5 < before * 4);
+    }
+    assert!(
+        all_after > all_before,
+        "{all_before} before, {all_after} after"
+    );
+    // A higher cap also holds more of the balance, and asks for more collateral.
+    assert!(losers <= 10, "{losers} of 200 lost a fifth or more");
 }
 
 #[test]

@@ -1243,5 +1243,7 @@ fn matching_file() -> Value {
         "unmatched": epoch.unmatched.iter().map(|u| json!({
             "bid": u.bid, "tasks": u.tasks, "reason": u.reason.to_string(),
         })).collect::<Vec<_>>(),
+        "bookDigest": book.digest(),
+        "epochDigest": epoch.digest(),
     })
 }

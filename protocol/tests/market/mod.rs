@@ -4,6 +4,9 @@
 use alloy_primitives::{Address, B256, U256, keccak256};
 use outcry_protocol::book::{Book, Capacity, Event, Fact};
 use outcry_protocol::hash::{Domain, job_hash};
+use outcry_protocol::limits::{
+    COLLATERAL_BPS_MAX, CYCLE_LIMIT_MAX, EXECUTION_TIMEOUT_S_MAX, PRICE_MAX, SLOTS_MAX, SPEED_MAX,
+};
 use outcry_protocol::types::{Bid, JobSpec, Offer, Resources};
 use outcry_protocol::wire::{SignedBid, SignedOffer};
 use proptest::prelude::*;
@@ -239,9 +242,14 @@ pub fn any_fact(bids: Vec<B256>) -> impl Strategy<Value = Fact> {
 
 /// A market's events: orders, facts each with a block of its own, and a few blocks.
 pub fn any_events() -> impl Strategy<Value = Vec<Event>> {
+    events_of(12, 12)
+}
+
+/// The same with fewer than so many bids and offers.
+pub fn events_of(bids: usize, offers: usize) -> impl Strategy<Value = Vec<Event>> {
     (
-        proptest::collection::vec(any_bid(), 1..12),
-        proptest::collection::vec(any_offer(), 0..12),
+        proptest::collection::vec(any_bid(), 1..bids),
+        proptest::collection::vec(any_offer(), 0..offers),
         proptest::collection::vec(NOW - 60..NOW + 5, 0..4),
     )
         .prop_flat_map(|(bids, offers, times)| {
@@ -289,4 +297,132 @@ pub fn book_of(events: &[Event], capacity: Capacity) -> Book {
         book.apply(event.clone());
     }
     book
+}
+
+/// The same market in a token of which one was so many.
+pub fn scaled(events: &[Event], by: u128) -> Vec<Event> {
+    let mut events = events.to_vec();
+    for event in &mut events {
+        match event {
+            Event::Bid(SignedBid { bid, .. }) => {
+                for amount in [
+                    &mut bid.priceCap,
+                    &mut bid.valueOfTime,
+                    &mut bid.tip,
+                    &mut bid.auditFee,
+                ] {
+                    *amount *= by;
+                }
+            }
+            Event::Offer(SignedOffer { offer, .. }) => {
+                for amount in [
+                    &mut offer.startFee,
+                    &mut offer.cyclePrice,
+                    &mut offer.memoryPrice,
+                    &mut offer.collateralMax,
+                ] {
+                    *amount *= by;
+                }
+            }
+            Event::Fact {
+                fact: Fact::Balance { free, .. },
+                ..
+            } => *free *= by,
+            _ => {}
+        }
+    }
+    events
+}
+
+/// Orders whose fields are small or at the limits of the protocol.
+pub fn extreme_events() -> impl Strategy<Value = Vec<Event>> {
+    let price = || prop_oneof![Just(0u128), Just(1), 0u128..PRICE_MAX, Just(PRICE_MAX)];
+    let memory = || prop_oneof![Just(64u32), Just(u32::MAX)];
+    let bits = || prop_oneof![Just(U256::ZERO), Just(U256::MAX)];
+    let cycles = prop_oneof![Just(1u64), 1u64..CYCLE_LIMIT_MAX, Just(CYCLE_LIMIT_MAX)];
+    let timeout = prop_oneof![Just(1u32), Just(EXECUTION_TIMEOUT_S_MAX)];
+    let multiple = prop_oneof![Just(0u32), Just(COLLATERAL_BPS_MAX)];
+    let one_bid = (
+        [price(), price(), price()],
+        memory(),
+        bits(),
+        cycles,
+        timeout,
+        multiple,
+        prop_oneof![Just(1u32), 1u32..40],
+    )
+        .prop_map(
+            |([cap, value, tip], memory, attributes, cycles, timeout, multiple, tasks)| {
+                let job = JobSpec {
+                    cycleLimit: cycles,
+                    ..job(tasks)
+                };
+                let bid = Bid {
+                    jobHash: job_hash(&job),
+                    priceCap: cap,
+                    valueOfTime: value,
+                    tip,
+                    cyclesExpected: cycles.div_ceil(2),
+                    executionTimeout: timeout,
+                    collateralBps: multiple,
+                    attributes,
+                    regions: U256::MAX,
+                    resources: Resources {
+                        memoryMib: memory,
+                        ..bid(1).resources
+                    },
+                    ..bid(tasks)
+                };
+                Event::Bid(SignedBid {
+                    bid,
+                    signature: vec![1; 65],
+                    job,
+                })
+            },
+        );
+    let speed = prop_oneof![Just(1u64), 1u64..SPEED_MAX, Just(SPEED_MAX)];
+    let slots = prop_oneof![Just(1u32), Just(SLOTS_MAX)];
+    let collateral = prop_oneof![Just(0u128), Just(PRICE_MAX), Just(u128::MAX)];
+    let one_offer = (
+        [price(), price(), price()],
+        memory(),
+        bits(),
+        speed,
+        slots,
+        collateral,
+        3u8..7,
+    )
+        .prop_map(
+            |([fee, price, memory_price], memory, attributes, speed, slots, collateral, n)| {
+                signed_offer(Offer {
+                    provider: account(n),
+                    startFee: fee,
+                    cyclePrice: price,
+                    memoryPrice: memory_price,
+                    attributes,
+                    speed,
+                    slots,
+                    collateralMax: collateral,
+                    region: 255,
+                    resources: Resources {
+                        memoryMib: memory,
+                        ..offer().resources
+                    },
+                    ..offer()
+                })
+            },
+        );
+    (
+        proptest::collection::vec(one_bid, 1..8),
+        proptest::collection::vec(one_offer, 1..40),
+    )
+        .prop_map(|(mut events, offers)| {
+            events.extend(offers);
+            for n in 1..7 {
+                for token in [TOKEN, Address::ZERO] {
+                    events.push(balance(1, account(n), token, u128::MAX));
+                }
+            }
+            events
+        })
 }
