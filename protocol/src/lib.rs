@@ -7,6 +7,7 @@
 //! | an order is written, signed, sent | [`types`], [`hash`], [`signature`], [`order`], [`wire`] |
 //! | it enters the book and is matched | [`book`], [`fit`], [`matching`]; asked about: [`explain`], [`quote`] |
 //! | a deal opens, is claimed and settled | [`deal`], [`money`], [`lifecycle`], [`ledger`] |
+//! | what deals reserve and cost is compared | [`class`] |
 //! | a task has run | [`status`], [`merkle`], [`claim`] |
 //! | everywhere | [`limits`], [`codes`] |
 //!
@@ -18,6 +19,7 @@
 
 pub mod book;
 pub mod claim;
+pub mod class;
 pub mod codes;
 pub mod deal;
 pub mod explain;
