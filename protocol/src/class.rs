@@ -30,6 +30,9 @@ const UNITS: [char; 4] = ['m', 'g', 't', 'p'];
 pub struct Class(u8);
 
 impl Class {
+    /// The first of all.
+    pub const SMALLEST: Self = Self(0);
+
     /// The class of what a bid or a deal reserves: the smallest that holds it.
     #[must_use]
     pub fn of(reserved: &Resources) -> Self {

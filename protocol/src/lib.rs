@@ -7,7 +7,7 @@
 //! | an order is written, signed, sent | [`types`], [`hash`], [`signature`], [`order`], [`wire`] |
 //! | it enters the book and is matched | [`book`], [`fit`], [`matching`]; asked about: [`explain`], [`quote`] |
 //! | a deal opens, is claimed and settled | [`deal`], [`money`], [`lifecycle`], [`ledger`] |
-//! | what deals reserve and cost is compared | [`class`] |
+//! | what deals reserved and paid is compared | [`class`], [`history`] |
 //! | a task has run | [`status`], [`merkle`], [`claim`] |
 //! | everywhere | [`limits`], [`codes`] |
 //!
@@ -25,6 +25,7 @@ pub mod deal;
 pub mod explain;
 pub mod fit;
 pub mod hash;
+pub mod history;
 pub mod ledger;
 pub mod lifecycle;
 pub mod limits;
