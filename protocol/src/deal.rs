@@ -5,7 +5,7 @@ use alloy_primitives::U256;
 use crate::hash::Domain;
 use crate::limits::AUDIT_FEE_MAX;
 use crate::money::{self, MoneyError, Tariff};
-use crate::types::{Bid, Deal, JobSpec, Offer};
+use crate::types::{Bid, Deal, JobSpec, Offer, Resources};
 
 const REGION_SHIFT: usize = 128;
 const AUDIT_RATE_SHIFT: usize = 136;
@@ -25,6 +25,25 @@ pub fn packed_resources(bid: &Bid, region: u8) -> U256 {
         | U256::from(region) << REGION_SHIFT
         | U256::from(bid.auditRateBps) << AUDIT_RATE_SHIFT
         | U256::from(bid.auditFee) << AUDIT_FEE_SHIFT
+}
+
+/// What a deal reserves on its slot.
+#[must_use]
+pub fn reserved(deal: &Deal) -> Resources {
+    let field = |shift: usize| deal.resources >> shift;
+    Resources {
+        memoryMib: (field(0) & U256::from(u32::MAX)).to(),
+        diskMib: (field(32) & U256::from(u32::MAX)).to(),
+        egressMib: (field(64) & U256::from(u32::MAX)).to(),
+        gpuClass: (field(96) & U256::from(u16::MAX)).to(),
+        gpuCount: (field(112) & U256::from(u16::MAX)).to(),
+    }
+}
+
+/// Where a deal's slot is.
+#[must_use]
+pub fn region(deal: &Deal) -> u8 {
+    (deal.resources >> REGION_SHIFT & U256::from(u8::MAX)).to()
 }
 
 /// Chance that a claim about this deal is audited, basis points.

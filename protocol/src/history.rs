@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::class::Class;
 use crate::hash::Words;
-use crate::limits::{BPS, CANDLES_KEPT_MAX, CYCLES_PER_UNIT_PRICE, HOURS_KEPT_S, MINUTES_KEPT_S};
+use crate::limits::{
+    BPS, CANDLES_KEPT_MAX, CANDLES_SPARE, CANDLES_SPARE_S, CYCLES_PER_UNIT_PRICE, HOURS_KEPT_S,
+    MINUTES_KEPT_S,
+};
 use crate::types::Resources;
 
 /// Lengths of the intervals that can be asked for, seconds: 1, 5 and 15 minutes, 1 and 4 hours, a day.
@@ -426,17 +429,17 @@ impl History {
         Some(changed.into())
     }
 
-    /// Forgets what is older than is kept at `now`, the time of the newest block, and the oldest of
-    /// what is too much; says what. Depends on deals and `now` alone.
+    /// Forgets what no answer shows any more at `now`, the time of the newest block, and says what. Some
+    /// more is held than shown, so that what was forgotten is not missed when a fork takes blocks back.
     pub fn forget(&mut self, now: u64) -> Vec<Key> {
         let mut forgotten = Vec::new();
         for resolution in Resolution::ALL {
-            let ends_before = now.saturating_sub(resolution.kept_s());
+            let ends_before = now.saturating_sub(resolution.kept_s() + CANDLES_SPARE_S);
             let kept = self.kept_mut(resolution);
             while let Some(oldest) = kept.keys().next().copied() {
                 let (start, series) = oldest;
                 let is_old = start.saturating_add(resolution.seconds()) <= ends_before;
-                if !is_old && kept.len() <= CANDLES_KEPT_MAX {
+                if !is_old && kept.len() <= CANDLES_KEPT_MAX + CANDLES_SPARE {
                     break;
                 }
                 kept.remove(&oldest);
@@ -450,20 +453,21 @@ impl History {
         forgotten
     }
 
-    /// Unix seconds from which nothing of a resolution was forgotten at `now`.
-    fn complete_from(&self, resolution: Resolution, now: u64) -> u64 {
+    /// Unix seconds from which a resolution is shown at `now`: a function of deals and time alone,
+    /// whatever more is still held.
+    fn shown_from(&self, resolution: Resolution, now: u64) -> u64 {
         let kept = self.kept(resolution);
-        let by_count = match kept.keys().next() {
-            Some((start, _)) if kept.len() >= CANDLES_KEPT_MAX => {
-                start.saturating_add(resolution.seconds())
-            }
-            _ => 0,
-        };
+        let newest_beyond = kept
+            .len()
+            .checked_sub(CANDLES_KEPT_MAX + 1)
+            .and_then(|index| kept.keys().nth(index));
+        let by_count =
+            newest_beyond.map_or(0, |(start, _)| start.saturating_add(resolution.seconds()));
         by_count.max(now.saturating_sub(resolution.kept_s()))
     }
 
-    /// Moves a beginning down to its interval's boundary and an end up, and both into what is kept
-    /// whole: an interval of which a part is forgotten would be wrong.
+    /// Moves a beginning down to its interval's boundary and an end up, and both into what is shown
+    /// whole: an interval of which a part is missing would be wrong.
     fn bounds(
         &self,
         resolution: Resolution,
@@ -473,9 +477,9 @@ impl History {
     ) -> (u64, u64) {
         let up = |time: u64| time.saturating_add(interval - 1) / interval * interval;
         let until = up(until.min(now.saturating_add(1)));
-        let complete = up(self.complete_from(resolution, now));
+        let shown = up(self.shown_from(resolution, now));
         let since = since - since % interval;
-        (since.max(complete).min(until), until)
+        (since.max(shown).min(until), until)
     }
 
     /// At most `limit` candles, one for each interval of `interval_s` seconds in which deals were paid.

@@ -96,13 +96,17 @@ pub const FACTS_MAX: usize = 2_000_000;
 /// Most barred providers that a book remembers of one bid when it has to forget.
 pub const BARRED_PER_BID_MAX: usize = 64;
 
-/// Seconds for which prices by the minute are kept: two days; those by the hour last.
+/// Seconds for which prices by the minute are shown: two days; those by the hour last.
 pub const MINUTES_KEPT_S: u64 = 2 * 86_400;
-/// Seconds for which prices by the hour are kept: two years, with a day for reading on.
+/// Seconds for which prices by the hour are shown: two years.
 pub const HOURS_KEPT_S: u64 = 731 * 86_400;
-/// Most candles by the minute that are kept, and as many by the hour, at about 200 bytes each; the
+/// Most candles by the minute that are shown, and as many by the hour, at about 200 bytes each; the
 /// oldest go first. That is 45 series in which every minute of two days has a deal (129,600), and 7 in
 /// which every hour of two years has (122,808).
 pub const CANDLES_KEPT_MAX: usize = 131_072;
+/// Candles that are held beyond those: more than the blocks of a fork can add.
+pub const CANDLES_SPARE: usize = 4_096;
+/// Seconds for which candles are held longer than shown: more than a fork takes back.
+pub const CANDLES_SPARE_S: u64 = 6 * 3_600;
 /// Most candles of one answer.
 pub const CANDLES_PER_PAGE_MAX: u32 = 1_000;

@@ -10,7 +10,9 @@ use outcry_protocol::history::{
     Candle, Filter, History, HistoryError, INTERVALS_S, Key, Page, Resolution, Settled, earned,
     share, utilisation_bps,
 };
-use outcry_protocol::limits::{CANDLES_KEPT_MAX, HOURS_KEPT_S, MINUTES_KEPT_S};
+use outcry_protocol::limits::{
+    CANDLES_KEPT_MAX, CANDLES_SPARE, CANDLES_SPARE_S, HOURS_KEPT_S, MINUTES_KEPT_S,
+};
 use outcry_protocol::types::Resources;
 use proptest::prelude::*;
 
@@ -198,48 +200,76 @@ fn the_digest_names_every_deal_and_their_order() {
 }
 
 #[test]
-fn minutes_are_kept_for_two_days_and_hours_for_two_years() {
+fn minutes_are_shown_for_two_days_and_hours_for_two_years_and_held_six_hours_longer() {
+    const SPARE: u64 = CANDLES_SPARE_S;
     let mut history = history(&[deal(1, START, 5, 5), deal(2, START + 61, 5, 5)]);
-    assert!(history.forget(START + MINUTES_KEPT_S + 59).is_empty());
-    let gone = history.forget(START + MINUTES_KEPT_S + 60);
-    assert_eq!(
-        gone.iter()
-            .map(|key| (key.resolution, key.start))
-            .collect::<Vec<_>>(),
-        [(Resolution::Minute, START)]
-    );
     let now = START + MINUTES_KEPT_S + 60;
     let minutes = history.page(&ALL, 60, (0, now), 10, now).unwrap();
     assert_eq!((minutes.since, minutes.candles.len()), (START + 60, 1));
     let hours = history.page(&ALL, 3_600, (0, now), 10, now).unwrap();
     assert_eq!(hours.candles[0].1.totals.deals, 2);
-    // Five minutes of which one is forgotten are not shown.
+    // Five minutes of which one is not shown are not shown.
     let fives = history.page(&ALL, 300, (0, now), 10, now).unwrap();
     assert_eq!((fives.since, fives.candles.len()), (START + 300, 0));
-    assert_eq!(history.forget(START + HOURS_KEPT_S + 3_599).len(), 1);
-    assert_eq!(history.forget(START + HOURS_KEPT_S + 3_600).len(), 1);
+    assert!(history.forget(now + SPARE - 1).is_empty());
+    let gone = history.forget(now + SPARE);
+    let gone: Vec<_> = gone.iter().map(|key| (key.resolution, key.start)).collect();
+    assert_eq!(gone, [(Resolution::Minute, START)]);
+    assert_eq!(history.page(&ALL, 60, (0, now), 10, now).unwrap(), minutes);
+    let now = START + HOURS_KEPT_S + 3_600;
+    assert_eq!(history.forget(now + SPARE - 1).len(), 1, "the other minute");
+    assert_eq!(
+        history
+            .page(&ALL, 3_600, (0, now - 1), 10, now - 1)
+            .unwrap()
+            .since,
+        START + 3_600
+    );
+    assert_eq!(
+        history
+            .page(&ALL, 3_600, (0, now - 3_600), 10, now - 3_600)
+            .unwrap()
+            .candles
+            .len(),
+        1
+    );
+    assert_eq!(history.forget(now + SPARE).len(), 1);
 }
 
 #[test]
 fn beyond_the_most_candles_the_oldest_go_and_the_answer_begins_after_them() {
     let mut history = History::default();
-    // More than the limit in one minute: tokens are anybody's to make.
-    let limit = CANDLES_KEPT_MAX as u64;
-    for block in 0..limit + 2 {
-        let mut settled = deal(block + 1, START + 60 * u64::from(block > 1), 5, 5);
-        settled.token = Address::from_word(B256::from(alloy_primitives::U256::from(block + 1)));
-        history.record(&settled).unwrap();
-    }
-    let gone = history.forget(START + 60);
-    // Two of the first minute, and two of the hour, which all are in.
-    assert_eq!(gone.len(), 4);
-    let page = history
-        .page(&ALL, 60, (START, START + 120), 10, START + 60)
-        .unwrap();
+    // Two in the first minute, and the most that are shown in the next: tokens are anybody's to make.
+    let add = |history: &mut History, minute: u64, count: usize| {
+        for _ in 0..count {
+            let block = history.position().deals + 1;
+            let mut settled = deal(block, START + 60 * minute, 5, 5);
+            settled.token = Address::from_word(B256::from(alloy_primitives::U256::from(block)));
+            history.record(&settled).unwrap();
+        }
+    };
+    add(&mut history, 0, 2);
+    add(&mut history, 1, CANDLES_KEPT_MAX - 2);
+    let since = |history: &History| {
+        history
+            .page(&ALL, 60, (START, START + 600), 10, START + 600)
+            .unwrap()
+            .since
+    };
+    assert_eq!(since(&history), START);
+    add(&mut history, 1, 1);
     assert_eq!(
-        page.since,
-        START + 120,
-        "what is kept is not known to be whole"
+        since(&history),
+        START + 60,
+        "one of the first minute is too much"
+    );
+    assert!(history.forget(START + 600).is_empty());
+    add(&mut history, 1, CANDLES_SPARE);
+    let shown = since(&history);
+    let gone = history.forget(START + 600);
+    assert_eq!(
+        (gone.len(), gone[0].start, shown, since(&history)),
+        (2, START, START + 120, START + 120)
     );
 }
 
