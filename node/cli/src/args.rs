@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::verbs::prices::{Interval, Moment, Speed};
+
 /// A marketplace for verifiable compute.
 #[derive(Debug, Parser)]
 #[command(
@@ -397,12 +399,23 @@ pub(crate) struct Cancel {
 pub(crate) enum Market {
     /// Live bids and offers
     Book,
-    /// Settled deals, newest first
-    History {
+    /// Deals whose price was paid, newest first
+    Trades {
         /// At most so many
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
+    /// Prices that settled deals paid, by interval
+    ///
+    /// First, highest, lowest and last price per 10^9 cycles, start fees included, and the volume, in
+    /// intervals of Unix time that have deals. They follow from the chain alone and are the same on every
+    /// node. In JSON, prices are base units per 10^18 cycles.
+    History(History),
+    /// What settled deals paid per 10^9 cycles and per GiB-hour, and what a machine would have earned
+    ///
+    /// Both prices divide all that was paid. With --speed: what a machine earns whose slots run deals all
+    /// the time, and what it earns if they are used as the slots on the market were.
+    Value(Value),
     /// What live offers ask
     Prices,
     /// Clear an auction of reserved capacity from a file, without any node
@@ -410,6 +423,56 @@ pub(crate) enum Market {
     /// Prints uniform prices, who gets what, the welfare and how far from the best it can be at most.
     /// What the result claims is recomputed by code that the clearing does not share.
     Clear(Clear),
+}
+
+/// Which deals.
+#[derive(Debug, Args)]
+pub(crate) struct Series {
+    /// Only deals in this region, 0 to 255
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<u8>,
+    /// Only deals of this class of resources: the least power of two of memory that holds what they reserve, from 256m to 4p
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<outcry_protocol::class::Class>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// How long ago it begins, as 90m, 24h, 7d, or the Unix second
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub(crate) since: Moment,
+    /// Where it ends [default: at the newest block]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Moment>,
+    /// Length of an interval: 1m, 5m or 15m of the last two days; 1h, 4h or 1d of two years
+    #[arg(long, value_name = "LENGTH", default_value = "1h")]
+    pub(crate) interval: Interval,
+    #[command(flatten)]
+    pub(crate) series: Series,
+    /// At most so many intervals, oldest first
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Value {
+    /// How long ago it begins, as 24h, 7d, or the Unix second; whole hours count
+    #[arg(long, value_name = "TIME", default_value = "7d")]
+    pub(crate) since: Moment,
+    /// Where it ends [default: at the newest block]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Moment>,
+    #[command(flatten)]
+    pub(crate) series: Series,
+    /// Cycles per second of each slot of a machine, as `outcry provider benchmark` measured: 1.2G, 800M
+    #[arg(long, value_name = "CYCLES")]
+    pub(crate) speed: Option<Speed>,
+    /// Slots of the machine [default: 1]
+    #[arg(long, value_name = "N", requires = "speed", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) slots: Option<u32>,
+    /// Memory of each of its slots: it earns with deals that fit [default: any]
+    #[arg(long, value_name = "MIB", requires = "speed")]
+    pub(crate) memory: Option<u32>,
 }
 
 #[derive(Debug, Args)]

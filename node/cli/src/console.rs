@@ -148,6 +148,28 @@ pub(crate) fn pairs(rows: &[(&str, String)]) -> String {
         .collect()
 }
 
+/// A second of Unix time as UTC.
+///
+/// ```text
+/// 2026-01-01 00:00:00
+/// ```
+pub(crate) fn utc(seconds: u64) -> String {
+    // Howard Hinnant's civil_from_days: years begin in March, so that the leap day comes last.
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (year, month) = match month {
+        0..10 => (era * 400 + year_of_era, month + 3),
+        _ => (era * 400 + year_of_era + 1, month - 9),
+    };
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+}
+
 /// The first and last digits of a long hash, for tables.
 pub(crate) fn short(hash: &impl std::fmt::Display) -> String {
     let text = hash.to_string();
@@ -160,6 +182,15 @@ pub(crate) fn short(hash: &impl std::fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_is_shown_as_its_day_and_time() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00");
+        assert_eq!(utc(951_782_399), "2000-02-28 23:59:59");
+        assert_eq!(utc(951_782_400), "2000-02-29 00:00:00");
+        assert_eq!(utc(1_767_225_599), "2025-12-31 23:59:59");
+        assert_eq!(utc(4_107_542_400), "2100-03-01 00:00:00");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

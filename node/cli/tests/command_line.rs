@@ -208,8 +208,10 @@ fn a_node_that_does_not_answer_is_a_failure_of_the_network() {
     assert!(balance.stderr.contains("[X-003]"), "{}", balance.stderr);
 }
 
-/// A node that answers every request with an empty list; what it was asked can be received.
-fn node_without_games() -> (String, std::sync::mpsc::Receiver<String>) {
+/// A node that answers every request as told; what it was asked can be received.
+fn node(
+    answer_to: impl Fn(&str) -> String + Send + 'static,
+) -> (String, std::sync::mpsc::Receiver<String>) {
     use std::io::{BufRead as _, Write as _};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -220,8 +222,12 @@ fn node_without_games() -> (String, std::sync::mpsc::Receiver<String>) {
             let mut lines = std::io::BufReader::new(&stream).lines();
             let request = lines.next().unwrap().unwrap();
             while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            let body = answer_to(&request);
             tell.send(request).unwrap();
-            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n[]";
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
             stream.write_all(answer.as_bytes()).unwrap();
         }
     });
@@ -232,7 +238,7 @@ fn node_without_games() -> (String, std::sync::mpsc::Receiver<String>) {
 fn a_game_is_looked_for_in_the_list_only_by_the_beginning_of_its_id() {
     let home = Home::new("");
     let network = home.network();
-    let (api, asked) = node_without_games();
+    let (api, asked) = node(|_| "[]".to_owned());
     let game = B256::repeat_byte(0xab).to_string();
     for (id, path) in [
         (&game[..], format!("/v1/disputes/{game}")),
@@ -244,6 +250,71 @@ fn a_game_is_looked_for_in_the_list_only_by_the_beginning_of_its_id() {
         let requests: Vec<String> = asked.try_iter().collect();
         assert_eq!(requests, [format!("GET {path} HTTP/1.1")]);
     }
+}
+
+#[test]
+fn a_price_history_is_a_table_for_people_and_the_nodes_words_in_json() {
+    const BLOCK: &str = r#"{"number":7,"hash":"0x0000000000000000000000000000000000000000000000000000000000000007","timestamp":1767229200}"#;
+    let zero = "0x".to_owned() + &"00".repeat(20);
+    let history = format!(
+        r#"{{"block":{BLOCK},"token":"0xcf7ed3acca5a467e9e704c703e8d87f640f1fb5b","region":null,"class":null,
+            "intervalS":3600,"since":1767225600,"until":1767229200,"next":1767229200,"deals":2,
+            "digest":"{}","candles":[{{"start":1767225600,"open":"5000000000000","high":"7000000000000",
+            "low":"5000000000000","close":"6000000000000","deals":2,"cycles":"3000000000","paid":"17500"}}]}}"#,
+        B256::ZERO
+    );
+    let status = format!(
+        r#"{{"chainId":31337,"market":"{zero}","stake":"{zero}","token":"{zero}","machineVersion":1,
+            "block":{BLOCK},"peerKey":"{}","peers":0,"roles":[],"version":"1"}}"#,
+        B256::ZERO
+    );
+    let (api, asked) = node(move |request| {
+        let is_history = request.contains("/v1/market/history");
+        if is_history {
+            history.clone()
+        } else {
+            status.clone()
+        }
+    });
+    let home = Home::new("");
+    let network = home.network();
+    let run = |more: &[&str]| {
+        let mut args = vec!["--network", network.to_str().unwrap(), "--api", &api];
+        args.extend(["market", "history", "--since", "1h"]);
+        args.extend(more);
+        home.outcry(&args)
+    };
+    let table = run(&["--class", "1g", "--region", "3"]);
+    insta::assert_snapshot!(table.stdout, @r"
+    tUSD per 10^9 cycles by 1h, 2026-01-01 00:00:00 to 2026-01-01 01:00:00, as of block 7
+    FROM                 OPEN   HIGH   LOW    CLOSE  DEALS  CYCLES      PAID
+    2026-01-01 00:00:00  0.005  0.007  0.005  0.006  2      3000000000  0.0175
+    ");
+    assert!(
+        table.stderr.contains("--since 1767229200"),
+        "{}",
+        table.stderr
+    );
+    let question = asked.try_iter().nth(1).unwrap();
+    for part in ["class=1g", "region=3", "intervalS=3600", "since=1767225600"] {
+        assert!(question.contains(part), "{question}");
+    }
+    assert_eq!(
+        run(&["--output", "json"]).json()["candles"][0]["open"],
+        "5000000000000"
+    );
+    for (wrong, said) in [
+        (["--interval", "2h"], "1h, 4h"),
+        (["--until", "yesterday"], "give how long ago"),
+        (["--class", "1000m"], "no class of resources"),
+    ] {
+        let refused = run(&wrong);
+        assert_eq!(refused.exit, 2, "{wrong:?}");
+        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    }
+    let machine = outcry(&["market", "value", "--slots", "2"]);
+    assert_eq!(machine.exit, 2);
+    assert!(machine.stderr.contains("--speed"), "{}", machine.stderr);
 }
 
 #[test]

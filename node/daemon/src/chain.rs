@@ -713,6 +713,7 @@ pub fn observe(event: ChainEvent<ContractEvents>, fee_bps: u16) -> Vec<Event> {
     let place = Place {
         block: event.block.number,
         at: event.block.timestamp_s,
+        log_index: event.log_index,
         transaction: event.transaction,
     };
     let changed = |deal, change| Observed::Changed { deal, change };

@@ -253,6 +253,7 @@ mod tests {
         let place = Place {
             block: 2,
             at: last.at,
+            log_index: 0,
             transaction: B256::ZERO,
         };
         let observed = Observed::Opened {

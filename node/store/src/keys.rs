@@ -57,6 +57,8 @@ pub enum Table {
 
     /// A buyer's word that it holds the output of one task of a deal.
     Receipt = 0x2d,
+    /// Prices and volume of settled deals, by interval, token, region and class.
+    Candle = 0x2e,
 
     /// Blobs on disk, by BLAKE3.
     Blob = 0x30,
@@ -238,6 +240,9 @@ keys! {
     finding(deal: &Hash) in Finding;
     /// The buyer's receipt for one task of a deal.
     receipt(deal: &Hash, task: u32) in Receipt;
+
+    /// What deals of a class in a region paid, from a second on, for so many seconds.
+    candle(length_s: u32, start_s: u64, token: &Address, region: u8, class: u8) in Candle;
 
     /// A blob on disk.
     blob(blake3: &Hash) in Blob;

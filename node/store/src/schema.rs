@@ -1,17 +1,39 @@
 //! The version of everything in the store, and the way from each version to the next.
 
-use crate::{Batch, Store, StoreError, keys};
+use crate::keys::{self, Prefix, Table};
+use crate::{Batch, Store, StoreError, entries};
 
 /// The version that this build reads and writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Rewrites a store of one version into the next. Returns the writes; they are applied in one
 /// batch with the new version, so that a crash leaves the old or the new store.
 type Migration = fn(&dyn Store) -> Result<Batch, StoreError>;
 
 /// `MIGRATIONS[i]` leads from version `i + 1` to `i + 2`.
-const MIGRATIONS: &[Migration] = &[];
+const MIGRATIONS: &[Migration] = &[read_chain_again];
 const _: () = assert!(MIGRATIONS.len() + 1 == VERSION as usize);
+
+/// Version 2 has prices, which follow from all deals since the market's deployment: the node reads
+/// its blocks from the chain once more. What it did and signed itself stays.
+fn read_chain_again(store: &dyn Store) -> Result<Batch, StoreError> {
+    let mut batch = Batch::new();
+    for table in [
+        Table::Checkpoint,
+        Table::Job,
+        Table::Deal,
+        Table::Dispute,
+        Table::Audit,
+        Table::Beacon,
+        Table::AuditSeat,
+    ] {
+        for entry in entries(store, &Prefix::table(table)) {
+            batch.delete(entry?.0);
+        }
+    }
+    batch.delete(keys::singleton("audits"));
+    Ok(batch)
+}
 
 /// What [`migrate`] did: the versions before and after. `from` is `None` for a new store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +154,35 @@ mod tests {
                 to: 2
             }
         );
+    }
+
+    #[test]
+    fn a_store_without_prices_reads_the_chain_again_and_keeps_what_is_its_own() {
+        let store = MemoryStore::new();
+        migrate_with(&store, &[]).unwrap();
+        let of_chain = [
+            keys::checkpoint(&[1; 20], 7),
+            keys::deal(&[2; 32]),
+            keys::job(&[3; 32]),
+            keys::dispute(&[4; 32]),
+            keys::audit(&[5; 32]),
+            keys::beacon(6),
+            keys::audit_seat(&[7; 20]),
+            keys::singleton("audits"),
+        ];
+        let own = [keys::bid(&[8; 32]), keys::transaction(&[9; 20], &[9; 32])];
+        let mut batch = Batch::new();
+        for key in of_chain.iter().chain(&own) {
+            batch.put(key.clone(), *b"old");
+        }
+        store.apply(&batch).unwrap();
+        migrate(&store).unwrap();
+        for key in &of_chain {
+            assert_eq!(store.get(key).unwrap(), None, "{key}");
+        }
+        for key in &own {
+            assert!(store.get(key).unwrap().is_some(), "{key}");
+        }
     }
 
     #[test]

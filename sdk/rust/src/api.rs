@@ -24,7 +24,10 @@
 //! | `POST /v1/deals/{dealId}/receipts` | [`SubmitReceipt`] | [`Relayed`] |
 //! | `GET /v1/book` | | [`Book`] |
 //! | `GET /v1/market/prices` | | `[`[`PriceSummary`]`]` |
-//! | `GET /v1/market/history?limit=` | [`HistoryQuery`] | `[`[`Trade`]`]` |
+//! | `GET /v1/market/trades?limit=` | [`TradesQuery`] | `[`[`Trade`]`]` |
+//! | `GET /v1/market/history?since=&intervalS=…` | [`HistoryQuery`] | [`PriceHistory`] |
+//! | `GET /v1/market/value?since=&speed=…` | [`ValueQuery`] | [`MarketValue`] |
+//! | `GET /v1/market/epochs?since=` | [`EpochsQuery`] | `[`[`EpochDigest`]`]` |
 //! | `POST /v1/explain` | [`BidQuestion`] | [`Explanation`] |
 //! | `GET /v1/explain/{bidHash}` | | [`Explanation`] |
 //! | `POST /v1/quote` | [`BidQuestion`] | [`Quote`] |
@@ -38,6 +41,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
+use outcry_protocol::class::Class;
 use outcry_protocol::status::Status;
 use outcry_protocol::types::{Bid, Deal, JobSpec, Offer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -245,6 +249,9 @@ pub struct NodeStatus {
     pub machine_version: u32,
     /// Newest block that the node has applied.
     pub block: BlockRef,
+    /// What it had in its book and matched at the last block at which it was in step with the chain;
+    /// nothing before that.
+    pub epoch: Option<EpochDigest>,
     /// Ed25519 key of the node, `0x` hex.
     #[schema(value_type = String)]
     pub peer_key: B256,
@@ -966,16 +973,17 @@ pub struct PriceSummary {
     pub speed_max: u64,
 }
 
-/// Query of `GET /v1/market/history`.
+/// Query of `GET /v1/market/trades`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct HistoryQuery {
+pub struct TradesQuery {
     /// At most this many, newest first; 1 to 1000, 100 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
 
-/// A settled deal: one item of `GET /v1/market/history`.
+/// A deal whose price was paid: one item of `GET /v1/market/trades`, and all that enters the price
+/// history of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Trade {
@@ -991,16 +999,235 @@ pub struct Trade {
     /// What paid.
     #[schema(value_type = String)]
     pub token: Address,
+    /// Where its slot is.
+    pub region: u8,
+    /// Class of what it reserved, for example `1g`.
+    #[schema(value_type = String)]
+    pub class: Class,
+    /// MiB of memory that it reserved.
+    pub memory_mib: u32,
     /// Number of tasks.
     pub tasks: u32,
     /// Sum of cycles.
     pub cycles: Amount,
     /// Sum of prices.
     pub price: Amount,
+    /// Seconds for which it held its slot.
+    pub held_s: u64,
     /// Unix seconds of the opening.
     pub opened_at: u64,
     /// Unix seconds of the payment.
     pub paid_at: u64,
+    /// Number of the block of the payment.
+    pub block: u64,
+    /// Position of the payment's log in that block.
+    pub log_index: u64,
+}
+
+/// Query of `GET /v1/market/history`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HistoryQuery {
+    /// What paid; the network's first token when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub token: Option<Address>,
+    /// One region; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<u8>,
+    /// One class; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub class: Option<Class>,
+    /// Seconds of an interval: 60, 300, 900, 3600, 14400 or 86400; 3600 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_s: Option<u32>,
+    /// Unix seconds of the beginning; a day before the newest block when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// Unix seconds of the end; up to the newest block when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// At most this many candles, oldest first; 1 to 1000, 100 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+}
+
+/// Answer of `GET /v1/market/history`: what settled deals paid, as of a block. Every node that stands
+/// on this block gives the same answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PriceHistory {
+    /// Newest block that is in it.
+    pub block: BlockRef,
+    /// What paid.
+    #[schema(value_type = String)]
+    pub token: Address,
+    /// The region that was asked for.
+    pub region: Option<u8>,
+    /// The class that was asked for.
+    #[schema(value_type = Option<String>)]
+    pub class: Option<Class>,
+    /// Seconds of an interval.
+    pub interval_s: u32,
+    /// Unix seconds of the beginning: an interval's boundary, and not before what is kept.
+    pub since: u64,
+    /// Unix seconds of the end, exclusive: an interval's boundary.
+    pub until: u64,
+    /// Intervals with deals, ascending.
+    pub candles: Vec<Candle>,
+    /// What `since` of the next page is, if there is one.
+    pub next: Option<u64>,
+    /// Deals of the market since its deployment, in all tokens.
+    pub deals: u64,
+    /// Names all of them: where it is equal, the whole history is (`protocol/SPEC.md`, section 12).
+    #[schema(value_type = String)]
+    pub digest: B256,
+}
+
+/// What the deals of an interval paid. Prices are base units per 10^18 cycles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Candle {
+    /// Unix seconds of its beginning.
+    pub start: u64,
+    /// Price of the first deal.
+    pub open: Amount,
+    /// Highest price.
+    pub high: Amount,
+    /// Lowest price.
+    pub low: Amount,
+    /// Price of the last deal.
+    pub close: Amount,
+    /// Number of deals.
+    pub deals: u64,
+    /// Sum of cycles.
+    pub cycles: Amount,
+    /// Sum of what was paid, base units.
+    pub paid: Amount,
+}
+
+/// Query of `GET /v1/market/value`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ValueQuery {
+    /// What paid; the network's first token when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub token: Option<Address>,
+    /// One region; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<u8>,
+    /// One class; all when absent. A machine earns with all that fit it all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub class: Option<Class>,
+    /// Unix seconds of the beginning; a week before the newest block when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// Unix seconds of the end; up to the newest block when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Measured cycles per second of a machine's slot: asks what the machine would have earned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<u64>,
+    /// Its slots; 1 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+    /// MiB of memory of each: it earns with deals of classes that fit. All when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u32>,
+}
+
+/// Answer of `GET /v1/market/value`: what capacity was worth in settled deals, over whole hours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MarketValue {
+    /// Newest block that is in it.
+    pub block: BlockRef,
+    /// What paid.
+    #[schema(value_type = String)]
+    pub token: Address,
+    /// Unix seconds of the beginning.
+    pub since: u64,
+    /// Unix seconds of the end, exclusive.
+    pub until: u64,
+    /// Of all deals that were asked for.
+    pub total: Worth,
+    /// The same by region and class.
+    pub series: Vec<Worth>,
+    /// Slots of the pools whose offers are live in the book of this node now.
+    pub slots_offered: u64,
+    /// Share of the slots' time for which deals held slots, basis points; nothing without slots.
+    pub utilisation_bps: Option<u32>,
+    /// What the machine would have earned, if one was asked about and deals that fit it were settled.
+    pub machine: Option<MachineEarnings>,
+    /// Deals of the market since its deployment, in all tokens.
+    pub deals: u64,
+    /// Names all of them, as in [`PriceHistory`].
+    #[schema(value_type = String)]
+    pub digest: B256,
+}
+
+/// What deals paid for what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Worth {
+    /// Their region; nothing for all.
+    pub region: Option<u8>,
+    /// Their class; nothing for all.
+    #[schema(value_type = Option<String>)]
+    pub class: Option<Class>,
+    /// Number of deals.
+    pub deals: u64,
+    /// Sum of cycles.
+    pub cycles: Amount,
+    /// Seconds for which slots were held.
+    pub held_s: Amount,
+    /// Sum of what was paid, base units.
+    pub paid: Amount,
+    /// Base units per 10^18 cycles: all that was paid over all cycles.
+    pub cycle_price: Option<Amount>,
+    /// Units of 10^-9 base units per GiB-hour: all that was paid over all memory held.
+    pub gib_hour_price: Option<Amount>,
+}
+
+/// What a machine would have earned in the window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MachineEarnings {
+    /// What deals that fit it paid, base units per 10^18 cycles.
+    pub cycle_price: Amount,
+    /// Base units, had all its slots run deals all the time.
+    pub fully_booked: Amount,
+    /// Base units at the market's utilisation.
+    pub as_used: Option<Amount>,
+}
+
+/// Query of `GET /v1/market/epochs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EpochsQuery {
+    /// Number of the first block; the oldest that is remembered when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+}
+
+/// What a node had in its book and matched at a block: one item of `GET /v1/market/epochs`. Nodes that
+/// knew the same orders have the same digests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EpochDigest {
+    /// The block, whose hash is the epoch's beacon.
+    pub block: BlockRef,
+    /// Names the live orders.
+    #[schema(value_type = String)]
+    pub book_digest: B256,
+    /// Names the matches.
+    #[schema(value_type = String)]
+    pub match_digest: B256,
+    /// Number of matches.
+    pub matches: u32,
 }
 
 /// Body of `POST /v1/explain` and `POST /v1/quote`: a bid that need not be signed.

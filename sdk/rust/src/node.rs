@@ -13,10 +13,11 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::api::{
-    Account, BidQuestion, BidSubmitted, BlobHash, BlobStored, Book, DealView, Dispute, ErrorBody,
-    Explanation, HistoryQuery, Job, JobEvent, JobsQuery, NetworkInfo, NodeStatus, OfferSubmitted,
-    OrderView, PriceSummary, ProviderStatus, Quote, Relayed, SubmitAccept, SubmitBid, SubmitOffer,
-    SubmitReceipt, TaskResult, Trade, VerifierStatus,
+    Account, BidQuestion, BidSubmitted, BlobHash, BlobStored, Book, DealView, Dispute, EpochDigest,
+    EpochsQuery, ErrorBody, Explanation, HistoryQuery, Job, JobEvent, JobsQuery, MarketValue,
+    NetworkInfo, NodeStatus, OfferSubmitted, OrderView, PriceHistory, PriceSummary, ProviderStatus,
+    Quote, Relayed, SubmitAccept, SubmitBid, SubmitOffer, SubmitReceipt, TaskResult, Trade,
+    TradesQuery, ValueQuery, VerifierStatus,
 };
 use crate::error::Error;
 use crate::sse;
@@ -331,11 +332,38 @@ impl Node {
         self.get("/v1/market/prices").await
     }
 
-    /// Settled deals, newest first.
+    /// Deals whose price was paid, newest first.
     ///
     /// # Errors
     /// See [`Node::status`].
-    pub async fn history(&self, query: &HistoryQuery) -> Result<Vec<Trade>, Error> {
+    pub async fn trades(&self, query: &TradesQuery) -> Result<Vec<Trade>, Error> {
+        self.json(self.request(Method::GET, "/v1/market/trades").query(query))
+            .await
+    }
+
+    /// What settled deals paid for cycles and memory, and what a machine would have earned.
+    ///
+    /// # Errors
+    /// See [`Node::status`].
+    pub async fn value(&self, query: &ValueQuery) -> Result<MarketValue, Error> {
+        self.json(self.request(Method::GET, "/v1/market/value").query(query))
+            .await
+    }
+
+    /// What the node had in its book and matched at the last blocks, oldest first.
+    ///
+    /// # Errors
+    /// See [`Node::status`].
+    pub async fn epochs(&self, query: &EpochsQuery) -> Result<Vec<EpochDigest>, Error> {
+        self.json(self.request(Method::GET, "/v1/market/epochs").query(query))
+            .await
+    }
+
+    /// Prices that settled deals paid, interval by interval, oldest first.
+    ///
+    /// # Errors
+    /// See [`Node::status`].
+    pub async fn history(&self, query: &HistoryQuery) -> Result<PriceHistory, Error> {
         self.json(self.request(Method::GET, "/v1/market/history").query(query))
             .await
     }

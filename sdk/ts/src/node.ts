@@ -44,10 +44,64 @@ export interface NodeStatus {
   market: string;
   machineVersion: number;
   block: { number: number; hash: Hex; timestamp: number };
+  /** Of the last block at which the node was in step with the chain. */
+  epoch?: EpochDigest | null;
   peerKey: Hex;
   peers: number;
   roles: string[];
   version: string;
+}
+
+/** What a node had in its book and matched at a block. Nodes that knew the same orders have the same digests. */
+export interface EpochDigest {
+  block: { number: number; hash: Hex; timestamp: number };
+  bookDigest: Hex;
+  matchDigest: Hex;
+  matches: number;
+}
+
+/** What the deals of an interval paid. Prices are base units per 10^18 cycles. */
+export interface Candle {
+  /** Unix seconds of its beginning. */
+  start: number;
+  open: bigint;
+  high: bigint;
+  low: bigint;
+  close: bigint;
+  deals: number;
+  cycles: bigint;
+  /** Base units. */
+  paid: bigint;
+}
+
+/** Which prices to ask for. Times are Unix seconds; what is absent is the node's default. */
+export type HistoryQuery = {
+  token?: string;
+  region?: number;
+  class?: string;
+  /** 60, 300, 900, 3600, 14400 or 86400. */
+  intervalS?: number;
+  since?: number;
+  until?: number;
+  limit?: number;
+};
+
+/** What settled deals paid, as of a block: the same on every node that stands on it. */
+export interface PriceHistory {
+  block: { number: number; hash: Hex; timestamp: number };
+  token: string;
+  region?: number | null;
+  class?: string | null;
+  intervalS: number;
+  since: number;
+  until: number;
+  /** Intervals with deals, ascending. */
+  candles: Candle[];
+  /** `since` of the next page, if there is one. */
+  next?: number | null;
+  /** Deals of the market since its deployment, in all tokens, and the digest that names all of them. */
+  deals: number;
+  digest: Hex;
 }
 
 /** A claim as the node read it from the chain. */
@@ -268,6 +322,18 @@ export class Node {
     }));
   }
 
+  /** Prices that settled deals paid, interval by interval, oldest first. */
+  async history(query: HistoryQuery = {}): Promise<PriceHistory> {
+    const wanted = new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]));
+    const history = await this.#json("GET", `/v1/market/history?${wanted}`);
+    return { ...(history as unknown as PriceHistory), candles: (history["candles"] as Json[]).map(readCandle) };
+  }
+
+  /** What the node had in its book and matched at the last blocks, from a block on, oldest first. */
+  async epochs(since = 0): Promise<EpochDigest[]> {
+    return (await this.#json("GET", `/v1/market/epochs?since=${since}`)) as unknown as EpochDigest[];
+  }
+
   /** Why a submitted bid is or is not served. */
   async explainBid(bid: Hex): Promise<Explanation> {
     return (await this.#json("GET", `/v1/explain/${bid}`)) as unknown as Explanation;
@@ -458,6 +524,20 @@ function readDeal(json: Json): DealView {
 }
 
 /** Amounts come as decimal strings. */
+function readCandle(json: Json): Candle {
+  const amount = (name: string): bigint => BigInt(json[name] as string);
+  return {
+    start: Number(json["start"]),
+    open: amount("open"),
+    high: amount("high"),
+    low: amount("low"),
+    close: amount("close"),
+    deals: Number(json["deals"]),
+    cycles: amount("cycles"),
+    paid: amount("paid"),
+  };
+}
+
 function readQuote(json: Quote): Quote {
   const fills = json.fills.map((fill) => ({
     ...fill,

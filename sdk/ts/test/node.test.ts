@@ -60,6 +60,25 @@ test("a stream that breaks goes on where it broke, without a gap or a repetition
   assert.ok(Number(asked[1]) <= 2);
 });
 
+test("prices that were paid come as big integers, and only what was asked for goes along", async () => {
+  let asked: string | undefined;
+  const candle = { start: 60, open: "1", high: "90071992547409930", low: "1", close: "2", deals: 2, cycles: "7", paid: "9" };
+  await served(
+    (request, response) => {
+      asked = request.url;
+      response.end(JSON.stringify({ candles: [candle], next: null, deals: 2, digest: "0x00" }));
+    },
+    async (node) => {
+      const { candles, deals } = await node.history({ intervalS: 60, class: "1g" });
+      assert.deepEqual(candles, [
+        { start: 60, open: 1n, high: 90071992547409930n, low: 1n, close: 2n, deals: 2, cycles: 7n, paid: 9n },
+      ]);
+      assert.equal(deals, 2);
+    },
+  );
+  assert.equal(asked, "/v1/market/history?intervalS=60&class=1g");
+});
+
 test("a refusal keeps the node's code and says what to do", async () => {
   const refusal = { code: "O-005", message: "the order has expired", help: "Sign a new one." };
   await served(

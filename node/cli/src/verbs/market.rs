@@ -1,9 +1,10 @@
-//! The market as the node sees it: book, history, prices.
+//! The market as the node sees it: the book and what is asked. What was paid is in `prices`.
 
-use outcry_sdk::api::{Book, HistoryQuery, PriceSummary, TokenInfo, Trade};
+use outcry_sdk::api::{Book, PriceSummary, TokenInfo};
 use outcry_sdk::units;
 use serde::Serialize;
 
+use super::prices;
 use crate::args::Market;
 use crate::console::{Console, Show, columns, short};
 use crate::failure::Failure;
@@ -27,22 +28,11 @@ pub(crate) async fn show(
             let tokens = network.tokens.clone();
             console.result(settings.format(), &BookView { book, tokens })?;
         }
-        Market::History { limit } => {
-            let trades = client
-                .node()
-                .history(&HistoryQuery {
-                    limit: Some(*limit),
-                })
-                .await?;
-            let rows = trades
-                .into_iter()
-                .map(|trade| TradeRow {
-                    token: network.token_at(trade.token),
-                    trade,
-                })
-                .collect();
-            console.result(settings.format(), &History(rows))?;
+        Market::Trades { limit } => {
+            return prices::trades(&client, *limit, settings, console).await;
         }
+        Market::History(verb) => return prices::history(&client, verb, settings, console).await,
+        Market::Value(verb) => return prices::value(&client, verb, settings, console).await,
         Market::Prices => {
             let prices = client.node().prices().await?;
             let rows = prices
@@ -132,40 +122,6 @@ impl Show for BookView {
                 ],
                 &offers
             )
-        )
-    }
-}
-
-#[derive(Serialize)]
-struct TradeRow {
-    #[serde(flatten)]
-    trade: Trade,
-    #[serde(skip)]
-    token: TokenInfo,
-}
-
-#[derive(Serialize)]
-struct History(Vec<TradeRow>);
-
-impl Show for History {
-    fn table(&self) -> String {
-        let rows: Vec<_> = self
-            .0
-            .iter()
-            .map(|TradeRow { trade, token }| {
-                [
-                    trade.paid_at.to_string(),
-                    short(&trade.deal_id),
-                    short(&trade.provider),
-                    trade.tasks.to_string(),
-                    trade.cycles.to_string(),
-                    units::show(trade.price, token),
-                ]
-            })
-            .collect();
-        columns(
-            ["PAID AT", "DEAL", "PROVIDER", "TASKS", "CYCLES", "PRICE"],
-            &rows,
         )
     }
 }

@@ -10,4 +10,5 @@ pub(crate) mod keys;
 pub(crate) mod machine;
 pub(crate) mod market;
 pub(crate) mod node;
+pub(crate) mod prices;
 pub(crate) mod provider;

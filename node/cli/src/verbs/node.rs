@@ -136,6 +136,21 @@ impl Show for NodeStatus {
                 "block",
                 format!("{} at {}", self.block.number, self.block.timestamp),
             ),
+            (
+                "epoch",
+                self.epoch.as_ref().map_or_else(
+                    || "not in step with the chain yet".to_owned(),
+                    |epoch| {
+                        format!(
+                            "block {}: book {}, {} matches {}",
+                            epoch.block.number,
+                            short(&epoch.book_digest),
+                            epoch.matches,
+                            short(&epoch.match_digest)
+                        )
+                    },
+                ),
+            ),
             ("machine", self.machine_version.to_string()),
             ("peer key", self.peer_key.to_string()),
             ("peers", self.peers.to_string()),

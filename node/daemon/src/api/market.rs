@@ -1,4 +1,4 @@
-//! The market as this node sees it: the book, prices, trades, and why a bid is or is not served.
+//! The market as this node sees it: the book, what is asked, and why a bid is or is not served.
 //! All of it from memory; nothing is asked of anybody.
 
 use std::collections::BTreeMap;
@@ -15,14 +15,13 @@ use outcry_protocol::quote;
 use outcry_protocol::types::{Bid, JobSpec, Resources};
 use outcry_sdk::api::{
     Amount, BidQuestion, BlockRef, Book, BookBid, BookOffer, Change, CheatingQuote,
-    ConstraintFailure, ErrorBody, Explanation, HistoryQuery, PriceSummary, Quote, QuoteFill, Trade,
+    ConstraintFailure, ErrorBody, Explanation, PriceSummary, Quote, QuoteFill,
 };
 
 use super::error::ApiError;
-use super::{Asked, Body, Segment};
+use super::{Body, Segment};
 use crate::node::Node;
 use crate::state::State as NodeState;
-use crate::state::deal;
 
 /// Memory at which unit prices are compared.
 const COMPARED_MEMORY_MIB: u32 = 1024;
@@ -122,43 +121,6 @@ pub(super) async fn prices(State(node): State<Arc<Node>>) -> Json<Vec<PriceSumma
             })
             .collect()
     }))
-}
-
-/// Deals that were paid, newest first.
-#[utoipa::path(
-    get, path = "/v1/market/history", tag = "market", params(("limit" = Option<u32>, Query)),
-    responses((status = 200, body = Vec<Trade>), (status = 400, body = ErrorBody))
-)]
-pub(super) async fn history(
-    State(node): State<Arc<Node>>,
-    Asked(query): Asked<HistoryQuery>,
-) -> Result<Json<Vec<Trade>>, ApiError> {
-    let limit = super::limit(query.limit)?;
-    Ok(Json(node.read(|state| {
-        let mut trades: Vec<Trade> = state.deals.values().filter_map(trade).collect();
-        trades.sort_by_key(|trade| (std::cmp::Reverse(trade.paid_at), trade.deal_id));
-        trades.truncate(limit);
-        trades
-    })))
-}
-
-fn trade(deal: &deal::DealRecord) -> Option<Trade> {
-    let paid = deal
-        .history
-        .iter()
-        .find(|(_, change)| matches!(change, deal::Change::Paid { .. }))?;
-    let claim = deal.claim()?.claim;
-    Some(Trade {
-        deal_id: deal.id,
-        buyer: deal.terms.buyer,
-        provider: deal.terms.provider,
-        token: deal.terms.token,
-        tasks: deal.terms.taskCount,
-        cycles: claim.cycles.into(),
-        price: claim.price.into(),
-        opened_at: deal.terms.openedAt,
-        paid_at: paid.0.at,
-    })
 }
 
 /// Why a bid would or would not be served.

@@ -11,6 +11,7 @@ mod events;
 mod health;
 mod jobs;
 mod market;
+mod prices;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -67,7 +68,10 @@ const REQUESTS_AT_ONCE: usize = 256;
         deals::receipt,
         market::book,
         market::prices,
-        market::history,
+        prices::trades,
+        prices::history,
+        prices::value,
+        prices::epochs,
         market::explain,
         market::explain_known,
         market::quote,
@@ -109,7 +113,10 @@ pub fn router(node: Arc<Node>, access: Access) -> Router {
         .route("/v1/deals/{dealId}/receipts", post(deals::receipt))
         .route("/v1/book", get(market::book))
         .route("/v1/market/prices", get(market::prices))
-        .route("/v1/market/history", get(market::history))
+        .route("/v1/market/trades", get(prices::trades))
+        .route("/v1/market/history", get(prices::history))
+        .route("/v1/market/value", get(prices::value))
+        .route("/v1/market/epochs", get(prices::epochs))
         .route("/v1/explain", post(market::explain))
         .route("/v1/explain/{bidHash}", get(market::explain_known))
         .route("/v1/quote", post(market::quote))

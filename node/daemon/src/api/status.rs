@@ -8,12 +8,12 @@ use axum::Json;
 use axum::extract::State;
 use outcry_protocol::book::{Book, Fact as BookFact, FactKey};
 use outcry_sdk::api::{
-    Account, Amount, Balance, BlockRef, DealState, Earnings, ErrorBody, NetworkInfo, NodeStatus,
+    Account, Amount, Balance, DealState, Earnings, ErrorBody, NetworkInfo, NodeStatus,
     ProviderState, ProviderStatus, Role as ApiRole,
 };
 
-use super::Segment;
 use super::error::ApiError;
+use super::{Segment, prices};
 use crate::config::Role;
 use crate::node::{Node, OrderProblem};
 use crate::state::Fact;
@@ -31,18 +31,15 @@ pub(super) async fn status(State(node): State<Arc<Node>>) -> Result<Json<NodeSta
         .peers()
         .await
         .map_or(0, |peers| peers.len());
-    let head = node.read(|state| state.head);
+    let (head, epoch) = node.read(|state| (state.head, state.epochs.last().map(prices::epoch)));
     Ok(Json(NodeStatus {
         chain_id: node.network.chain_id,
         market: node.network.market,
         stake: node.network.stake,
         token: node.network.token,
         machine_version: MACHINE_VERSION,
-        block: BlockRef {
-            number: head.number,
-            hash: head.hash,
-            timestamp: head.at,
-        },
+        block: prices::block_ref(head),
+        epoch,
         peer_key: node.peer_key,
         peers: u32::try_from(peers).unwrap_or(u32::MAX),
         roles: node

@@ -15,7 +15,7 @@ use super::{Access, document, router};
 use crate::example;
 use crate::node::Node;
 use crate::state::chain::{Block, Event, Observed};
-use crate::state::deal::Place;
+use crate::state::deal::{Change, Place};
 use crate::state::dispute::{DisputeRecord, GameKey, Turn};
 use crate::state::{Fact, example as orders};
 
@@ -101,6 +101,7 @@ async fn a_game_shows_what_is_in_dispute_who_moves_and_what_is_left_on_the_clock
     let place = |at| Place {
         block: at,
         at: orders::START + at,
+        log_index: 0,
         transaction: B256::repeat_byte(at as u8),
     };
     let record = DisputeRecord {
@@ -383,6 +384,7 @@ async fn the_events_of_a_job_can_be_read_from_any_point() {
         place: crate::state::deal::Place {
             block: 2,
             at: orders::START + 1,
+            log_index: 0,
             transaction: B256::ZERO,
         },
         observed: crate::state::chain::Observed::Cancelled {
@@ -419,6 +421,177 @@ async fn the_events_of_a_job_can_be_read_from_any_point() {
         .unwrap();
     let text = bench.send(resumed).await.1.as_str().unwrap().to_owned();
     assert!(!text.contains("id: 1") && text.contains("id: 2"), "{text}");
+}
+
+/// A deal between the example's bid and offer that is opened, claimed and paid at three seconds.
+async fn pay(bench: &Bench, seconds: [u64; 3], paid: u128) {
+    let terms = orders::deal();
+    let deal = bench.node.domain.deal_id(&terms);
+    let claimed = Change::Claimed {
+        claim_hash: B256::ZERO,
+        result_root: B256::ZERO,
+        cycles: 4_000_000_000,
+        price: paid,
+        tasks: Default::default(),
+    };
+    let changed = |change| Observed::Changed { deal, change };
+    let opened = Observed::Opened {
+        deal,
+        terms: Box::new(terms),
+    };
+    let events = [
+        opened,
+        changed(claimed),
+        changed(Change::Paid { paid, fee: 0 }),
+    ];
+    for (number, (at, observed)) in (2..).zip(seconds.into_iter().zip(events)) {
+        let at = orders::START + at;
+        let place = Place {
+            block: number,
+            at,
+            log_index: 7,
+            transaction: B256::ZERO,
+        };
+        let last = Block {
+            number,
+            hash: B256::repeat_byte(number as u8),
+            at,
+        };
+        let fact = Fact::Blocks {
+            last,
+            is_head: true,
+            events: vec![Event { place, observed }],
+            facts: vec![],
+        };
+        bench.node.core.apply(fact).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_a_deal_paid_shows_as_a_trade_a_candle_and_a_value() {
+    let bench = gateway(Access::Loopback).await;
+    pay(&bench, [0, 3_600, 3_601], 20_000).await;
+    let (_, trades) = bench.get("/v1/market/trades").await;
+    let trade = &trades[0];
+    assert_eq!(
+        [
+            &trade["class"],
+            &trade["memoryMib"],
+            &trade["heldS"],
+            &trade["block"],
+            &trade["logIndex"]
+        ],
+        [
+            &json!("256m"),
+            &json!(64),
+            &json!(3_600),
+            &json!(4),
+            &json!(7)
+        ]
+    );
+    let query = format!("token={}", orders::TOKEN);
+    let (status, history) = bench
+        .get(&format!("/v1/market/history?{query}&intervalS=60"))
+        .await;
+    assert_eq!(status, StatusCode::OK, "{history}");
+    // 20,000 base units for 4 * 10^9 cycles.
+    let price = json!("5000000000000");
+    assert_eq!(
+        history["candles"],
+        json!([{
+            "start": (orders::START + 3_601) / 60 * 60, "open": price, "high": price, "low": price,
+            "close": price, "deals": 1, "cycles": "4000000000", "paid": "20000"
+        }])
+    );
+    assert_eq!(
+        (&history["block"]["number"], &history["next"]),
+        (&json!(4), &Value::Null)
+    );
+    let machine = "speed=1000000000&slots=2&memoryMib=256";
+    let (status, value) = bench
+        .get(&format!("/v1/market/value?{query}&{machine}"))
+        .await;
+    assert_eq!(status, StatusCode::OK, "{value}");
+    assert_eq!(
+        (&value["digest"], &value["deals"]),
+        (&history["digest"], &json!(1))
+    );
+    assert_eq!(value["total"]["cyclePrice"], price);
+    // A sixteenth of a GiB for an hour, with nine further digits.
+    assert_eq!(value["total"]["gibHourPrice"], json!("320000000000000"));
+    assert_eq!(value["series"][0]["class"], "256m");
+    let seconds = value["until"].as_u64().unwrap() - value["since"].as_u64().unwrap();
+    assert_eq!(
+        value["machine"]["fullyBooked"],
+        json!((2 * seconds * 5_000).to_string()),
+        "2 * 10^9 cycles a second"
+    );
+    assert_eq!(
+        value["utilisationBps"],
+        Value::Null,
+        "nobody offers anything"
+    );
+    let small = bench
+        .get(&format!("/v1/market/value?{query}&speed=1&memoryMib=255"))
+        .await
+        .1;
+    assert_eq!(small["machine"], Value::Null, "no deal fits it");
+    let other = bench
+        .get(&format!("/v1/market/history?{query}&class=1g"))
+        .await
+        .1;
+    assert_eq!(other["candles"], json!([]));
+}
+
+#[tokio::test]
+async fn a_wrong_question_about_prices_says_what_to_ask() {
+    let bench = gateway(Access::Loopback).await;
+    let token = format!("token={}", orders::TOKEN);
+    for (question, said) in [
+        ("history?intervalS=60".to_owned(), "say which with `token`"),
+        (format!("history?{token}&intervalS=61"), "1m, 5m, 15m, 1h"),
+        (
+            format!("history?{token}&since=7&until=7"),
+            "must lie behind",
+        ),
+        (format!("history?{token}&limit=1001"), "between 1 and 1000"),
+        (
+            format!("history?{token}&class=1000m"),
+            "no class of resources",
+        ),
+        (format!("history?{token}&region=256"), "region"),
+        (format!("value?{token}&since=7&until=6"), "must lie behind"),
+        (
+            format!("value?{token}&slots=2"),
+            "outcry provider benchmark",
+        ),
+        (format!("value?{token}&speed=0"), "does not lie between 1"),
+        (
+            format!("value?{token}&speed=1&slots=4097"),
+            "do not lie between 1",
+        ),
+        ("epochs?since=x".to_owned(), "since"),
+    ] {
+        let (status, body) = bench.get(&format!("/v1/market/{question}")).await;
+        let message = body["message"].as_str().unwrap_or_default();
+        assert_eq!(
+            (status, &body["code"]),
+            (StatusCode::BAD_REQUEST, &json!("N-006")),
+            "{question}"
+        );
+        assert!(message.contains(said), "{question}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn the_epochs_of_the_last_blocks_have_digests() {
+    let bench = gateway(Access::Loopback).await;
+    let (_, epochs) = bench.get("/v1/market/epochs").await;
+    let (_, status) = bench.get("/v1/status").await;
+    assert_eq!(epochs.as_array().unwrap().len(), 1);
+    assert_eq!(status["epoch"], epochs[0]);
+    assert_eq!(epochs[0]["matches"], 0);
+    assert_eq!(bench.get("/v1/market/epochs?since=2").await.1, json!([]));
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub struct Place {
     pub block: u64,
     /// Unix seconds of that block.
     pub at: u64,
+    /// Position of the log in that block.
+    pub log_index: u64,
     /// The transaction.
     pub transaction: B256,
 }
@@ -470,6 +472,7 @@ mod tests {
         Place {
             block,
             at: 1000 + block,
+            log_index: 0,
             transaction: B256::repeat_byte(block as u8),
         }
     }

@@ -136,6 +136,7 @@ impl DisputeRecord {
             Place {
                 block: 0,
                 at: 0,
+                log_index: 0,
                 transaction: B256::ZERO,
             },
             |(place, _)| *place,
@@ -767,6 +768,7 @@ mod tests {
         Place {
             block: at,
             at,
+            log_index: 0,
             transaction: B256::repeat_byte(at as u8),
         }
     }

@@ -327,6 +327,7 @@ mod tests {
         let place = Place {
             block: 1,
             at: START,
+            log_index: 0,
             transaction: B256::ZERO,
         };
         let mut deal = DealRecord::opened(B256::repeat_byte(1), terms(), B256::ZERO, place);

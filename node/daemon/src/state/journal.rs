@@ -247,6 +247,7 @@ impl State {
         }
         self.load_jobs(store)?;
         self.load_audits(store)?;
+        self.load_prices(store)?;
         self.load_work(store)
     }
 

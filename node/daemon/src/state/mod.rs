@@ -14,6 +14,8 @@
 //! | [`provider`], [`gateway`], [`verifier`] | each role's next step about a deal |
 //! | [`dispute`] | games about claims, and what a party does next |
 //! | [`audit`] | audits of claims: who brings them on, and what a party does next |
+//! | [`prices`] | what settled deals paid |
+//! | [`epochs`] | digests by which nodes are compared |
 //! | [`journal`] | how state is written to the store and read back |
 
 pub mod absence;
@@ -22,10 +24,12 @@ pub mod capacity;
 pub mod chain;
 pub mod deal;
 pub mod dispute;
+pub mod epochs;
 #[cfg(test)]
 pub(crate) mod example;
 pub mod gateway;
 pub mod journal;
+pub mod prices;
 pub mod provider;
 pub mod verifier;
 
@@ -36,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256, Bytes};
 use outcry_protocol::book::{Book, Effect, Event as BookEvent, Fact as BookFact, FactKey};
+use outcry_protocol::history::History;
 use outcry_protocol::matching::{self, Epoch, Match};
 use outcry_protocol::types::{Bid, Deal, JobSpec};
 use outcry_protocol::wire::{Message, SignedBid, SignedOffer};
@@ -48,6 +53,7 @@ use capacity::{Capacity, Reservation};
 use chain::{Block, Event, Observed, facts_of_bid};
 use deal::DealRecord;
 use dispute::Games;
+use epochs::Epochs;
 use gateway::{Acceptance, JobRecord, Report};
 use provider::{TaskResult, Work};
 use verifier::{Checked, Verifications};
@@ -130,6 +136,10 @@ pub struct State {
     pub disputes: Games,
     /// Audits, the beacons that draw them, and who holds them.
     pub audits: Audits,
+    /// What settled deals paid.
+    pub prices: History,
+    /// Digests of the last epochs.
+    pub epochs: Epochs,
     /// Games in which this node has no move to make, with the transaction of the move before: its
     /// machine says something else than the game.
     without_move: BTreeSet<(B256, B256)>,
@@ -427,6 +437,8 @@ impl State {
             verifications: Verifications::default(),
             disputes: Games::default(),
             audits: Audits::default(),
+            prices: History::default(),
+            epochs: Epochs::default(),
             without_move: BTreeSet::new(),
             absences: Absences::default(),
             peer_keys: BTreeMap::new(),
@@ -464,6 +476,7 @@ impl State {
     /// The chain was reorganised: what the book knows from above `block` is read again.
     pub fn rewind(&mut self, block: u64) {
         self.is_synced = false;
+        self.epochs.rewind(block);
         for effect in self.book.apply(BookEvent::Rewind { block }) {
             match effect {
                 // Follows from the deals below.
@@ -670,6 +683,7 @@ impl State {
         for event in events {
             self.observe(event, changes);
         }
+        self.forget_prices(changes);
         self.learn(last.number, facts);
         self.book.apply(BookEvent::Block { timestamp: last.at });
         self.release_reservations(changes);
@@ -688,6 +702,7 @@ impl State {
         self.arrived.clear();
         if is_head {
             changes.epoch = matching::run(&self.book, last.hash);
+            self.epochs.note(last, &self.book, &changes.epoch);
             self.note_matches(&changes.epoch.matches);
             self.reserve(&changes.epoch.matches, &mut changes.local);
             self.watch_others(&changes.epoch);
@@ -850,6 +865,7 @@ impl State {
             self.verifications.claims_seen += 1;
         }
         let failed = matches!(change, deal::Change::Failed { .. });
+        let paid = matches!(change, deal::Change::Paid { .. });
         record.history.push((place, change));
         journal::put_deal(&mut changes.chain, record);
         self.audits.note(record);
@@ -862,6 +878,9 @@ impl State {
                 block: place.block,
                 fact,
             });
+        }
+        if paid {
+            self.price_paid(id, changes);
         }
         if failed {
             self.absences.bar(bid, provider, place.block);

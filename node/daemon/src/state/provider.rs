@@ -153,6 +153,7 @@ mod tests {
         Place {
             block: at,
             at,
+            log_index: 0,
             transaction: B256::ZERO,
         }
     }

@@ -19,6 +19,7 @@ use super::gateway::Report;
 use super::provider::TaskResult;
 use super::verifier::Finding;
 mod audits;
+mod prices;
 
 use super::{Activity, Changes, Fact, Prunable, Setup, State, Windows};
 
@@ -133,11 +134,15 @@ impl Bench {
         let place = Place {
             block: last.number,
             at: last.at,
+            log_index: 0,
             transaction: B256::repeat_byte(9),
         };
-        let events: Vec<Event> = observed
-            .into_iter()
-            .map(|observed| Event { place, observed })
+        let events: Vec<Event> = (0..)
+            .zip(observed)
+            .map(|(log_index, observed)| {
+                let place = Place { log_index, ..place };
+                Event { place, observed }
+            })
             .collect();
         self.apply(Fact::Blocks {
             last,
@@ -929,6 +934,7 @@ fn game(deal: B256, task: u32, challenger: Address) -> Box<DisputeRecord> {
     let place = Place {
         block: 3,
         at: START + 2,
+        log_index: 0,
         transaction: B256::repeat_byte(9),
     };
     Box::new(DisputeRecord {

@@ -109,6 +109,7 @@ mod tests {
         let place = Place {
             block: 1,
             at: 1,
+            log_index: 0,
             transaction: B256::ZERO,
         };
         let mut deal = DealRecord::opened(B256::ZERO, example::deal(), B256::ZERO, place);

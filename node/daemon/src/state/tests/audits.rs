@@ -106,6 +106,7 @@ fn record(deal: B256) -> AuditRecord {
     let place = Place {
         block: 4,
         at: START + 12,
+        log_index: 0,
         transaction: B256::repeat_byte(9),
     };
     AuditRecord {
