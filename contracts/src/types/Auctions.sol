@@ -26,7 +26,7 @@ struct AuctionParameters {
     uint16 feeBps;
     /// What a posted result puts at risk, base units.
     uint128 resultBond;
-    /// Least deposit of an order, base units: what it costs not to reveal.
+    /// Least deposit of an order, base units, at least 1: what it costs not to reveal.
     uint128 depositMin;
     /// Seconds that the provider has to open a deal for a draw, besides the times that the bid gives it.
     uint32 drawS;
@@ -34,19 +34,21 @@ struct AuctionParameters {
     uint16 drawFeeBps;
 }
 
-/// A pool: one unit is one slot in a region, with at least these resources, attributes and speed.
+/// A pool: one unit is one slot in a region, with at least these resources, attributes and speed. At most 32
+/// pools, so that a result of 512 orders fits a transaction.
 struct Pool {
     uint8 region;
     uint32 memoryMib;
     uint32 diskMib;
+    uint32 egressMib;
     uint256 attributes;
     /// Cycles per second.
     uint64 speed;
-    /// Least deposit for each unit of new capacity that is offered, base units.
+    /// Least deposit for each unit of new capacity that is offered, base units, below 2^80.
     uint128 unitDeposit;
 }
 
-/// Units of one pool in one lot: bought if positive, sold if negative.
+/// Units of one pool in one lot: bought if positive, sold if negative. Not 0, below 2^22 in size.
 struct Entry {
     uint16 pool;
     int32 quantity;
@@ -55,7 +57,9 @@ struct Entry {
 /// One of the bundles of which a lot gets at most one.
 struct Alternative {
     /// The most that a lot pays for all intervals together; negative: the least that it wants to be paid.
+    /// At most 2^62 in size.
     int64 limit;
+    /// 1 to 8, pools ascending.
     Entry[] entries;
 }
 
@@ -66,17 +70,19 @@ enum Backing {
     /// New capacity of a provider, all or nothing for each lot.
     Capacity,
     /// New capacity of a provider, unit by unit: one alternative of one entry with quantity -1. The limit is
-    /// -cost, and the k-th eighth of the lots asks for cost x ASK_TABLE[k] / 1000 (SPEC.md): the dearer
-    /// the more of it is used.
+    /// -cost, cost < 2^35, and unit number j of the lots (from 0) asks for ceil(cost x ASK_TABLE[k] / 1000),
+    /// ASK_TABLE = 1000, 1000, 1050, 1100, 1200, 1350, 1600, 2000: k is the eighth that the unit lies in,
+    /// floor(lots x k / 8) <= j < floor(lots x (k + 1) / 8). They are used in that order.
     Curve
 }
 
-/// An order of a round. At most 8 alternatives of 8 entries, pools ascending.
+/// An order of a round.
 struct AuctionOrder {
     address account;
     Backing backing;
     /// Lots, 1 to 2^20; each gets one of the alternatives or none.
     uint32 lots;
+    /// 1 to 8.
     Alternative[] alternatives;
     /// What hides the order in its commitment.
     bytes32 salt;
@@ -90,15 +96,16 @@ struct Fill {
     uint32 lots;
 }
 
-/// A leaf of a result: up to 16 fills, ascending by (order, alternative), and the sums over them and all
+/// A leaf of a result: 1 to 16 fills, ascending by (order, alternative), and the sums over them and all
 /// fills before them. All fills of an order lie in one group.
 struct FillGroup {
     Fill[] fills;
-    /// Units bought and sold so far, one word for each pool.
-    uint64[] bought;
-    uint64[] sold;
+    /// Units sold less units bought so far, one word for each pool.
+    int64[] surplus;
     /// Accepted limits so far (of a curve: minus its used asks).
     int128 welfare;
+    /// Price x units sold so far, summed over pools.
+    uint128 volume;
 }
 
 /// A group with its path to the root of a result.
@@ -111,18 +118,22 @@ struct GroupProof {
 /// What is stored about a posted result.
 struct ResultRecord {
     address poster;
-    /// Neighbours in the order of posting, 0: none. Each result claims more welfare than the one before it.
+    /// Neighbours in the order of posting among those that stand, 0: none. Each result claims more than the
+    /// one before it.
     uint32 previous;
     uint32 next;
     bool disproved;
-    bool bondReturned;
+    bool collected;
     uint16 groups;
+    /// As in the last group.
     int128 welfare;
-    /// Sum over pools of price x units sold.
     uint128 volume;
     /// keccak256(abi.encode(prices)).
     bytes32 pricesHash;
-    /// Merkle root over keccak256(abi.encode(FillGroup)).
+    /// Of all fills, one word for each: order << 40 | alternative << 32 | lots. However they are grouped.
+    bytes32 fillsHash;
+    /// Merkle root over keccak256(abi.encode(FillGroup)); missing leaves are keccak256 of 128 zero bytes, as
+    /// in all trees (SPEC.md, 3).
     bytes32 root;
 }
 
@@ -140,13 +151,18 @@ enum Phase {
 
 /// What is stored about a round.
 struct RoundRecord {
-    /// Number of revealed orders, at most 512.
+    /// Number of commitments, at most 512.
+    uint16 commitments;
+    /// Number of revealed orders.
     uint16 orders;
     /// Results posted; they are numbered from 1.
     uint32 results;
     /// The best result that stands, 0: none.
     uint32 best;
-    /// keccak256(seed, leaf) over all revealed orders: with it orders and ties are sorted.
+    /// What buyers have paid that sellers have not earned yet, base units.
+    uint128 escrow;
+    /// seed = keccak256(abi.encode(seed, leaf)) with each revealed order, from 0: with it orders and ties are
+    /// sorted.
     bytes32 seed;
 }
 
@@ -158,19 +174,34 @@ struct StreamRecord {
     uint16 intervals;
     /// Intervals that have been paid out.
     uint16 paid;
-    /// Base units still to be paid out.
+    /// Base units still to be paid out: after each of the m intervals that remain, 1/m of it, rounded down.
     uint128 left;
+}
+
+/// Units of new capacity that an order sold in one pool.
+struct Obligation {
+    uint64 units;
+    /// Of these, bound by holders.
+    uint64 bound;
+    /// What a unit costs for all intervals of its order.
+    uint64 price;
 }
 
 /// A job that the holder of bound units wants to run on one of them.
 struct DrawRecord {
     address holder;
-    address provider;
-    uint16 pool;
-    uint64 season;
-    bytes32 bidHash;
-    bytes32 jobHash;
-    /// Last second at which the provider may answer.
-    uint64 deadline;
     bool ended;
+    /// The order of the provider that it is drawn from, and the pool.
+    uint64 round;
+    uint16 index;
+    uint16 pool;
+    address provider;
+    uint32 tasks;
+    /// Last second at which the provider may open a deal and claim.
+    uint64 deadline;
+    /// What the unit costs from the interval of the draw on: what a refusal gives back.
+    uint128 value;
+    /// What the holder has set aside for a job that is given back.
+    uint128 fee;
+    bytes32 bidHash;
 }
