@@ -129,7 +129,7 @@ interface IAuction {
     error SignatureInvalid();
     /// Not a deal of the draw, or it does not stand as is needed here.
     error DealMismatch();
-    /// The bid is cancelled, or somebody opened a deal of it: nobody failed that one can show.
+    /// The bid or a deal of it was cancelled, or somebody opened a deal of it: this shows no failure of the provider's.
     error NotRefused();
 
     // --- the ledger
@@ -211,11 +211,13 @@ interface IAuction {
     function answer(bytes32 id, Deal calldata deal, Claim calldata claim) external;
     /// @notice The provider cancelled its deal in the admission window (it is barred from the bid): both burn the fee.
     function giveBack(bytes32 id) external;
-    /// @notice After the deadline, if nobody opened a deal of the bid, though it was not cancelled, or if the provider did and
-    /// has not claimed or has failed (then that deal is shown): the unit's price from the draw on goes back to the holder, out of what
-    /// the provider is still to earn and then its deposit, with a penalty of as much out of the deposit, as far as that reaches. The
-    /// unit is bound no more.
-    function refuse(bytes32 id, Bid calldata bid, Deal[] calldata deal) external;
+    /// @notice After the deadline, if nobody opened a deal of the bid, though it was not cancelled. The unit's price from the
+    /// draw on goes back to the holder, out of what the provider is still to earn and then out of its deposit, with a penalty of as
+    /// much out of the deposit, as far as that reaches. The unit is bound no more.
+    function refuse(bytes32 id, Bid calldata bid) external;
+    /// @notice The same, if the provider opened a deal that, after the deadline, holds no claim or has failed; or that is not of
+    /// the whole bid, at any time. The claim counts only where the deal holds one. Not if a deal of the bid was cancelled.
+    function fail(bytes32 id, Deal calldata deal, Claim calldata claim) external;
     /// @notice `drawS` after the deadline: the draw ends, and nobody is to blame.
     function lapse(bytes32 id) external;
 
