@@ -7,6 +7,7 @@
 //! | an order is written, signed, sent | [`types`], [`hash`], [`signature`], [`order`], [`wire`] |
 //! | it enters the book and is matched | [`book`], [`fit`], [`matching`]; asked about: [`explain`], [`quote`] |
 //! | a deal opens, is claimed and settled | [`deal`], [`money`], [`lifecycle`], [`ledger`] |
+//! | capacity is reserved by auction | [`auction`] |
 //! | a task has run | [`status`], [`merkle`], [`claim`] |
 //! | everywhere | [`limits`], [`codes`] |
 //!
@@ -16,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod auction;
 pub mod book;
 pub mod claim;
 pub mod codes;
