@@ -15,11 +15,11 @@ import {
     Pool
 } from "../../src/types/Auctions.sol";
 import {MarketTest} from "../base/MarketTest.sol";
-import {Vm} from "../base/Vm.sol";
+import {Clearer} from "./Clearer.sol";
 
 /// @dev An auction with three pools, accounts with money on it, and the shortest way to each phase of a round. What a
 /// result must say is computed here in a way of its own: unit by unit, over all fills at once.
-abstract contract AuctionTest is MarketTest {
+abstract contract AuctionTest is MarketTest, Clearer {
     uint64 internal constant START = 1_900_000_000;
     uint32 internal constant INTERVAL = 3600;
     uint16 internal constant INTERVALS = 8;
@@ -318,15 +318,6 @@ abstract contract AuctionTest is MarketTest {
         for (uint256 unit = 0; unit < lots; ++unit) {
             worth -= int128(uint128(_askOf(order, unit)));
         }
-    }
-
-    /// @dev What a unit of a curve asks for.
-    function _askOf(AuctionOrder memory order, uint256 unit) internal pure returns (uint256) {
-        uint256 eighth = 7;
-        while (uint256(order.lots) * eighth / 8 > unit) --eighth;
-        uint256[8] memory table = [uint256(1000), 1000, 1050, 1100, 1200, 1350, 1600, 2000];
-        uint256 cost = uint256(int256(-order.alternatives[0].limit));
-        return (cost * table[eighth] + 999) / 1000;
     }
 
     /// @dev A group with its path, from a tree that is built here.
