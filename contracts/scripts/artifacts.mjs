@@ -7,7 +7,7 @@ import { forge, root } from "./forge.mjs";
 
 // Contracts that are compiled together, and what is compiled with them.
 const groups = {
-  market: { contracts: ["Market", "Recourse", "Stake", "TestToken", "Token"], files: ["--skip", "test", "--skip", "src/machine/**", "--skip", "src/Game.sol", "--skip", "src/game/**", "--skip", "src/Audits.sol", "--skip", "src/audit/**", "--skip", "src/Auction.sol", "--skip", "src/Delivery.sol", "--skip", "src/auction/**", "--skip", "src/interfaces/IAuction.sol", "--skip", "src/types/Auctions.sol"] },
+  market: { contracts: ["Market", "Recourse", "Stake", "TestToken", "Token"], files: ["--skip", "test", "--skip", "src/machine/**", "--skip", "src/Game.sol", "--skip", "src/game/**", "--skip", "src/Audits.sol", "--skip", "src/audit/**", "--skip", "src/Auction.sol", "--skip", "src/Delivery.sol", "--skip", "src/auction/**", "--skip", "test/auction/**", "--skip", "src/interfaces/IAuction.sol", "--skip", "src/types/Auctions.sol"] },
   game: { contracts: ["Game"], files: ["src/Game.sol"] },
   auction: { contracts: ["Auction", "Delivery"], files: ["src/Auction.sol"] },
   audits: { contracts: ["Audits"], files: ["src/Audits.sol"] },

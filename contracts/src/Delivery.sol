@@ -48,6 +48,8 @@ contract Delivery is Streams {
         JobSpec calldata job
     ) external nonReentrantView returns (bytes32 id) {
         _requireRunning(round);
+        BoundRecord storage bound = _bound[round][index][pool][msg.sender];
+        if (bound.drawn == bound.units) revert IAuction.NothingToDraw();
         bytes32 bidHash = MARKET.hashBid(bid);
         if (!_isKeys(msg.sender, bidHash, signature)) revert IAuction.SignatureInvalid();
         id = keccak256(abi.encode(round, index, pool, bidHash));
@@ -57,7 +59,7 @@ contract Delivery is Streams {
         uint256 deadline = block.timestamp + DRAW_S + bid.queueTimeout + bid.executionTimeout;
         if (
             bid.buyer != msg.sender || provider == msg.sender || deadline >= _seasonEndOf(round)
-                || bid.expiry < block.timestamp + DRAW_S || !_isUntouched(bid) || !_isFree(bid)
+                || bid.expiry < block.timestamp + DRAW_S || !_hasTasksLeft(bid, bidHash) || MARKET.tasksTaken(bidHash) != 0 || !_isFree(bid)
                 || !_fits(bid, job, _pools[pool])
         ) revert IAuction.BidUnfit();
         record.holder = msg.sender;
@@ -75,11 +77,18 @@ contract Delivery is Streams {
     /// @dev See `IAuction`.
     function answer(bytes32 id, Deal calldata deal, Claim calldata claim) external nonReentrantView {
         DrawRecord storage record = _open(id);
-        (bytes32 dealId, DealStatus status) = _dealOf(record, deal, claim);
-        if (status != DealStatus.Claimed || deal.taskCount != record.tasks) revert IAuction.DealMismatch();
+        _requireDeal(record, deal);
+        bytes32 dealId = MARKET.hashDeal(deal);
+        DealState memory state = MARKET.dealState(deal);
+        // The market looks at the deal's cell: whether a claim in it is this deal's only the claim tells.
+        bool claimed = state.status == DealStatus.Claimed
+            && state.binding == uint192(uint256(Hashing.claim(dealId, claim)));
+        if (!claimed || deal.firstTask != record.answered) revert IAuction.DealMismatch();
+        record.answered += deal.taskCount;
+        emit IAuction.Answered(id, dealId, record.answered);
+        if (record.answered != record.tasks) return;
         _end(record);
         _credit(record.holder, record.fee);
-        emit IAuction.Answered(id, dealId);
     }
 
     /// @dev See `IAuction`.
@@ -100,19 +109,18 @@ contract Delivery is Streams {
         DrawRecord storage record = _open(id);
         if (block.timestamp <= record.deadline) revert IAuction.DrawEarly();
         if (MARKET.hashBid(bid) != record.bidHash) revert IAuction.DealMismatch();
-        if (!_isUntouched(bid)) revert IAuction.NotRefused();
+        if (!_hasTasksLeft(bid, record.bidHash)) revert IAuction.NotRefused();
         _penalise(id, record);
     }
 
     /// @dev See `IAuction`.
-    function fail(bytes32 id, Deal calldata deal, Claim calldata claim) external nonReentrantView {
+    function fail(bytes32 id, Deal calldata deal) external nonReentrantView {
         DrawRecord storage record = _open(id);
-        (, DealStatus status) = _dealOf(record, deal, claim);
-        if (status == DealStatus.None) revert IAuction.DealMismatch();
-        if (deal.taskCount == record.tasks) {
-            if (status == DealStatus.Claimed) revert IAuction.NotRefused();
-            if (block.timestamp <= record.deadline) revert IAuction.DrawEarly();
-        }
+        if (block.timestamp <= record.deadline) revert IAuction.DrawEarly();
+        _requireDeal(record, deal);
+        DealStatus status = MARKET.dealState(deal).status;
+        if (status != DealStatus.Open && status != DealStatus.Failed) revert IAuction.DealMismatch();
+        // Either side may have cancelled it; had the provider, it would have been given back.
         (,, bool burned,) = MARKET.orderState(deal.buyer, deal.bidSalt);
         if (burned) revert IAuction.NotRefused();
         _penalise(id, record);
@@ -141,9 +149,7 @@ contract Delivery is Streams {
     /// @dev Takes one of the units that the holder has bound, and the fee.
     function _begin(DrawRecord storage record) private {
         (uint64 round, uint16 index, uint16 pool) = (record.round, record.index, record.pool);
-        BoundRecord storage bound = _bound[round][index][pool][record.holder];
-        if (bound.drawn == bound.units) revert IAuction.NothingToDraw();
-        ++bound.drawn;
+        ++_bound[round][index][pool][record.holder].drawn;
         ++_orders[round][index].draws;
         StreamRecord storage stream = _streams[round][index];
         uint256 value = uint256(_obligations[round][index][pool].price) * (stream.intervals - _over(stream))
@@ -189,20 +195,8 @@ contract Delivery is Streams {
         stored.deposit -= uint128(taken);
     }
 
-    /// @dev Where a deal of a draw stands in the market; None if it is no deal that the market holds. The market looks at the
-    /// deal's cell: whether a claim in it is this deal's only the claim tells.
-    function _dealOf(DrawRecord storage record, Deal calldata deal, Claim calldata claim)
-        private
-        view
-        returns (bytes32 dealId, DealStatus status)
-    {
+    function _requireDeal(DrawRecord storage record, Deal calldata deal) private view {
         if (deal.bidHash != record.bidHash || deal.provider != record.provider) revert IAuction.DealMismatch();
-        dealId = MARKET.hashDeal(deal);
-        DealState memory state = MARKET.dealState(deal);
-        status = state.status;
-        if (status == DealStatus.Claimed && state.binding != uint192(uint256(Hashing.claim(dealId, claim)))) {
-            status = DealStatus.None;
-        }
     }
 
     /// @dev Contracts may change what they say; a key's signature stays valid, and the provider can rely on it.
@@ -211,10 +205,14 @@ contract Delivery is Streams {
         return problem == ECDSA.RecoverError.NoError && recovered == account;
     }
 
-    /// @dev Whether nobody has opened a deal of a bid and its buyer has not cancelled it.
-    function _isUntouched(Bid calldata bid) private view returns (bool) {
+    /// @dev Whether the provider can open a deal of a bid: not cancelled, not taken.
+    function _hasTasksLeft(Bid calldata bid, bytes32 bidHash) private view returns (bool) {
         (bool cancelled, bool taken,, bool partly) = MARKET.orderState(bid.buyer, bid.salt);
-        return !cancelled && !taken && !partly && MARKET.counterOf(bid.buyer) == bid.counter;
+        if (cancelled || taken || MARKET.counterOf(bid.buyer) != bid.counter) return false;
+        if (!partly) return true;
+        // Of this bid, and not of another one with its salt.
+        uint256 opened = MARKET.tasksTaken(bidHash);
+        return opened != 0 && opened < bid.tasks;
     }
 
     /// @dev Whether every deal of a bid is free, locks nothing of the buyer's and needs no mechanism that does not exist.

@@ -42,7 +42,7 @@ abstract contract DeliveryEntry is Payouts {
     }
 
     /// @inheritdoc IAuction
-    function fail(bytes32, Deal calldata, Claim calldata) external {
+    function fail(bytes32, Deal calldata) external {
         _borrow();
     }
 

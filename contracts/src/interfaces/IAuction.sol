@@ -65,7 +65,8 @@ interface IAuction {
         bytes signature,
         JobSpec job
     );
-    event Answered(bytes32 indexed draw, bytes32 dealId);
+    /// @param answered tasks so far
+    event Answered(bytes32 indexed draw, bytes32 dealId, uint32 answered);
     event GivenBack(bytes32 indexed draw, uint128 burnedEach);
     /// @param returned the unit's price from the draw on, @param penalty as much again, as far as the deposit reached
     event Refused(bytes32 indexed draw, uint128 returned, uint128 penalty);
@@ -207,17 +208,18 @@ interface IAuction {
         bytes calldata signature,
         JobSpec calldata job
     ) external returns (bytes32 id);
-    /// @notice Anybody shows the provider's deal of the whole bid while it holds a claim.
+    /// @notice Anybody shows a deal of the provider's while it holds a claim; if the bid was taken in parts, the deals in the
+    /// order of their tasks. With the last task the draw ends.
     function answer(bytes32 id, Deal calldata deal, Claim calldata claim) external;
     /// @notice The provider cancelled its deal in the admission window (it is barred from the bid): both burn the fee.
     function giveBack(bytes32 id) external;
-    /// @notice After the deadline, if nobody opened a deal of the bid, though it was not cancelled. The unit's price from the
-    /// draw on goes back to the holder, out of what the provider is still to earn and then out of its deposit, with a penalty of as
-    /// much out of the deposit, as far as that reaches. The unit is bound no more.
+    /// @notice After the deadline, if the bid still has tasks of which nobody opened a deal, and was not cancelled. The unit's
+    /// price from the draw on goes back to the holder, out of what the provider is still to earn and then out of its deposit,
+    /// with a penalty of as much out of the deposit, as far as that reaches. The unit is bound no more.
     function refuse(bytes32 id, Bid calldata bid) external;
-    /// @notice The same, if the provider opened a deal that, after the deadline, holds no claim or has failed; or that is not of
-    /// the whole bid, at any time. The claim counts only where the deal holds one. Not if a deal of the bid was cancelled.
-    function fail(bytes32 id, Deal calldata deal, Claim calldata claim) external;
+    /// @notice The same, if after the deadline a deal of the provider's holds no claim or has failed, unless a deal of the bid
+    /// was cancelled.
+    function fail(bytes32 id, Deal calldata deal) external;
     /// @notice `drawS` after the deadline: the draw ends, and nobody is to blame.
     function lapse(bytes32 id) external;
 

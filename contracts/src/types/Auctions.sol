@@ -197,6 +197,8 @@ struct DrawRecord {
     uint16 pool;
     address provider;
     uint32 tasks;
+    /// Tasks, from the first on, of which deals that held a claim were shown.
+    uint32 answered;
     /// Last second at which the provider may open a deal and claim.
     uint64 deadline;
     /// What the unit costs from the interval of the draw on: what a refusal gives back.

@@ -41,8 +41,9 @@ abstract contract AuctionTest is MarketTest, Clearer {
     address internal constant POSTER = address(0x905735);
 
     IAuction internal auction;
-    /// What has been revealed in the round that a test is about.
-    AuctionOrder[] internal revealed;
+    /// The round that a test is about, and what has been revealed in each.
+    uint64 internal current;
+    mapping(uint64 round => AuctionOrder[]) private revealed;
     uint256 private salts;
 
     function setUp() public virtual override {
@@ -192,7 +193,7 @@ abstract contract AuctionTest is MarketTest, Clearer {
             _commit(round, all[i]);
         }
         _toReveal(round);
-        delete revealed;
+        current = round;
         for (uint256 i = 0; i < all.length; ++i) {
             auction.reveal(round, all[i]);
             _keep(all[i]);
@@ -201,7 +202,7 @@ abstract contract AuctionTest is MarketTest, Clearer {
     }
 
     function _keep(AuctionOrder memory order) internal {
-        AuctionOrder storage kept = revealed.push();
+        AuctionOrder storage kept = revealed[current].push();
         (kept.account, kept.backing, kept.lots, kept.salt) = (order.account, order.backing, order.lots, order.salt);
         for (uint256 i = 0; i < order.alternatives.length; ++i) {
             Alternative storage alternative = kept.alternatives.push();
@@ -212,9 +213,13 @@ abstract contract AuctionTest is MarketTest, Clearer {
         }
     }
 
+    function _count() internal view returns (uint256) {
+        return revealed[current].length;
+    }
+
     /// @dev A revealed order.
     function _at(uint256 index) internal view returns (AuctionOrder memory) {
-        return revealed[index];
+        return revealed[current][index];
     }
 
     function _list(AuctionOrder memory a, AuctionOrder memory b) internal pure returns (AuctionOrder[] memory all) {
@@ -350,7 +355,7 @@ abstract contract AuctionTest is MarketTest, Clearer {
         uint256 count;
         for (uint256 i = 0; i < fills.length; ++i) {
             if (i != 0 && fills[i].order == fills[i - 1].order) continue;
-            if (fills[i].order >= revealed.length) break;
+            if (fills[i].order >= _count()) break;
             named[count++] = _at(fills[i].order);
         }
         assembly ("memory-safe") {
@@ -397,7 +402,7 @@ abstract contract AuctionTest is MarketTest, Clearer {
     }
 
     function _settleAll(uint64 round, uint64[] memory prices, FillGroup[] memory groups) internal {
-        for (uint16 i = 0; i < revealed.length; ++i) {
+        for (uint16 i = 0; i < _count(); ++i) {
             _settle(round, i, prices, groups);
         }
     }

@@ -14,36 +14,36 @@ abstract contract Clearer {
         uint32[8][] lots;
     }
 
-    function _draw(uint256 seed, uint256 i, uint256 what, uint256 range) internal pure returns (uint256) {
+    function _roll(uint256 seed, uint256 i, uint256 what, uint256 range) internal pure returns (uint256) {
         return uint256(keccak256(abi.encode(seed, i, what))) % range;
     }
 
-    function _sellerAccount(uint256 i) internal pure virtual returns (address) {
+    function _sellerAccount(uint256 i) internal view virtual returns (address) {
         return address(uint160(0x5e11e40 + i));
     }
 
-    function _buyerAccount(uint256 i) internal pure virtual returns (address) {
+    function _buyerAccount(uint256 i) internal view virtual returns (address) {
         return address(uint160(0xb14e40 + i));
     }
 
     /// @dev 3 to 10 orders: curves, new capacity, buyers of one or two pools with one or two alternatives.
-    function _randomOrders(uint256 seed, uint16 pools) internal pure returns (AuctionOrder[] memory all) {
+    function _randomOrders(uint256 seed, uint16 pools) internal view returns (AuctionOrder[] memory all) {
         all = new AuctionOrder[](3 + seed % 8);
         for (uint256 i = 0; i < all.length; ++i) {
             all[i] = _randomOrder(seed, i, pools);
         }
     }
 
-    function _randomOrder(uint256 seed, uint256 i, uint16 pools) private pure returns (AuctionOrder memory order) {
+    function _randomOrder(uint256 seed, uint256 i, uint16 pools) private view returns (AuctionOrder memory order) {
         order.salt = bytes32(uint256(keccak256(abi.encode(seed, i))));
-        order.lots = uint32(1 + _draw(seed, i, 0, 20));
-        uint256 kind = _draw(seed, i, 1, 5);
-        uint16 pool = uint16(_draw(seed, i, 2, pools));
+        order.lots = uint32(1 + _roll(seed, i, 0, 20));
+        uint256 kind = _roll(seed, i, 1, 5);
+        uint16 pool = uint16(_roll(seed, i, 2, pools));
         if (kind < 2) {
             order.account = _sellerAccount(i);
             order.backing = kind == 0 ? Backing.Curve : Backing.Capacity;
             order.alternatives = new Alternative[](1);
-            order.alternatives[0].limit = -int64(uint64(_draw(seed, i, 3, 60)));
+            order.alternatives[0].limit = -int64(uint64(_roll(seed, i, 3, 60)));
             order.alternatives[0].entries = new Entry[](1);
             order.alternatives[0].entries[0] = Entry(pool, -1);
             return order;
@@ -52,10 +52,10 @@ abstract contract Clearer {
         order.alternatives = new Alternative[](kind == 2 ? 2 : 1);
         for (uint256 a = 0; a < order.alternatives.length; ++a) {
             bool both = kind == 4 && pool + 1 < pools;
-            order.alternatives[a].limit = int64(uint64(_draw(seed, i, 4 + a, 300)));
+            order.alternatives[a].limit = int64(uint64(_roll(seed, i, 4 + a, 300)));
             order.alternatives[a].entries = new Entry[](both ? 2 : 1);
-            order.alternatives[a].entries[0] = Entry(uint16((pool + a) % pools), int32(uint32(1 + _draw(seed, i, 6 + a, 3))));
-            if (both) order.alternatives[a].entries[1] = Entry(pool + 1, int32(uint32(1 + _draw(seed, i, 8 + a, 3))));
+            order.alternatives[a].entries[0] = Entry(uint16((pool + a) % pools), int32(uint32(1 + _roll(seed, i, 6 + a, 3))));
+            if (both) order.alternatives[a].entries[1] = Entry(pool + 1, int32(uint32(1 + _roll(seed, i, 8 + a, 3))));
         }
     }
 
@@ -68,7 +68,7 @@ abstract contract Clearer {
         c.prices = new uint64[](pools);
         (c.left, c.bought, c.lots) = (new uint256[](pools), new uint256[](pools), new uint32[8][](all.length));
         for (uint256 p = 0; p < pools; ++p) {
-            c.prices[p] = uint64(_draw(seed, p, 20, 4) == 0 ? 0 : _draw(seed, p, 21, 90));
+            c.prices[p] = uint64(_roll(seed, p, 20, 4) == 0 ? 0 : _roll(seed, p, 21, 90));
         }
         for (uint256 i = 0; i < all.length; ++i) {
             if (_sells(all[i])) c.left[all[i].alternatives[0].entries[0].pool] += _offered(all[i], c.prices);

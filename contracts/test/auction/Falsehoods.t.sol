@@ -153,13 +153,13 @@ contract FalsehoodsTest is AuctionTest {
     /// @dev The rule, over all fills at once, with sums that every group must state.
     function _isValid(uint64[] memory prices, FillGroup[] memory groups) private view returns (bool) {
         int256 last = -1;
-        uint256[] memory taken = new uint256[](revealed.length);
+        uint256[] memory taken = new uint256[](_count());
         int256[] memory surplus = new int256[](prices.length);
         int256[2] memory sums;
         for (uint256 g = 0; g < groups.length; ++g) {
             for (uint256 i = 0; i < groups[g].fills.length; ++i) {
                 Fill memory fill = groups[g].fills[i];
-                if (fill.order >= revealed.length || fill.lots == 0) return false;
+                if (fill.order >= _count() || fill.lots == 0) return false;
                 // Ascending, and an order's fills in one group.
                 int256 place = int256(uint256(fill.order)) * 256 + int256(uint256(fill.alternative));
                 if (place <= last || (i == 0 && last >= 0 && last / 256 == place / 256)) return false;
