@@ -12,12 +12,13 @@ import {Schedule} from "./auction/Schedule.sol";
 import {Streams} from "./auction/Streams.sol";
 
 /// @title Holders draw jobs on what they hold, and providers answer with deals
-/// @dev The market judges the deals; here it is only asked. A drawn bid has no cap above 0, so that every deal of it is
-/// free, and neither tip nor audit, so that no deal of it can lack the holder's money.
+/// @dev The market judges the deals; here it is only asked. A drawn bid has no cap above 0, so that
+/// every deal of it is free, and neither tip nor audit, so that no deal of it can lack the holder's
+/// money.
 ///
-/// The auction borrows this code through delegatecall, because one contract may hold 24,576 bytes. It has the
-/// auction's storage layout (`Books`; CI compares the layouts) and is created by its constructor. Called directly,
-/// it finds neither units nor draws and refuses everything.
+/// The auction borrows this code through delegatecall, because one contract may hold 24,576 bytes. It
+/// has the auction's storage layout (`Books`; CI compares the layouts) and is created by its
+/// constructor. Called directly, it finds neither units nor draws and refuses everything.
 contract Delivery is Streams {
     uint256 private constant PAGES_PER_MIB = 16;
 
@@ -59,8 +60,8 @@ contract Delivery is Streams {
         uint256 deadline = block.timestamp + DRAW_S + bid.queueTimeout + bid.executionTimeout;
         if (
             bid.buyer != msg.sender || provider == msg.sender || deadline >= _seasonEndOf(round)
-                || bid.expiry < block.timestamp + DRAW_S || !_hasTasksLeft(bid, bidHash) || MARKET.tasksTaken(bidHash) != 0 || !_isFree(bid)
-                || !_fits(bid, job, _pools[pool])
+                || bid.expiry < block.timestamp + DRAW_S || !_hasTasksLeft(bid, bidHash)
+                || MARKET.tasksTaken(bidHash) != 0 || !_isFree(bid) || !_fits(bid, job, _pools[pool])
         ) revert IAuction.BidUnfit();
         record.holder = msg.sender;
         record.round = round;
@@ -81,8 +82,8 @@ contract Delivery is Streams {
         bytes32 dealId = MARKET.hashDeal(deal);
         DealState memory state = MARKET.dealState(deal);
         // The market looks at the deal's cell: whether a claim in it is this deal's only the claim tells.
-        bool claimed = state.status == DealStatus.Claimed
-            && state.binding == uint192(uint256(Hashing.claim(dealId, claim)));
+        bool claimed =
+            state.status == DealStatus.Claimed && state.binding == uint192(uint256(Hashing.claim(dealId, claim)));
         if (!claimed || deal.firstTask != record.answered) revert IAuction.DealMismatch();
         record.answered += deal.taskCount;
         emit IAuction.Answered(id, dealId, record.answered);
@@ -152,8 +153,8 @@ contract Delivery is Streams {
         ++_bound[round][index][pool][record.holder].drawn;
         ++_orders[round][index].draws;
         StreamRecord storage stream = _streams[round][index];
-        uint256 value = uint256(_obligations[round][index][pool].price) * (stream.intervals - _over(stream))
-            / stream.intervals;
+        uint256 value =
+            uint256(_obligations[round][index][pool].price) * (stream.intervals - _over(stream)) / stream.intervals;
         uint256 fee = value * DRAW_FEE_BPS / BPS;
         _debit(record.holder, fee);
         record.value = uint128(value);
@@ -168,7 +169,8 @@ contract Delivery is Streams {
         --stored.draws;
     }
 
-    /// @dev The provider failed: the unit is sold no more, and its price goes back with a penalty of as much.
+    /// @dev The provider failed: the unit is sold no more, and its price goes back with a penalty of as
+    /// much.
     function _penalise(bytes32 id, DrawRecord storage record) private {
         OrderRecord storage stored = _end(record);
         (uint64 round, uint16 index, uint16 pool) = (record.round, record.index, record.pool);
@@ -199,7 +201,8 @@ contract Delivery is Streams {
         if (deal.bidHash != record.bidHash || deal.provider != record.provider) revert IAuction.DealMismatch();
     }
 
-    /// @dev Contracts may change what they say; a key's signature stays valid, and the provider can rely on it.
+    /// @dev Contracts may change what they say; a key's signature stays valid, and the provider can
+    /// rely on it.
     function _isKeys(address account, bytes32 digest, bytes calldata signature) private pure returns (bool) {
         (address recovered, ECDSA.RecoverError problem,) = ECDSA.tryRecoverCalldata(digest, signature);
         return problem == ECDSA.RecoverError.NoError && recovered == account;
@@ -215,7 +218,8 @@ contract Delivery is Streams {
         return opened != 0 && opened < bid.tasks;
     }
 
-    /// @dev Whether every deal of a bid is free, locks nothing of the buyer's and needs no mechanism that does not exist.
+    /// @dev Whether every deal of a bid is free, locks nothing of the buyer's and needs no mechanism
+    /// that does not exist.
     function _isFree(Bid calldata bid) private pure returns (bool) {
         return bid.priceCap == 0 && bid.tip == 0 && bid.auditRateBps == 0 && bid.auditFee == 0 && bid.replicas == 1
             && bid.resources.gpuClass == 0 && bid.resources.gpuCount == 0 && bid.roundTripMsMax == 0
@@ -225,10 +229,9 @@ contract Delivery is Streams {
     /// @dev Whether a slot of the pool takes the bid, and can do the job in the bid's time.
     function _fits(Bid calldata bid, JobSpec calldata job, Pool storage pool) private view returns (bool) {
         return keccak256(abi.encode(job)) == bid.jobHash && job.taskCount == bid.tasks && bid.tasks != 0
-            && bid.tasks <= Acceptance.TASKS_MAX && job.cycleLimit != 0
-            && job.cycleLimit <= Acceptance.CYCLE_LIMIT_MAX && job.slotLimit <= Acceptance.SLOT_LIMIT_MAX
-            && job.outputLimit <= Acceptance.OUTPUT_LIMIT_MAX && job.pageLimit <= Acceptance.PAGE_LIMIT_MAX
-            && job.pageLimit <= PAGES_PER_MIB * bid.resources.memoryMib
+            && bid.tasks <= Acceptance.TASKS_MAX && job.cycleLimit != 0 && job.cycleLimit <= Acceptance.CYCLE_LIMIT_MAX
+            && job.slotLimit <= Acceptance.SLOT_LIMIT_MAX && job.outputLimit <= Acceptance.OUTPUT_LIMIT_MAX
+            && job.pageLimit <= Acceptance.PAGE_LIMIT_MAX && job.pageLimit <= PAGES_PER_MIB * bid.resources.memoryMib
             && uint256(bid.tasks) * job.cycleLimit <= uint256(bid.executionTimeout) * pool.speed
             && bid.regions >> pool.region & 1 == 1 && bid.attributes & ~pool.attributes == 0
             && bid.resources.memoryMib <= pool.memoryMib && bid.resources.diskMib <= pool.diskMib

@@ -7,11 +7,13 @@ import {DrawRecord, Obligation, ResultRecord, RoundRecord, StreamRecord} from ".
 import {Schedule} from "./Schedule.sol";
 
 /// @title All that the auction stores
-/// @dev Invariant: balances of all accounts + deposits of commitments and orders + bonds + escrows of rounds + fees set
-/// aside for draws = held <= the auction's own balance. Only `deposit` and `withdraw` change `held`, and only they
-/// call the token; they hold the reentrancy guard, and everything else that changes state refuses to run meanwhile.
+/// @dev Invariant: balances of all accounts + deposits of commitments and orders + bonds + escrows of
+/// rounds + fees set aside for draws = held <= the auction's own balance. Only `deposit` and `withdraw`
+/// change `held`, and only they call the token; they hold the reentrancy guard, and everything else
+/// that changes state refuses to run meanwhile.
 abstract contract Books is Schedule, ReentrancyGuardTransient {
-    /// @dev What is stored about a revealed order. All else is in its event, and shown again when it is needed.
+    /// @dev What is stored about a revealed order. All else is in its event, and shown again when it is
+    /// needed.
     struct OrderRecord {
         bytes32 leaf;
         uint128 deposit;
@@ -38,8 +40,9 @@ abstract contract Books is Schedule, ReentrancyGuardTransient {
     mapping(uint64 round => mapping(uint256 index => StreamRecord)) internal _streams;
     mapping(uint64 season => mapping(uint256 pool => mapping(address account => uint64))) internal _holdings;
     mapping(uint64 round => mapping(uint256 index => mapping(uint256 pool => Obligation))) internal _obligations;
-    mapping(uint64 round => mapping(uint256 index => mapping(uint256 pool => mapping(address holder => BoundRecord))))
-        internal _bound;
+    mapping(
+        uint64 round => mapping(uint256 index => mapping(uint256 pool => mapping(address holder => BoundRecord)))
+    ) internal _bound;
     mapping(bytes32 id => DrawRecord) internal _draws;
 
     function _credit(address account, uint256 amount) internal {

@@ -4,7 +4,16 @@ pragma solidity ^0.8.28;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {IAuction} from "../interfaces/IAuction.sol";
-import {AuctionParameters, DrawRecord, Obligation, Phase, Pool, ResultRecord, RoundRecord, StreamRecord} from "../types/Auctions.sol";
+import {
+    AuctionParameters,
+    DrawRecord,
+    Obligation,
+    Phase,
+    Pool,
+    ResultRecord,
+    RoundRecord,
+    StreamRecord
+} from "../types/Auctions.sol";
 import {Streams} from "./Streams.sol";
 
 /// @title Money in and out, and what is stored for all to see

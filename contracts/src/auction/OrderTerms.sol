@@ -14,8 +14,9 @@ struct Sums {
 }
 
 /// @title What an order says: its bounds, its deposit, and what a fill of it comes to
-/// @dev Stated in Rust in `protocol`. With the bounds of `isBounded`, of prices below 2^36 and of fills of at most the
-/// order's lots, no product leaves 85 bits, so that no sum of what one group and calldata hold leaves 256.
+/// @dev Stated in Rust in `protocol`. With the bounds of `isBounded`, of prices below 2^36 and of fills
+/// of at most the order's lots, no product leaves 85 bits, so that no sum of what one group and
+/// calldata hold leaves 256.
 library OrderTerms {
     uint256 internal constant LOTS_MAX = 1 << 20;
     uint256 private constant ALTERNATIVES_MAX = 8;
@@ -24,7 +25,8 @@ library OrderTerms {
     int256 private constant LIMIT_MAX = 1 << 62;
     int256 private constant COST_END = 1 << 35;
     uint256 private constant STEPS = 8;
-    /// What the steps of a curve ask for, in thousandths of its cost, 16 bits each, the first step in the highest.
+    /// What the steps of a curve ask for, in thousandths of its cost, 16 bits each, the first step in
+    /// the highest.
     uint256 private constant ASK_TABLE = 0x03e8_03e8_041a_044c_04b0_0546_0640_07d0;
     uint256 private constant ASK_SCALE = 1000;
 
@@ -88,8 +90,8 @@ library OrderTerms {
         }
     }
 
-    /// @dev Adds a fill to the sums, or says that the order did not offer it at these prices. The fill's lots are at
-    /// most the order's; one price for each pool.
+    /// @dev Adds a fill to the sums, or says that the order did not offer it at these prices. The
+    /// fill's lots are at most the order's; one price for each pool.
     function add(Sums memory sums, AuctionOrder calldata order, Fill calldata fill, uint64[] calldata prices)
         internal
         pure

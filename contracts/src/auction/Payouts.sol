@@ -16,8 +16,8 @@ import {OrderTerms, Sums} from "./OrderTerms.sol";
 import {Results} from "./Results.sol";
 
 /// @title What a final result does to each order
-/// @dev Even a false result that nobody disproved in time takes from no order more than it offered, and pays
-/// sellers out of nothing but what the buyers of its own round paid.
+/// @dev Even a false result that nobody disproved in time takes from no order more than it offered, and
+/// pays sellers out of nothing but what the buyers of its own round paid.
 abstract contract Payouts is Results {
     /// @inheritdoc IAuction
     function settle(
@@ -93,8 +93,8 @@ abstract contract Payouts is Results {
         emit Released(round, index, order.account, deposit_);
     }
 
-    /// @dev What an order pays goes from its deposit into escrow, what it earns is streamed. `sold`: new capacity,
-    /// which keeps the deposit.
+    /// @dev What an order pays goes from its deposit into escrow, what it earns is streamed. `sold`:
+    /// new capacity, which keeps the deposit.
     function _pay(uint64 round, uint16 index, address account, int256 paid, bool sold) private {
         OrderRecord storage stored = _orders[round][index];
         uint128 deposit_ = stored.deposit;
@@ -162,8 +162,8 @@ abstract contract Payouts is Results {
         }
     }
 
-    /// @dev Reverts unless no fill of the final result is of this order: it lies between two neighbouring fills, or
-    /// before the first, or behind the last.
+    /// @dev Reverts unless no fill of the final result is of this order: it lies between two
+    /// neighbouring fills, or before the first, or behind the last.
     function _requireBetween(ResultRecord storage record, uint16 index, GroupProof[] calldata around) private view {
         if (around.length == 0 || around.length > 2) revert ResultMismatch();
         for (uint256 i = 0; i < around.length; ++i) {

@@ -8,12 +8,14 @@ import {OrderTerms, Sums} from "./OrderTerms.sol";
 import {Sealed} from "./Sealed.sol";
 
 /// @title Results: posted with a bond, disproved by one group, the best that stands wins
-/// @dev Results that stand are a list in which each claims more than the one before it, so the last is the best, and one that is
-/// disproved leaves it at once. Junk that claims a lot costs its bond and uncovers what it lay on.
+/// @dev Results that stand are a list in which each claims more than the one before it, so the last is
+/// the best, and one that is disproved leaves it at once. Junk that claims a lot costs its bond and
+/// uncovers what it lay on.
 ///
-/// No posted result may keep `disprove` from being executed. What that could revert by is refused when the result
-/// is posted (lengths, what does not fit its type) or, where it takes an order to see it, found false (an order or an
-/// alternative that does not exist, lots above the order's). Sums that the poster makes up are read into 256 bits.
+/// No posted result may keep `disprove` from being executed. What that could revert by is refused when
+/// the result is posted (lengths, what does not fit its type) or, where it takes an order to see it,
+/// found false (an order or an alternative that does not exist, lots above the order's). Sums that the
+/// poster makes up are read into 256 bits.
 abstract contract Results is Sealed {
     uint256 private constant FILLS_MAX = 16;
     /// Each holds an order of its own.
@@ -35,8 +37,7 @@ abstract contract Results is Sealed {
         uint32 best = record.best;
         if (best != 0) {
             ResultRecord storage above = _results[round][best];
-            bool cheaper =
-                last.welfare == above.welfare && last.volume < above.volume && fillsHash == above.fillsHash;
+            bool cheaper = last.welfare == above.welfare && last.volume < above.volume && fillsHash == above.fillsHash;
             if (last.welfare <= above.welfare && !cheaper) revert WelfareNotHigher();
         }
         _debit(msg.sender, RESULT_BOND);
@@ -189,8 +190,8 @@ abstract contract Results is Sealed {
         least = uint256(group.fills[group.fills.length - 1].order) + 1;
     }
 
-    /// @dev Adds a group's fills to the sums; false if one of them can not be in a result, and what comes after it is not
-    /// looked at. Reverts if the orders are not the ones that the fills name.
+    /// @dev Adds a group's fills to the sums; false if one of them can not be in a result, and what
+    /// comes after it is not looked at. Reverts if the orders are not the ones that the fills name.
     function _addFills(
         uint64 round,
         uint64[] calldata prices,

@@ -7,8 +7,9 @@ import {Funds} from "./Funds.sol";
 import {OrderTerms} from "./OrderTerms.sol";
 
 /// @title Orders: committed to, then revealed
-/// @dev The seed is a hash over all that was revealed: nobody can choose it who does not reveal last, and who does can only
-/// choose not to, which costs the deposit. It needs no beacon, whose block somebody would have to name in time.
+/// @dev The seed is a hash over all that was revealed: nobody can choose it who does not reveal last,
+/// and who does can only choose not to, which costs the deposit. It needs no beacon, whose block
+/// somebody would have to name in time.
 abstract contract Sealed is Funds {
     uint256 internal constant ORDERS_MAX = 512;
 

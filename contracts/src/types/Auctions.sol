@@ -17,8 +17,8 @@ struct AuctionParameters {
     uint32 intervalS;
     /// Intervals of a season, 1 to 1,024. Interval t belongs to season t / intervals.
     uint16 intervals;
-    /// The phases of a round, from its beginning: commit, then reveal, then post; the rest is for disputes
-    /// only.
+    /// The phases of a round, from its beginning: commit, then reveal, then post; the rest is for
+    /// disputes only.
     uint32 commitS;
     uint32 revealS;
     uint32 postS;
@@ -34,8 +34,8 @@ struct AuctionParameters {
     uint16 drawFeeBps;
 }
 
-/// A pool: one unit is one slot in a region, with at least these resources, attributes and speed. At most 32
-/// pools, so that a result of 512 orders fits a transaction.
+/// A pool: one unit is one slot in a region, with at least these resources, attributes and speed. At
+/// most 32 pools, so that a result of 512 orders fits a transaction.
 struct Pool {
     uint8 region;
     uint32 memoryMib;
@@ -69,10 +69,11 @@ enum Backing {
     Holdings,
     /// New capacity of a provider, all or nothing for each lot.
     Capacity,
-    /// New capacity of a provider, unit by unit: one alternative of one entry with quantity -1. The limit is
-    /// -cost, cost < 2^35, and unit number j of the lots (from 0) asks for ceil(cost x ASK_TABLE[k] / 1000),
-    /// ASK_TABLE = 1000, 1000, 1050, 1100, 1200, 1350, 1600, 2000: k is the eighth that the unit lies in,
-    /// floor(lots x k / 8) <= j < floor(lots x (k + 1) / 8). They are used in that order.
+    /// New capacity of a provider, unit by unit: one alternative of one entry with quantity -1. The
+    /// limit is -cost, cost < 2^35, and unit number j of the lots (from 0) asks for ceil(cost x
+    /// ASK_TABLE[k] / 1000), ASK_TABLE = 1000, 1000, 1050, 1100, 1200, 1350, 1600, 2000: k is the
+    /// eighth that the unit lies in, floor(lots x k / 8) <= j < floor(lots x (k + 1) / 8). They are
+    /// used in that order.
     Curve
 }
 
@@ -118,8 +119,8 @@ struct GroupProof {
 /// What is stored about a posted result.
 struct ResultRecord {
     address poster;
-    /// Neighbours in the order of posting among those that stand, 0: none. Each result claims more than the
-    /// one before it.
+    /// Neighbours in the order of posting among those that stand, 0: none. Each result claims more than
+    /// the one before it.
     uint32 previous;
     uint32 next;
     bool disproved;
@@ -132,8 +133,8 @@ struct ResultRecord {
     bytes32 pricesHash;
     /// Of all fills, one word for each: order << 40 | alternative << 32 | lots. However they are grouped.
     bytes32 fillsHash;
-    /// Merkle root over keccak256(abi.encode(FillGroup)); missing leaves are keccak256 of 128 zero bytes, as
-    /// in all trees (SPEC.md, 3).
+    /// Merkle root over keccak256(abi.encode(FillGroup)); missing leaves are keccak256 of 128 zero
+    /// bytes, as in all trees (SPEC.md, 3).
     bytes32 root;
 }
 
@@ -161,8 +162,8 @@ struct RoundRecord {
     uint32 best;
     /// What buyers have paid that sellers have not earned yet, base units.
     uint128 escrow;
-    /// seed = keccak256(abi.encode(seed, leaf)) with each revealed order, from 0: with it orders and ties are
-    /// sorted.
+    /// seed = keccak256(abi.encode(seed, leaf)) with each revealed order, from 0: with it orders and
+    /// ties are sorted.
     bytes32 seed;
 }
 
@@ -174,7 +175,8 @@ struct StreamRecord {
     uint16 intervals;
     /// Intervals that have been paid out.
     uint16 paid;
-    /// Base units still to be paid out: after each of the m intervals that remain, 1/m of it, rounded down.
+    /// Base units still to be paid out: after each of the m intervals that remain, 1/m of it, rounded
+    /// down.
     uint128 left;
 }
 

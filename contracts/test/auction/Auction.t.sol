@@ -167,7 +167,9 @@ contract AuctionsTest is AuctionTest {
         auction.depositFor(order);
         _outOfRange(_with(order, _alternative(1, 0, 1)));
         order = _order(ALICE, Backing.Capacity, 1 << 20, 1 << 62, 0, -(1 << 22) + 1);
-        assertEq(auction.depositFor(order), (1 << 20) * ((1 << 62) + ((1 << 22) - 1) * uint256(UNIT_DEPOSIT)), "the largest");
+        assertEq(
+            auction.depositFor(order), (1 << 20) * ((1 << 62) + ((1 << 22) - 1) * uint256(UNIT_DEPOSIT)), "the largest"
+        );
     }
 
     function test_only_what_is_held_can_be_sold_again() public {
@@ -193,7 +195,7 @@ contract AuctionsTest is AuctionTest {
         assertEq(record.root, keccak256(abi.encode(groups[0])), "the root over one group is its hash");
         assertEq(_has(POSTER), MONEY - RESULT_BOND, "bond");
         for (uint64 i = 0; i < 2; ++i) {
-            (uint64[2] memory when) = [uint64(_begin(0) + COMMIT + REVEAL), uint64(_begin(0) + COMMIT + REVEAL + POST)];
+            uint256[2] memory when = [_begin(0) + COMMIT + REVEAL, _begin(0) + COMMIT + REVEAL + POST];
             vm.warp(when[i]);
             _refuses(IAuction.ResultHolds.selector);
             _disprove(0, 1, prices, groups, 0);
@@ -454,7 +456,17 @@ contract AuctionsTest is AuctionTest {
         assertEq(_has(provider), MONEY, "the provider's deposit");
         assertNothingLockedHere();
         _refuses(IAuction.ResultUnknown.selector);
-        auction.settle(0, 0, _at(0), _prices(0, 0, 0), GroupProof({group: _groups(_prices(0, 0, 0), _fills(Fill(0, 0, 1), Fill(1, 0, 1)), 16)[0], index: 0, path: new bytes32[](0)}));
+        auction.settle(
+            0,
+            0,
+            _at(0),
+            _prices(0, 0, 0),
+            GroupProof({
+                group: _groups(_prices(0, 0, 0), _fills(Fill(0, 0, 1), Fill(1, 0, 1)), 16)[0],
+                index: 0,
+                path: new bytes32[](0)
+            })
+        );
     }
 
     function test_an_order_without_fills_is_shown_by_its_neighbours() public {
@@ -629,8 +641,9 @@ contract AuctionsTest is AuctionTest {
     function test_phases_follow_each_other() public {
         Phase[6] memory phases = [Phase.Ahead, Phase.Commit, Phase.Reveal, Phase.Post, Phase.Dispute, Phase.Final];
         uint256 begin = _begin(3);
-        uint256[6] memory from =
-            [begin - 1, begin, begin + COMMIT, begin + COMMIT + REVEAL, begin + COMMIT + REVEAL + POST, begin + INTERVAL];
+        uint256[6] memory from = [
+            begin - 1, begin, begin + COMMIT, begin + COMMIT + REVEAL, begin + COMMIT + REVEAL + POST, begin + INTERVAL
+        ];
         for (uint256 i = 0; i < 6; ++i) {
             vm.warp(from[i]);
             assertEq(uint256(auction.phaseOf(3)), uint256(phases[i]), "phase");

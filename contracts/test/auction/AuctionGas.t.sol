@@ -5,8 +5,9 @@ import {AuctionOrder, Backing, Entry, Fill, FillGroup, GroupProof, Pool} from ".
 import {Bid, JobSpec} from "../../src/types/Orders.sol";
 import {AuctionTest} from "./AuctionTest.sol";
 
-/// @dev What a round costs its parties, as transactions: run with `--isolate`. `npm run gas` keeps the figures in
-/// gas/snapshot.json. With 8 pools; half of the orders sell one unit of new capacity, the other half buy one.
+/// @dev What a round costs its parties, as transactions: run with `--isolate`. `npm run gas` keeps the
+/// figures in gas/snapshot.json. With 8 pools; half of the orders sell one unit of new capacity, the
+/// other half buy one.
 contract AuctionGasTest is AuctionTest {
     uint16 private constant MANY_POOLS = 8;
     /// What one transaction may use (EIP-7825).
@@ -109,7 +110,8 @@ contract AuctionGasTest is AuctionTest {
         vm.writeFile("gas/measured-auctions.json", string.concat("{", figures, "\n}\n"));
     }
 
-    /// @dev The most that a group can name: 16 orders of 8 alternatives of 8 entries, of which the last is filled.
+    /// @dev The most that a group can name: 16 orders of 8 alternatives of 8 entries, of which the last
+    /// is filled.
     function _heaviest() private {
         AuctionOrder[] memory all = new AuctionOrder[](16);
         for (uint256 i = 0; i < 16; ++i) {

@@ -16,8 +16,9 @@ import {
 import {Bid, JobSpec} from "../../src/types/Orders.sol";
 import {AuctionTest} from "./AuctionTest.sol";
 
-/// @dev Accounts that trade through rounds: some do not reveal, some post what is false, some sell on what they hold, and whoever
-/// likes settles any part of it in any order. One account watches, and disproves what is false.
+/// @dev Accounts that trade through rounds: some do not reveal, some post what is false, some sell on
+/// what they hold, and whoever likes settles any part of it in any order. One account watches, and
+/// disproves what is false.
 contract Bazaar is AuctionTest {
     struct Commitment {
         uint64 round;
@@ -352,7 +353,8 @@ contract Bazaar is AuctionTest {
     }
 }
 
-/// @dev After any sequence of calls: no token is created or stuck, and nobody holds capacity that no provider owes.
+/// @dev After any sequence of calls: no token is created or stuck, and nobody holds capacity that no
+/// provider owes.
 contract AuctionInvariantsTest is AuctionTest {
     Bazaar private bazaar;
     address private coin;
@@ -372,11 +374,11 @@ contract AuctionInvariantsTest is AuctionTest {
         targets[0].addr = address(bazaar);
         bytes4[] memory s = new bytes4[](13);
         (s[0], s[1], s[2], s[3]) =
-            (Bazaar.play.selector, Bazaar.settle.selector, Bazaar.earn.selector, Bazaar.reclaim.selector);
+        (Bazaar.play.selector, Bazaar.settle.selector, Bazaar.earn.selector, Bazaar.reclaim.selector);
         (s[4], s[5], s[6], s[7]) =
-            (Bazaar.collect.selector, Bazaar.forfeit.selector, Bazaar.bind.selector, Bazaar.draw.selector);
+        (Bazaar.collect.selector, Bazaar.forfeit.selector, Bazaar.bind.selector, Bazaar.draw.selector);
         (s[8], s[9], s[10], s[11]) =
-            (Bazaar.end.selector, Bazaar.pass.selector, Bazaar.settle.selector, Bazaar.settle.selector);
+        (Bazaar.end.selector, Bazaar.pass.selector, Bazaar.settle.selector, Bazaar.settle.selector);
         s[12] = Bazaar.bind.selector;
         targets[0].selectors = s;
     }
@@ -426,8 +428,21 @@ contract AuctionInvariantsTest is AuctionTest {
         }
         bazaar.finish();
         string[15] memory actions = [
-            "play", "reveal", "resale", "post", "disprove", "settle", "void", "earn",
-            "reclaim", "collect", "forfeit", "bind", "draw", "refuse", "lapse"
+            "play",
+            "reveal",
+            "resale",
+            "post",
+            "disprove",
+            "settle",
+            "void",
+            "earn",
+            "reclaim",
+            "collect",
+            "forfeit",
+            "bind",
+            "draw",
+            "refuse",
+            "lapse"
         ];
         for (uint256 i = 0; i < actions.length; ++i) {
             assertTrue(bazaar.done(bytes32(bytes(actions[i]))) != 0, actions[i]);

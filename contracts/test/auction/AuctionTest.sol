@@ -17,8 +17,9 @@ import {
 import {MarketTest} from "../base/MarketTest.sol";
 import {Clearer} from "./Clearer.sol";
 
-/// @dev An auction with three pools, accounts with money on it, and the shortest way to each phase of a round. What a
-/// result must say is computed here in a way of its own: unit by unit, over all fills at once.
+/// @dev An auction with three pools, accounts with money on it, and the shortest way to each phase of a
+/// round. What a result must say is computed here in a way of its own: unit by unit, over all fills at
+/// once.
 abstract contract AuctionTest is MarketTest, Clearer {
     uint64 internal constant START = 1_900_000_000;
     uint32 internal constant INTERVAL = 3600;
@@ -131,7 +132,11 @@ abstract contract AuctionTest is MarketTest, Clearer {
         made.entries[0] = Entry(pool, quantity);
     }
 
-    function _two(int64 limit, Entry memory first, Entry memory second) internal pure returns (Alternative memory made) {
+    function _two(int64 limit, Entry memory first, Entry memory second)
+        internal
+        pure
+        returns (Alternative memory made)
+    {
         made.limit = limit;
         made.entries = new Entry[](2);
         (made.entries[0], made.entries[1]) = (first, second);

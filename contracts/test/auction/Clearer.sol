@@ -3,8 +3,8 @@ pragma solidity ^0.8.28;
 
 import {Alternative, AuctionOrder, Backing, Entry, Fill} from "../../src/types/Auctions.sol";
 
-/// @dev Random orders, and a valid result for them: at random prices buyers are served in turn from what sellers of single
-/// units offer.
+/// @dev Random orders, and a valid result for them: at random prices buyers are served in turn from
+/// what sellers of single units offer.
 abstract contract Clearer {
     struct Clearing {
         uint64[] prices;
@@ -26,7 +26,8 @@ abstract contract Clearer {
         return address(uint160(0xb14e40 + i));
     }
 
-    /// @dev 3 to 10 orders: curves, new capacity, buyers of one or two pools with one or two alternatives.
+    /// @dev 3 to 10 orders: curves, new capacity, buyers of one or two pools with one or two
+    /// alternatives.
     function _randomOrders(uint256 seed, uint16 pools) internal view returns (AuctionOrder[] memory all) {
         all = new AuctionOrder[](3 + seed % 8);
         for (uint256 i = 0; i < all.length; ++i) {
@@ -54,7 +55,8 @@ abstract contract Clearer {
             bool both = kind == 4 && pool + 1 < pools;
             order.alternatives[a].limit = int64(uint64(_roll(seed, i, 4 + a, 300)));
             order.alternatives[a].entries = new Entry[](both ? 2 : 1);
-            order.alternatives[a].entries[0] = Entry(uint16((pool + a) % pools), int32(uint32(1 + _roll(seed, i, 6 + a, 3))));
+            order.alternatives[a].entries[0] =
+                Entry(uint16((pool + a) % pools), int32(uint32(1 + _roll(seed, i, 6 + a, 3))));
             if (both) order.alternatives[a].entries[1] = Entry(pool + 1, int32(uint32(1 + _roll(seed, i, 8 + a, 3))));
         }
     }

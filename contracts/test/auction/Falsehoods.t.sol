@@ -6,8 +6,9 @@ import {AuctionOrder, Entry, Fill, FillGroup, GroupProof} from "../../src/types/
 import {Vm} from "../base/Vm.sol";
 import {AuctionTest} from "./AuctionTest.sol";
 
-/// @dev Whatever is wrong with a result, either nobody can post it or anybody can disprove it. Random rounds with valid
-/// results, changed at random places; what is valid is decided by a walk over all fills that knows no groups.
+/// @dev Whatever is wrong with a result, either nobody can post it or anybody can disprove it. Random
+/// rounds with valid results, changed at random places; what is valid is decided by a walk over all
+/// fills that knows no groups.
 contract FalsehoodsTest is AuctionTest {
     uint64 private round;
 
@@ -49,7 +50,9 @@ contract FalsehoodsTest is AuctionTest {
             _balance(groups[groups.length - 1].surplus);
             vm.prank(POSTER);
             try auction.post(round, prices, groups) returns (uint32 result) {
-                assertTrue(_isDisproved(result, prices, groups) != _isValid(prices, groups), "either valid or disproved");
+                assertTrue(
+                    _isDisproved(result, prices, groups) != _isValid(prices, groups), "either valid or disproved"
+                );
             } catch {}
         }
     }
@@ -92,7 +95,9 @@ contract FalsehoodsTest is AuctionTest {
 
     function _logged(Vm.Log[] memory logs) private pure returns (uint64[] memory prices, FillGroup[] memory groups) {
         for (uint256 i = 0; i < logs.length; ++i) {
-            if (logs[i].topics[0] == IAuction.Posted.selector) return abi.decode(logs[i].data, (uint64[], FillGroup[]));
+            if (logs[i].topics[0] == IAuction.Posted.selector) {
+                return abi.decode(logs[i].data, (uint64[], FillGroup[]));
+            }
         }
     }
 
@@ -119,7 +124,11 @@ contract FalsehoodsTest is AuctionTest {
     }
 
     /// @dev Changes one thing. Returns what kind of thing.
-    function _change(uint256 seed, uint64[] memory prices, FillGroup[] memory groups) private pure returns (uint256 kind) {
+    function _change(uint256 seed, uint64[] memory prices, FillGroup[] memory groups)
+        private
+        pure
+        returns (uint256 kind)
+    {
         FillGroup memory group = groups[(seed >> 8) % groups.length];
         Fill memory fill = group.fills[(seed >> 16) % group.fills.length];
         Fill memory other = group.fills[(seed >> 24) % group.fills.length];
@@ -128,15 +137,26 @@ contract FalsehoodsTest is AuctionTest {
         uint256 random = seed >> 64;
         kind = seed % 9;
         unchecked {
-            if (kind == 0) fill.order = wild == 0 ? uint16(random) : wild == 1 ? fill.order + 1 : other.order;
-            else if (kind == 1) fill.alternative = wild == 0 ? uint8(random) : fill.alternative + 1;
-            else if (kind == 2) fill.lots = wild == 0 ? uint32(random) : wild == 1 ? 0 : wild == 2 ? fill.lots + 1 : fill.lots - 1;
-            else if (kind == 3) group.surplus[pool] = wild == 0 ? int64(uint64(random)) : wild == 1 ? type(int64).min : group.surplus[pool] + 1;
-            else if (kind == 4) group.welfare = wild == 0 ? int128(uint128(random)) : wild == 1 ? type(int128).max : group.welfare + 1;
-            else if (kind == 5) group.volume = wild == 0 ? uint128(random) : wild == 1 ? type(uint128).max : group.volume + 1;
-            else if (kind == 6) prices[pool] = wild == 0 ? uint64(random) % (1 << 36) : prices[pool] + 1;
-            else if (kind == 7) (fill.order, fill.lots, other.order, other.lots) = (other.order, other.lots, fill.order, fill.lots);
-            else _drop(group);
+            if (kind == 0) {
+                fill.order = wild == 0 ? uint16(random) : wild == 1 ? fill.order + 1 : other.order;
+            } else if (kind == 1) {
+                fill.alternative = wild == 0 ? uint8(random) : fill.alternative + 1;
+            } else if (kind == 2) {
+                fill.lots = wild == 0 ? uint32(random) : wild == 1 ? 0 : wild == 2 ? fill.lots + 1 : fill.lots - 1;
+            } else if (kind == 3) {
+                group.surplus[pool] =
+                    wild == 0 ? int64(uint64(random)) : wild == 1 ? type(int64).min : group.surplus[pool] + 1;
+            } else if (kind == 4) {
+                group.welfare = wild == 0 ? int128(uint128(random)) : wild == 1 ? type(int128).max : group.welfare + 1;
+            } else if (kind == 5) {
+                group.volume = wild == 0 ? uint128(random) : wild == 1 ? type(uint128).max : group.volume + 1;
+            } else if (kind == 6) {
+                prices[pool] = wild == 0 ? uint64(random) % (1 << 36) : prices[pool] + 1;
+            } else if (kind == 7) {
+                (fill.order, fill.lots, other.order, other.lots) = (other.order, other.lots, fill.order, fill.lots);
+            } else {
+                _drop(group);
+            }
         }
     }
 
