@@ -343,6 +343,78 @@ contract AuctionsTest is AuctionTest {
         auction.disprove(0, 1, prices, first, second, named);
     }
 
+    /// @dev Alice pays up to 200 for one unit of pool 0 or up to 150 for one of pool 1; the provider sells both.
+    function _choice(uint64 round) private returns (uint64[] memory prices) {
+        AuctionOrder memory first = _order(provider, Backing.Capacity, 8, -100, 0, -1);
+        AuctionOrder memory second = _order(provider, Backing.Capacity, 8, -100, 1, -1);
+        AuctionOrder memory buys = _with(_order(ALICE, Backing.Holdings, 4, 200, 0, 1), _alternative(150, 1, 1));
+        _enter(round, _list(first, second, buys));
+        return _prices(120, 120, 0);
+    }
+
+    function _disproved(uint64 round, uint64[] memory prices, FillGroup[] memory groups, uint256 index) private {
+        uint32 result = _post(round, prices, groups);
+        _disprove(round, result, prices, groups, index);
+        assertTrue(auction.resultOf(round, result).disproved, "disproved");
+    }
+
+    function test_fills_out_of_place_are_disproved_though_their_sums_are_true() public {
+        uint64[] memory prices = _choice(0);
+        Fill memory one = Fill(0, 0, 1);
+        Fill memory two = Fill(0, 0, 2);
+        Fill memory buysOne = Fill(2, 0, 1);
+        Fill memory buysOther = Fill(2, 1, 1);
+        // No lots at all.
+        _disproved(0, prices, _groups(prices, _fills(one, Fill(1, 0, 0), buysOne), 16), 0);
+        // The same alternative twice.
+        _disproved(0, prices, _groups(prices, _fills(two, buysOne, buysOne), 16), 0);
+        // Alternatives that go down.
+        Fill[] memory fills = new Fill[](4);
+        (fills[0], fills[1], fills[2], fills[3]) = (one, Fill(1, 0, 1), buysOther, buysOne);
+        _disproved(0, prices, _groups(prices, fills, 16), 0);
+        // Orders that go down, within a group and from one to the next.
+        _disproved(0, prices, _groups(prices, _fills(buysOne, one), 16), 0);
+        _disproved(0, prices, _groups(prices, _fills(buysOne, one), 1), 1);
+        // An order in two groups.
+        (fills[2], fills[3]) = (buysOne, buysOther);
+        FillGroup[] memory groups = new FillGroup[](2);
+        groups[0] = _groupOf(prices, fills, 0, 3, _noGroup(POOLS));
+        groups[1] = _groupOf(prices, fills, 3, 4, groups[0]);
+        _disproved(0, prices, groups, 1);
+        // More lots than the order has, in one fill and in two.
+        _disproved(0, prices, _groups(prices, _fills(Fill(0, 0, 5), Fill(2, 0, 5)), 16), 0);
+        (fills[0], fills[1], fills[2], fills[3]) = (Fill(0, 0, 3), Fill(1, 0, 2), Fill(2, 0, 3), Fill(2, 1, 2));
+        _disproved(0, prices, _groups(prices, fills, 16), 0);
+        // A buyer above its limit, a seller below.
+        _disproved(0, _prices(201, 0, 0), _groups(_prices(201, 0, 0), _fills(one, buysOne), 16), 0);
+        _disproved(0, _prices(99, 0, 0), _groups(_prices(99, 0, 0), _fills(one, buysOne), 16), 0);
+        assertEq(auction.roundOf(0).best, 0, "nothing stands");
+    }
+
+    function test_a_unit_of_a_curve_is_not_sold_below_its_ask() public {
+        _market(0);
+        uint64[] memory prices = _prices(119, 0, 0);
+        FillGroup[] memory groups = _groups(prices, _fills(Fill(0, 0, 5), Fill(1, 0, 5)), 16);
+        _disproved(0, prices, groups, 0);
+        prices = _prices(120, 0, 0);
+        groups = _groups(prices, _fills(Fill(0, 0, 5), Fill(1, 0, 5)), 16);
+        _post(0, prices, groups);
+        _refuses(IAuction.ResultHolds.selector);
+        _disprove(0, 2, prices, groups, 0);
+    }
+
+    function test_other_fills_of_the_same_welfare_do_not_win_by_less_volume() public {
+        AuctionOrder memory first = _order(provider, Backing.Capacity, 1, -100, 0, -1);
+        AuctionOrder memory second = _order(provider, Backing.Capacity, 1, -100, 0, -1);
+        AuctionOrder memory buys = _order(ALICE, Backing.Holdings, 1, 200, 0, 1);
+        _enter(0, _list(first, second, buys));
+        uint64[] memory prices = _prices(150, 0, 0);
+        _post(0, prices, _groups(prices, _fills(Fill(0, 0, 1), Fill(2, 0, 1)), 16));
+        prices = _prices(100, 0, 0);
+        _refuses(IAuction.WelfareNotHigher.selector);
+        _post(0, prices, _groups(prices, _fills(Fill(1, 0, 1), Fill(2, 0, 1)), 16));
+    }
+
     // ---------------------------------------------------------------- settlement
 
     function test_buyers_pay_the_price_and_sellers_earn_it_interval_by_interval() public {
@@ -497,6 +569,8 @@ contract AuctionsTest is AuctionTest {
         (wrong[0], wrong[1]) = (_proof(groups, 0), _proof(groups, 1));
         _refuses(IAuction.OrderFilled.selector);
         auction.release(0, 3, all[3], wrong);
+        _refuses(IAuction.OrderFilled.selector);
+        auction.release(0, 1, all[1], wrong);
         _refuses(IAuction.OrderFilled.selector);
         auction.release(0, 4, all[4], wrong);
         _settleAll(0, prices, groups);

@@ -292,12 +292,12 @@ abstract contract AuctionTest is MarketTest, Clearer {
         }
     }
 
-    function _noGroup(uint256 pools) private pure returns (FillGroup memory group) {
+    function _noGroup(uint256 pools) internal pure returns (FillGroup memory group) {
         group.surplus = new int64[](pools);
     }
 
     function _groupOf(uint64[] memory prices, Fill[] memory fills, uint256 from, uint256 to, FillGroup memory before)
-        private
+        internal
         view
         returns (FillGroup memory group)
     {
