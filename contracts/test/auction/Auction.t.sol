@@ -628,6 +628,19 @@ contract AuctionsTest is AuctionTest {
         assertNothingLockedHere();
     }
 
+    function test_new_capacity_that_sold_nothing_leaves_no_deposit_behind() public {
+        AuctionOrder memory sells = _order(provider, Backing.Capacity, 1, -100, 0, -1);
+        AuctionOrder memory either = _with(_order(BOB, Backing.Capacity, 1, -1000, 1, -1), _alternative(200, 0, 1));
+        _enter(0, _list(sells, either));
+        uint64[] memory prices = _prices(150, 0, 0);
+        FillGroup[] memory groups = _groups(prices, _fills(Fill(0, 0, 1), Fill(1, 1, 1)), 16);
+        _post(0, prices, groups);
+        _toEnd(0);
+        _settleAll(0, prices, groups);
+        assertEq(_has(BOB), MONEY - 150, "it only bought");
+        assertEq(auction.holdingOf(0, 0, BOB), 1, "and holds that");
+    }
+
     function test_where_the_price_is_zero_more_may_be_sold_than_bought() public {
         AuctionOrder memory sells = _order(provider, Backing.Capacity, 3, 0, 0, -1);
         AuctionOrder memory buys = _order(ALICE, Backing.Holdings, 2, 60, 0, 1);
