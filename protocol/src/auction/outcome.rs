@@ -64,6 +64,15 @@ impl Outcome {
         self.groups.last().map_or(0, |group| group.volume)
     }
 
+    /// Whether the contract prefers this result to another: more welfare, or the same fills at less volume.
+    #[must_use]
+    pub fn improves_on(&self, other: &Self) -> bool {
+        self.welfare() > other.welfare()
+            || (self.welfare() == other.welfare()
+                && self.volume() < other.volume()
+                && self.fills_hash() == other.fills_hash())
+    }
+
     /// Hash of all fills, however they are grouped: keccak256 over one word for each, `order << 40 |
     /// alternative << 32 | lots`.
     #[must_use]

@@ -37,12 +37,12 @@ impl Drop for Chain {
 impl Chain {
     pub(crate) fn start() -> Self {
         let pinned = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
-        let anvil = if pinned.exists() {
-            pinned
-        } else {
-            PathBuf::from("anvil")
-        };
+            .ancestors()
+            .map(|folder| {
+                folder.join("contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil")
+            })
+            .find(|path| path.exists());
+        let anvil = pinned.unwrap_or_else(|| PathBuf::from("anvil"));
         let mut child = Command::new(&anvil)
             .args([
                 "--port",
@@ -66,6 +66,12 @@ impl Chain {
         // Read on, or it would block on a full pipe; ends with the process.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, url }
+    }
+
+    /// Its JSON-RPC endpoint.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     pub(crate) fn account(
