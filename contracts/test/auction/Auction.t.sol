@@ -391,6 +391,23 @@ contract AuctionsTest is AuctionTest {
         assertEq(auction.roundOf(0).best, 0, "nothing stands");
     }
 
+    function test_a_group_is_judged_by_the_group_right_before_it() public {
+        uint64[] memory prices = _choice(0);
+        FillGroup[] memory groups = _groups(prices, _fills(Fill(0, 0, 1), Fill(1, 0, 1), Fill(2, 0, 1)), 1);
+        groups[2].surplus[1] = 0;
+        _post(0, prices, groups);
+        GroupProof[] memory before = new GroupProof[](1);
+        before[0] = _proof(groups, 0);
+        GroupProof memory last = _proof(groups, 2);
+        AuctionOrder[] memory named = _named(groups[2].fills);
+        _refuses(IAuction.ResultMismatch.selector);
+        auction.disprove(0, 1, prices, before, last, named);
+        before[0] = last;
+        _refuses(IAuction.ResultMismatch.selector);
+        auction.disprove(0, 1, prices, before, last, named);
+        _disprove(0, 1, prices, groups, 2);
+    }
+
     function test_a_unit_of_a_curve_is_not_sold_below_its_ask() public {
         _market(0);
         uint64[] memory prices = _prices(119, 0, 0);
@@ -674,6 +691,19 @@ contract AuctionsTest is AuctionTest {
         _refuses(IAuction.EscrowInsufficient.selector);
         auction.earn(1, 0);
         auction.earn(0, 0);
+    }
+
+    function test_nobody_buys_more_lots_than_it_said_though_nobody_disproved_it() public {
+        AuctionOrder memory sells = _order(provider, Backing.Capacity, 9, -100, 0, -1);
+        AuctionOrder memory buys = _order(ALICE, Backing.Holdings, 2, 200, 0, 1);
+        _enter(0, _list(sells, buys));
+        uint64[] memory prices = _prices(100, 0, 0);
+        FillGroup[] memory groups = _groups(prices, _fills(Fill(0, 0, 3), Fill(1, 0, 3)), 16);
+        _post(0, prices, groups);
+        _toEnd(0);
+        _settleAll(0, prices, groups);
+        assertEq(_has(ALICE), MONEY, "nothing is paid");
+        assertEq(auction.holdingOf(0, 0, ALICE), 0, "nothing is held");
     }
 
     // ---------------------------------------------------------------- the rest

@@ -170,6 +170,18 @@ contract DeliveryTest is AuctionTest {
         _finish();
     }
 
+    function test_a_bid_taken_whole_in_parts_is_refused_by_showing_the_part_that_failed() public {
+        Bid memory bid = _drawnOne();
+        Deal memory first = _opened(bid, 1);
+        Deal memory second = _opened(bid, 1);
+        auction.answer(id, first, _claim(first));
+        _passDeadline();
+        _refuses(IAuction.NotRefused.selector);
+        auction.refuse(id, bid);
+        auction.fail(id, second);
+        _finish();
+    }
+
     function test_no_more_draws_are_open_than_units_are_bound() public {
         _bind(2);
         _drawn(_drawable(1));
