@@ -7,8 +7,9 @@ import { forge, root } from "./forge.mjs";
 
 // Contracts that are compiled together, and what is compiled with them.
 const groups = {
-  market: { contracts: ["Market", "Recourse", "Stake", "TestToken", "Token"], files: ["--skip", "test", "--skip", "src/machine/**", "--skip", "src/Game.sol", "--skip", "src/game/**", "--skip", "src/Audits.sol", "--skip", "src/audit/**"] },
+  market: { contracts: ["Market", "Recourse", "Stake", "TestToken", "Token"], files: ["--skip", "test", "--skip", "src/machine/**", "--skip", "src/Game.sol", "--skip", "src/game/**", "--skip", "src/Audits.sol", "--skip", "src/audit/**", "--skip", "src/Auction.sol", "--skip", "src/Delivery.sol", "--skip", "src/auction/**", "--skip", "test/auction/**", "--skip", "src/interfaces/IAuction.sol", "--skip", "src/types/Auctions.sol"] },
   game: { contracts: ["Game"], files: ["src/Game.sol"] },
+  auction: { contracts: ["Auction", "Delivery"], files: ["src/Auction.sol"] },
   audits: { contracts: ["Audits"], files: ["src/Audits.sol"] },
   machine: { contracts: ["InitialState", "StepVerifier"], files: ["src/machine"] },
 };
@@ -67,12 +68,14 @@ for (const name of names) {
     console.log(`${name}: ${size} bytes of code`);
   }
 }
-// The market runs Recourse's code on its own storage.
+// The market runs Recourse's code on its own storage, the auction Delivery's.
 const layout = (name) => {
   const { storage } = built(name).storageLayout;
   return JSON.stringify(storage.map(({ label, slot, offset }) => [label, slot, offset]));
 };
-if (layout("Market") !== layout("Recourse")) complain("Market and Recourse differ in their storage layout");
+for (const [owner, borrowed] of [["Market", "Recourse"], ["Auction", "Delivery"]]) {
+  if (layout(owner) !== layout(borrowed)) complain(`${owner} and ${borrowed} differ in their storage layout`);
+}
 
 const expected = new Set(names.map((name) => `${name}.json`));
 for (const file of readdirSync(folder)) {

@@ -1,13 +1,13 @@
 #!/usr/bin/env node
-// Measures the gas of the market's calls, each as a transaction of its own, of the machine's
-// steps, of a dispute and of an audit, on the bytecode in artifacts/, and writes the figures to gas/snapshot.json. `--check`
-// compares instead and fails on a difference. The bars of the design are asserted in test/Gas.t.sol,
-// test/machine/StepGas.t.sol and test/game/GameGas.t.sol themselves.
+// Measures the gas of the market's calls, each as a transaction of its own, of the machine's steps, of a
+// dispute, of an audit and of an auction, on the bytecode in artifacts/, and writes the figures to
+// gas/snapshot.json. `--check` compares instead and fails on a difference. The bars of the design are asserted in
+// test/Gas.t.sol, test/machine/StepGas.t.sol, test/game/GameGas.t.sol and test/auction/AuctionGas.t.sol themselves.
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { forge, root } from "./forge.mjs";
 
-const measured = ["measured", "measured-steps", "measured-disputes", "measured-audits"].map((name) => join(root, `gas/${name}.json`));
+const measured = ["measured", "measured-steps", "measured-disputes", "measured-audits", "measured-auctions"].map((name) => join(root, `gas/${name}.json`));
 const snapshot = join(root, "gas/snapshot.json");
 
 for (const path of measured) rmSync(path, { force: true });

@@ -8,6 +8,7 @@
 //! | it enters the book and is matched | [`book`], [`fit`], [`matching`]; asked about: [`explain`], [`quote`] |
 //! | a deal opens, is claimed and settled | [`deal`], [`money`], [`lifecycle`], [`ledger`] |
 //! | what deals reserved and paid is compared | [`class`], [`history`] |
+//! | capacity is reserved by auction | [`auction`] |
 //! | a task has run | [`status`], [`merkle`], [`claim`] |
 //! | everywhere | [`limits`], [`codes`] |
 //!
@@ -17,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod auction;
 pub mod book;
 pub mod claim;
 pub mod class;

@@ -110,3 +110,25 @@ pub const CANDLES_SPARE: usize = 4_096;
 pub const CANDLES_SPARE_S: u64 = 6 * 3_600;
 /// Most candles of one answer.
 pub const CANDLES_PER_PAGE_MAX: u32 = 1_000;
+/// Most pools of an auction: a group of a result has a word for each, and the result of a full round
+/// must fit one transaction.
+pub const AUCTION_POOLS_MAX: usize = 32;
+/// Most orders of a round, for the same reason.
+pub const AUCTION_ORDERS_MAX: usize = 512;
+/// Most lots of an order of the auction.
+pub const AUCTION_LOTS_MAX: u32 = 1 << 20;
+/// Most exclusive alternatives of an order of the auction.
+pub const AUCTION_ALTERNATIVES_MAX: usize = 8;
+/// Most pools that one alternative names.
+pub const AUCTION_ENTRIES_MAX: usize = 8;
+/// Largest quantity of one pool in one lot, either way: `|q| < 2^22`.
+pub const AUCTION_QUANTITY_MAX: i32 = (1 << 22) - 1;
+/// Largest limit of a lot, either way, base units.
+pub const AUCTION_LIMIT_MAX: i64 = 1 << 62;
+/// Largest cost of a unit of a curve, base units: twice as much, its dearest ask, is a price.
+pub const AUCTION_COST_MAX: i64 = (1 << 35) - 1;
+/// Highest price of a unit of a pool, base units: `p < 2^36`.
+pub const AUCTION_PRICE_MAX: u64 = (1 << 36) - 1;
+/// Most fills of one group of a result. An order has at most 8, so that all of them fit beside
+/// another's.
+pub const AUCTION_FILLS_PER_GROUP: usize = 16;

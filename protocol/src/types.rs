@@ -6,6 +6,7 @@
 //! In JSON (HTTP API, golden vectors) a structure is an object with the same field names: integers
 //! of up to 32 bits are numbers, wider ones decimal strings, byte strings and addresses `0x` hex.
 //! Reading accepts a number or a decimal string for any integer and refuses unknown fields.
+//! [`auction`] has the structures of the auction of reserved capacity, from `Auctions.sol`.
 
 use alloy_primitives::U256;
 use serde::de::{self, Deserializer};
@@ -69,6 +70,47 @@ integer_field!(
     u128 => |v| Integer::Decimal(v.to_string()),
     U256 => |v| Integer::Decimal(v.to_string()),
 );
+
+/// An integer of either sign in JSON, in the same way.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Signed {
+    Number(i64),
+    Decimal(String),
+}
+
+macro_rules! signed_field {
+    ($($ty:ty => $make:expr),+ $(,)?) => {$(
+        impl Field for $ty {
+            type Json = Signed;
+            fn to_json(&self) -> Signed {
+                let make: fn(&$ty) -> Signed = $make;
+                make(self)
+            }
+            fn from_json(json: Signed) -> Result<Self, String> {
+                match json {
+                    Signed::Number(n) => <$ty>::try_from(n).map_err(|e| format!("{n}: {e}")),
+                    Signed::Decimal(text) => text.parse().map_err(|e| format!("{text}: {e}")),
+                }
+            }
+        }
+    )+};
+}
+signed_field!(
+    i32 => |v| Signed::Number((*v).into()),
+    i64 => |v| Signed::Decimal(v.to_string()),
+    i128 => |v| Signed::Decimal(v.to_string()),
+);
+
+impl<T: Field> Field for Vec<T> {
+    type Json = Vec<T::Json>;
+    fn to_json(&self) -> Self::Json {
+        self.iter().map(T::to_json).collect()
+    }
+    fn from_json(json: Self::Json) -> Result<Self, String> {
+        json.into_iter().map(T::from_json).collect()
+    }
+}
 
 macro_rules! plain_field {
     ($($ty:ty),+) => {$(
@@ -220,3 +262,5 @@ json!(ClaimRelay {
     dealId: B256,
     claimHash: B256
 });
+
+pub mod auction;

@@ -47,3 +47,8 @@ alloy::sol!(
     TestToken,
     "../artifacts/TestToken.json"
 );
+alloy::sol!(
+    #[sol(rpc, all_derives)]
+    Auction,
+    "../artifacts/Auction.json"
+);

@@ -1,10 +1,11 @@
 //! The contracts' structures and the protocol's are the same words under two Rust names.
 
 use crate::bindings::{
-    Audits as audits, Game as game, InitialState as initial, Market as chain,
+    Auction as auction, Audits as audits, Game as game, InitialState as initial, Market as chain,
 };
 use alloy::primitives::B256;
 use outcry_protocol::types as protocol;
+use outcry_protocol::types::auction as rules;
 
 macro_rules! same_structure {
     ($chain:ident: $($name:ident { $($field:ident),+ $(,)? })+) => {$(
@@ -55,6 +56,86 @@ same_structure! {
         openedAt, deadline, bidSalt, resources,
     }
     Claim { resultRoot, cycles, price }
+}
+
+// The auction's draws name a bid and its job.
+same_structure! {
+    auction: Resources { memoryMib, diskMib, gpuClass, gpuCount, egressMib }
+    JobSpec {
+        machineVersion, imageRoot, inputsRoot, manifest, source, cycleLimit, pageLimit, slotLimit,
+        outputLimit, taskCount,
+    }
+    Bid {
+        buyer, token, jobHash, tasks, cyclesExpected, resources, priceCap, valueOfTime, regions,
+        attributes, roundTripMsMax, roundTripPlace, auditRateBps, auditFee, collateralBps, replicas,
+        queueTimeout, executionTimeout, rankWindow, tip, expiry, salt, counter,
+    }
+    Deal {
+        bidHash, offerHash, jobHash, buyer, provider, token, capacityId, cell, firstTask, taskCount,
+        cycleLimit, startFee, unitPrice, priceCap, escrow, collateral, buyerTip, providerTip,
+        openedAt, deadline, bidSalt, resources,
+    }
+    Claim { resultRoot, cycles, price }
+}
+
+macro_rules! same_auction_structure {
+    ($($name:ident { $($field:ident),* ; $($list:ident),* })+) => {$(
+        impl From<rules::$name> for auction::$name {
+            fn from(value: rules::$name) -> Self {
+                Self {
+                    $($field: value.$field.into(),)*
+                    $($list: value.$list.into_iter().map(Into::into).collect(),)*
+                }
+            }
+        }
+        impl From<auction::$name> for rules::$name {
+            fn from(value: auction::$name) -> Self {
+                Self {
+                    $($field: value.$field.into(),)*
+                    $($list: value.$list.into_iter().map(Into::into).collect(),)*
+                }
+            }
+        }
+    )+};
+}
+
+// First the fields, then the lists.
+same_auction_structure! {
+    AuctionParameters {
+        market, token, start, intervalS, intervals, commitS, revealS, postS, feeBps, resultBond,
+        depositMin, drawS, drawFeeBps;
+    }
+    Pool { region, memoryMib, diskMib, egressMib, attributes, speed, unitDeposit; }
+    Entry { pool, quantity; }
+    Alternative { limit; entries }
+    Fill { order, alternative, lots; }
+    FillGroup { welfare, volume; fills, surplus }
+    GroupProof { group, index; path }
+}
+
+impl From<rules::AuctionOrder> for auction::AuctionOrder {
+    fn from(order: rules::AuctionOrder) -> Self {
+        Self {
+            account: order.account,
+            backing: order.backing as u8,
+            lots: order.lots,
+            alternatives: order.alternatives.into_iter().map(Into::into).collect(),
+            salt: order.salt,
+        }
+    }
+}
+
+impl From<auction::AuctionOrder> for rules::AuctionOrder {
+    fn from(order: auction::AuctionOrder) -> Self {
+        Self {
+            account: order.account,
+            // The contract reverts on other numbers.
+            backing: order.backing.try_into().unwrap_or(rules::Backing::Holdings),
+            lots: order.lots,
+            alternatives: order.alternatives.into_iter().map(Into::into).collect(),
+            salt: order.salt,
+        }
+    }
 }
 
 // The game names a deal, its claim and its job.

@@ -1,13 +1,17 @@
 //! The one deployer: token, stake, market, audits, the dispute game with the contracts that end a dispute,
-//! and, on local networks, a payment token that anybody mints.
+//! an auction of reserved capacity where one is asked for, and, on local networks, a payment token that
+//! anybody mints.
 
 use alloy::contract::Error as ContractError;
 use alloy::network::Network;
 use alloy::primitives::Address;
 use alloy::providers::{Provider, WalletProvider};
+use outcry_protocol::auction::Pool;
 use serde::{Deserialize, Serialize};
 
-use crate::bindings::{Audits, Game, InitialState, Market, Stake, StepVerifier, TestToken, Token};
+use crate::bindings::{
+    Auction, Audits, Game, InitialState, Market, Stake, StepVerifier, TestToken, Token,
+};
 
 /// What a deployment fixes for ever. Times in seconds, amounts in wei.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +46,9 @@ pub struct DeployParameters {
     pub fee_bps: u16,
     /// Also deploys a payment token; for local networks only.
     pub test_token: Option<TestTokenParameters>,
+    /// Also deploys an auction of reserved capacity.
+    #[serde(default)]
+    pub auction: Option<AuctionParameters>,
 }
 
 /// Clocks and bonds of the dispute game: `verifier/ECONOMICS.md` derives values for them.
@@ -72,6 +79,93 @@ pub struct AuditParameters {
     pub stake_per_audit: u128,
     /// What an auditor loses that does not commit in time.
     pub silence_penalty: u128,
+}
+
+/// Rounds, money and pools of an auction of reserved capacity. A deployment can have several; this one is
+/// where clients look first. Defaults are for a public chain with a token of six decimals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub struct AuctionParameters {
+    /// What it pays in; the payment token that is deployed with it if none is named.
+    #[serde(default)]
+    pub token: Option<Address>,
+    /// When round 0 begins, Unix time.
+    pub start: u64,
+    /// Length of a round, and of an interval of delivery.
+    #[serde(default = "defaults::interval_s")]
+    pub interval_s: u32,
+    /// Intervals of a season, at the end of which all capacity that it sold ends.
+    #[serde(default = "defaults::intervals")]
+    pub intervals: u16,
+    /// In which orders are committed to.
+    #[serde(default = "defaults::commit_s")]
+    pub commit_s: u32,
+    /// In which they are revealed.
+    #[serde(default = "defaults::reveal_s")]
+    pub reveal_s: u32,
+    /// In which results are posted; what is left of the round is for disputes.
+    #[serde(default = "defaults::post_s")]
+    pub post_s: u32,
+    /// Part of what sellers earn that is taken as a fee.
+    #[serde(default = "defaults::fee_bps")]
+    pub fee_bps: u16,
+    /// What a posted result puts at risk, base units.
+    #[serde(default = "defaults::result_bond")]
+    pub result_bond: u128,
+    /// Least deposit of an order, base units.
+    #[serde(default = "defaults::deposit_min")]
+    pub deposit_min: u128,
+    /// What a provider has to open a deal for a draw.
+    #[serde(default = "defaults::draw_s")]
+    pub draw_s: u32,
+    /// Part of a unit's remaining price that both sides burn for a draw that is given back.
+    #[serde(default = "defaults::draw_fee_bps")]
+    pub draw_fee_bps: u16,
+    /// What is traded, 1 to 32.
+    pub pools: Vec<Pool>,
+}
+
+mod defaults {
+    /// A round a day.
+    pub(super) fn interval_s() -> u32 {
+        86_400
+    }
+    /// Four weeks.
+    pub(super) fn intervals() -> u16 {
+        28
+    }
+    /// Half of the round.
+    pub(super) fn commit_s() -> u32 {
+        43_200
+    }
+    /// Long enough that no order is kept out by a few full or censored blocks.
+    pub(super) fn reveal_s() -> u32 {
+        14_400
+    }
+    /// The rest, as long, is for disputes.
+    pub(super) fn post_s() -> u32 {
+        14_400
+    }
+    /// A wash sale costs as much.
+    pub(super) fn fee_bps() -> u16 {
+        50
+    }
+    /// Many times the gas of a disproof.
+    pub(super) fn result_bond() -> u128 {
+        100_000_000
+    }
+    /// What it costs at least to choose a seed.
+    pub(super) fn deposit_min() -> u128 {
+        10_000_000
+    }
+    /// Several blocks, and the way to the provider's node.
+    pub(super) fn draw_s() -> u32 {
+        600
+    }
+    /// As the market's admission fee.
+    pub(super) fn draw_fee_bps() -> u16 {
+        50
+    }
 }
 
 /// A payment token that anybody mints.
@@ -108,6 +202,9 @@ pub struct Deployment {
     pub token: Address,
     /// The payment token, where one was asked for.
     pub test_token: Option<Address>,
+    /// The auction of reserved capacity, where one was asked for.
+    #[serde(default)]
+    pub auction: Option<Address>,
     /// The block before which no event of these contracts can lie.
     pub block: u64,
 }
@@ -138,6 +235,9 @@ pub enum DeployError {
         /// Where the market calls it.
         expected: Address,
     },
+    /// An auction needs a token to pay in: name one, or ask for a test token.
+    #[error("the auction has no token to pay in: name one, or ask for a test token")]
+    NoToken,
     /// The chain did not answer: check the RPC URL.
     #[error("the chain does not answer: {0}")]
     Chain(#[from] alloy::transports::TransportError),
@@ -232,6 +332,23 @@ where
             .address(),
         ),
     };
+    let auction = match &p.auction {
+        None => None,
+        Some(a) => {
+            let pays = a.token.or(test_token).ok_or(DeployError::NoToken)?;
+            let pools = a.pools.iter().cloned().map(Into::into).collect();
+            Some(
+                *Auction::deploy(
+                    provider.clone(),
+                    auction_parameters(a, *market.address(), pays),
+                    pools,
+                )
+                .await
+                .map_err(failed("Auction"))?
+                .address(),
+            )
+        }
+    };
     Ok(Deployment {
         market: *market.address(),
         recourse,
@@ -242,8 +359,31 @@ where
         stake,
         token,
         test_token,
+        auction,
         block,
     })
+}
+
+fn auction_parameters(
+    a: &AuctionParameters,
+    market: Address,
+    token: Address,
+) -> Auction::AuctionParameters {
+    Auction::AuctionParameters {
+        market,
+        token,
+        start: a.start,
+        intervalS: a.interval_s,
+        intervals: a.intervals,
+        commitS: a.commit_s,
+        revealS: a.reveal_s,
+        postS: a.post_s,
+        feeBps: a.fee_bps,
+        resultBond: a.result_bond,
+        depositMin: a.deposit_min,
+        drawS: a.draw_s,
+        drawFeeBps: a.draw_fee_bps,
+    }
 }
 
 fn audit_parameters(

@@ -8,8 +8,8 @@
 //! provider that signs.
 //!
 //! - [`bindings`]: the contracts (`Market`, `Game`, `Audits`, `StepVerifier`, `InitialState`,
-//!   `Stake`, `Token`, `TestToken`) as alloy generates them.
-//! - [`deploy()`]: puts a market with its game, audits, stake and token on a chain.
+//!   `Stake`, `Token`, `Auction`, `TestToken`) as alloy generates them.
+//! - [`deploy()`]: puts a market with its game, audits, stake and token on a chain, and an auction beside it.
 //! - [`endpoint`]: clients of JSON-RPC endpoints, with TLS and failover.
 //! - [`machine`]: the contracts that end a dispute, as bytecode and as words.
 //! - [`refusal`]: names of the errors that the contracts revert with or log.
@@ -23,7 +23,7 @@ pub mod endpoint;
 pub mod machine;
 pub mod refusal;
 
-pub use bindings::{Audits, Game, InitialState, Market, Stake, StepVerifier, TestToken, Token};
+pub use bindings::{Auction, Audits, Game, InitialState, Market, Stake, StepVerifier, TestToken, Token};
 pub use deploy::{
-    AuditParameters, DeployError, DeployParameters, Deployment, GameParameters, TestTokenParameters, deploy,
+    AuctionParameters, AuditParameters, DeployError, DeployParameters, Deployment, GameParameters, TestTokenParameters, deploy,
 };

@@ -4,7 +4,7 @@
 use alloy::primitives::{Bytes, FixedBytes};
 use alloy::sol_types::SolInterface;
 
-use crate::bindings::{Audits, Game, InitialState, Market, Stake, StepVerifier};
+use crate::bindings::{Auction, Audits, Game, InitialState, Market, Stake, StepVerifier};
 
 /// The name of the contracts' error with this selector: `DealNotOpen`, say.
 #[must_use]
@@ -12,6 +12,7 @@ pub fn name(selector: FixedBytes<4>) -> Option<&'static str> {
     Market::MarketErrors::name_by_selector(selector.0)
         .or_else(|| Game::GameErrors::name_by_selector(selector.0))
         .or_else(|| Audits::AuditsErrors::name_by_selector(selector.0))
+        .or_else(|| Auction::AuctionErrors::name_by_selector(selector.0))
         .or_else(|| Stake::StakeErrors::name_by_selector(selector.0))
         .or_else(|| StepVerifier::StepVerifierErrors::name_by_selector(selector.0))
         .or_else(|| InitialState::InitialStateErrors::name_by_selector(selector.0))

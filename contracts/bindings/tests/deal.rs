@@ -3,128 +3,18 @@
 //! contracts read.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+mod chain;
 
-use alloy::network::EthereumWallet;
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy::providers::Provider;
 use alloy::providers::ext::AnvilApi;
-use alloy::providers::{Provider, ProviderBuilder, WalletProvider};
-use alloy::rpc::types::TransactionReceipt;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use outcry_contracts::{
-    AuditParameters, DeployParameters, Deployment, GameParameters, Market, TestToken,
-    TestTokenParameters, deploy, refusal,
-};
+use chain::{Chain, FUNDS, KEYS, mined, parameters};
+use outcry_contracts::{Deployment, Market, TestToken, deploy, refusal};
 use outcry_protocol::claim::{self, TaskResult};
 use outcry_protocol::hash::{Domain, job_hash};
 use outcry_protocol::types::{Accept, Bid, Deal, JobSpec, Offer, Resources};
-
-/// The first two accounts of every development chain: the buyer, which deploys, and the provider.
-const KEYS: [&str; 2] = [
-    "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
-    "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
-];
-const FUNDS: u64 = 1_000_000_000;
-
-/// A chain that ends with the test.
-struct Chain {
-    child: Child,
-    url: String,
-}
-
-impl Drop for Chain {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Chain {
-    fn start() -> Self {
-        let pinned = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
-        let anvil = if pinned.exists() {
-            pinned
-        } else {
-            PathBuf::from("anvil")
-        };
-        let mut child = Command::new(&anvil)
-            .args([
-                "--port",
-                "0",
-                "--hardfork",
-                "osaka",
-                "--enable-tx-gas-limit",
-            ])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("{}: {error}; run `npm ci` in contracts/", anvil.display())
-            });
-        let mut lines = BufReader::new(child.stdout.take().unwrap())
-            .lines()
-            .map_while(Result::ok);
-        let url = lines
-            .find_map(|line| Some(format!("http://{}", line.strip_prefix("Listening on ")?)))
-            .expect("anvil says where it listens");
-        // Read on, or it would block on a full pipe; ends with the process.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url }
-    }
-
-    fn account(
-        &self,
-        key: &str,
-    ) -> (
-        PrivateKeySigner,
-        impl Provider + WalletProvider + Clone + use<>,
-    ) {
-        let signer: PrivateKeySigner = key.parse().unwrap();
-        let provider = ProviderBuilder::new()
-            .wallet(EthereumWallet::from(signer.clone()))
-            .connect_http(self.url.parse().unwrap());
-        (signer, provider)
-    }
-}
-
-fn parameters(holder: Address) -> DeployParameters {
-    DeployParameters {
-        game: GameParameters {
-            inclusion_delay_s: 600,
-            interpreter_speed: 100_000_000,
-            gas_price_cap_wei: 1_000_000_000,
-            run_price_wei: 1_000,
-        },
-        audits: AuditParameters {
-            beacon_period_s: 10,
-            auditors: 3,
-            commit_time_s: 60,
-            stake_per_audit: 1_000,
-            silence_penalty: 100,
-        },
-        token_holder: holder,
-        fee_collector: Address::ZERO,
-        admission_window_s: 20,
-        challenge_window_s: 60,
-        demand_window_s: 60,
-        withdrawal_delay_s: 60,
-        unbonding_delay_s: 86_400,
-        collateral_floor_wei: 1_000,
-        demand_bond_wei: 10,
-        admission_fee_bps: 100,
-        fee_bps: 0,
-        test_token: Some(TestTokenParameters {
-            name: "Test Dollar".into(),
-            symbol: "TUSD".into(),
-            decimals: 6,
-        }),
-    }
-}
 
 fn job() -> JobSpec {
     JobSpec {
@@ -236,15 +126,6 @@ async fn fund(provider: impl Provider + Clone, account: Address, at: &Deployment
             .unwrap(),
     )
     .await;
-}
-
-async fn mined<N>(sent: alloy::providers::PendingTransactionBuilder<N>) -> TransactionReceipt
-where
-    N: alloy::network::Network<ReceiptResponse = TransactionReceipt>,
-{
-    let receipt = sent.get_receipt().await.unwrap();
-    assert!(receipt.status(), "the transaction was refused");
-    receipt
 }
 
 fn signed(signer: &PrivateKeySigner, digest: B256) -> Bytes {

@@ -115,6 +115,7 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
             market,
             stake: Address::ZERO,
             token: Address::ZERO,
+            auction: None,
             bootstrap: vec![],
             key_file: None,
             python: None,

@@ -7,6 +7,9 @@
     unreachable_pub
 )]
 
+#[path = "auction.rs"]
+mod auction;
+
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use alloy_sol_types::{SolStruct, SolValue};
 use k256::ecdsa::SigningKey;
@@ -39,6 +42,7 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("lifecycle.json", pretty(lifecycle_file())),
         ("matching.json", pretty(matching_file())),
         ("codes.json", pretty(codes_file())),
+        ("auction.json", pretty(auction::file())),
     ]
 }
 

@@ -1,6 +1,8 @@
 //! What the client does on the chain itself: deposits, withdrawals, cancellations, and reading what
 //! a node's answers are checked against. Everything else is sent by nodes.
 
+pub(crate) mod auction;
+
 use alloy::eips::BlockNumberOrTag;
 use alloy::network::EthereumWallet;
 use alloy::primitives::{Address, B256, Bytes, TxHash, U256};
@@ -122,6 +124,7 @@ pub struct Chain {
     origin: String,
     chain_id: u64,
     market: Address,
+    auction: Option<Address>,
     provider: DynProvider,
     signer: Option<PrivateKeySigner>,
 }
@@ -149,6 +152,7 @@ impl Chain {
             origin: endpoint::origin_of(&network.rpc).to_owned(),
             chain_id: network.chain_id,
             market: network.market,
+            auction: network.auction,
             provider,
             signer,
         })

@@ -240,6 +240,12 @@ pub enum Error {
     /// An amount does not fit the field that it belongs in.
     #[error("{0} base units do not fit 128 bits")]
     TooLarge(U256),
+    /// The network has no auction of reserved capacity.
+    #[error("the network names no auction")]
+    NoAuction,
+    /// An order that the auction would refuse.
+    #[error("the auction takes no such order: {0}")]
+    AuctionOrder(#[source] outcry_protocol::auction::order::OrderError),
     /// The signer refused.
     #[error("the key could not sign: {0}")]
     Signing(String),
@@ -249,7 +255,8 @@ impl Coded for Error {
     fn code(&self) -> &'static Code {
         match self {
             Self::NetworkFile { .. } | Self::File { .. } => &codes::CONFIG_FILE,
-            Self::UnknownToken(_) => &codes::CONFIG_ARGUMENT,
+            Self::UnknownToken(_) | Self::AuctionOrder(_) => &codes::CONFIG_ARGUMENT,
+            Self::NoAuction => &codes::CONFIG_VALUE,
             Self::Amount { .. } | Self::TooLarge(_) => &codes::FUNDS_AMOUNT,
             Self::SecretExposed { .. } => &codes::CONFIG_SECRET,
             Self::NoSuchKey(_)

@@ -78,6 +78,7 @@
 //! | [`Client`] | submit, wait, check, accept |
 //! | [`Engine`], [`TaskOutput`] | run a task here, read what it gave |
 //! | [`Chain`], [`Step`] | deposits, withdrawals, cancellations |
+//! | [`AuctionRules`], [`Round`], [`SealedOrders`] | the auction of reserved capacity |
 //! | [`Node`], [`api`] | a node's HTTP API, typed |
 //! | [`Keystore`], [`Network`], [`units`] | keys, networks, amounts |
 //!
@@ -97,10 +98,12 @@ mod network;
 mod node;
 mod output;
 mod schema;
+mod sealed;
 mod sse;
 pub mod units;
 
 pub use bid::{INTERPRETER_SLOWDOWN, Order, Salts, Terms};
+pub use chain::auction::{AuctionRules, PostedResult, RevealedOrder, Round};
 pub use chain::{Chain, DepositAuthorization, Holdings, Step};
 pub use client::{CheckedDeal, Client, Finished, Patience, Progress, Trust};
 pub use error::Error;
@@ -111,3 +114,4 @@ pub use manifest::{BlobRef, Manifest, TaskInput};
 pub use network::Network;
 pub use node::Node;
 pub use output::TaskOutput;
+pub use sealed::{SealedOrder, SealedOrders};

@@ -46,6 +46,9 @@ pub struct Network {
     pub stake: Address,
     /// The protocol's own token: staked and bonded, never required for payment.
     pub token: Address,
+    /// Auction of reserved capacity, where the market has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auction: Option<Address>,
     /// Multiaddresses of peers to join through.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bootstrap: Vec<String>,

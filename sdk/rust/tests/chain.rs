@@ -27,6 +27,7 @@ fn network(rpc: String) -> Network {
         market: Address::repeat_byte(0xaa),
         stake: Address::ZERO,
         token: Address::ZERO,
+        auction: None,
         bootstrap: vec![],
         key_file: None,
         python: None,

@@ -28,6 +28,7 @@ fn client(key: &str) -> Client {
             .unwrap(),
         stake: Address::ZERO,
         token: Address::ZERO,
+        auction: None,
         bootstrap: Vec::new(),
         key_file: None,
         python: None,

@@ -10,4 +10,5 @@ mod disputes;
 mod fixture;
 mod interruptions;
 mod kill;
+mod prices;
 mod who_pays;

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Delivery} from "../Delivery.sol";
+import {IAuction} from "../interfaces/IAuction.sol";
+import {AuctionParameters, Pool} from "../types/Auctions.sol";
+import {Bid, Claim, Deal, JobSpec} from "../types/Orders.sol";
+import {Payouts} from "./Payouts.sol";
+
+/// @title The functions whose code lies in Delivery
+abstract contract DeliveryEntry is Payouts {
+    /// The code that runs on this contract's storage.
+    address public immutable DELIVERY;
+
+    constructor(AuctionParameters memory p, Pool[] memory pools_) {
+        DELIVERY = address(new Delivery(p, pools_));
+    }
+
+    /// @inheritdoc IAuction
+    function bind(uint64, uint16, uint16, uint64) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IAuction
+    function draw(uint64, uint16, uint16, Bid calldata, bytes calldata, JobSpec calldata) external returns (bytes32) {
+        _borrow();
+    }
+
+    /// @inheritdoc IAuction
+    function answer(bytes32, Deal calldata, Claim calldata) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IAuction
+    function giveBack(bytes32) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IAuction
+    function refuse(bytes32, Bid calldata) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IAuction
+    function fail(bytes32, Deal calldata) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IAuction
+    function lapse(bytes32) external {
+        _borrow();
+    }
+
+    /// @dev Runs the same call with Delivery's code; what it returns, or its error, is this contract's.
+    function _borrow() private {
+        address code = DELIVERY;
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, 0, calldatasize())
+            if iszero(delegatecall(gas(), code, free, calldatasize(), 0, 0)) {
+                returndatacopy(free, 0, returndatasize())
+                revert(free, returndatasize())
+            }
+            returndatacopy(free, 0, returndatasize())
+            return(free, returndatasize())
+        }
+    }
+}

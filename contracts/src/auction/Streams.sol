@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IAuction} from "../interfaces/IAuction.sol";
+import {RoundRecord, StreamRecord} from "../types/Auctions.sol";
+import {Books} from "./Books.sol";
+
+/// @title What sellers earn, interval by interval
+abstract contract Streams is Books {
+    /// @dev Pays out the intervals that are over; false if there is none.
+    function _earn(uint64 round, uint16 index) internal returns (bool) {
+        StreamRecord storage stream = _streams[round][index];
+        uint256 over = _over(stream);
+        uint256 paid = stream.paid;
+        if (over <= paid) return false;
+        uint256 left = stream.left;
+        uint256 amount = left * (over - paid) / (stream.intervals - paid);
+        stream.paid = uint16(over);
+        stream.left = uint128(left - amount);
+        _takeEscrow(round, amount);
+        uint256 fee = amount * FEE_BPS / BPS;
+        address account = stream.account;
+        _credit(account, amount - fee);
+        _credit(_results[round][_rounds[round].best].poster, fee / 2);
+        _credit(BURN, fee - fee / 2);
+        emit IAuction.Earned(round, index, account, uint128(amount), uint128(fee));
+        return true;
+    }
+
+    /// @dev Intervals of a stream that are over.
+    function _over(StreamRecord storage stream) internal view returns (uint256) {
+        uint256 interval = _now();
+        if (interval <= stream.from) return 0;
+        uint256 over = interval - stream.from;
+        return over < stream.intervals ? over : stream.intervals;
+    }
+
+    function _takeEscrow(uint64 round, uint256 amount) internal {
+        RoundRecord storage record = _rounds[round];
+        if (amount > record.escrow) revert IAuction.EscrowInsufficient();
+        record.escrow -= uint128(amount);
+    }
+}

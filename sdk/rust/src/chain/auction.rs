@@ -1,0 +1,545 @@
+//! The auction of reserved capacity on the chain: what an account sends, and reading a round so that its
+//! orders and results are checked against what the contract holds.
+//!
+//! Orders are committed to before they are revealed: who commits keeps the order in
+//! [`SealedOrders`](crate::SealedOrders) first, since without it the deposit is lost.
+
+use alloy::primitives::{Address, B256, U256};
+use alloy::providers::Provider as _;
+use alloy::rpc::types::{Filter, Log};
+use alloy::sol_types::{SolCall, SolEvent};
+use outcry_contracts::Auction;
+use outcry_protocol::auction::calendar::Calendar;
+use outcry_protocol::auction::verify::{Fault, disproof};
+use outcry_protocol::auction::{
+    AuctionOrder, AuctionParameters, Outcome, Phase, Pool, clear, order, verify,
+};
+
+use super::{Chain, Erc20, LOG_QUESTIONS_MAX, LOG_RANGE_BLOCKS, Step};
+use crate::api::{Amount, TokenInfo};
+use crate::error::Error;
+use crate::units;
+
+/// Most results of a round that are read; each costs its poster a bond.
+const RESULTS_MAX: u32 = 256;
+
+/// An auction, as its deployment fixed it for ever.
+#[derive(Clone, Debug)]
+pub struct AuctionRules {
+    /// The contract.
+    pub address: Address,
+    /// Money and times.
+    pub parameters: AuctionParameters,
+    /// What is traded.
+    pub pools: Vec<Pool>,
+    /// When rounds begin and end.
+    pub calendar: Calendar,
+}
+
+/// An order of a round that was revealed.
+#[derive(Clone, Debug)]
+pub struct RevealedOrder {
+    /// What it says.
+    pub order: AuctionOrder,
+    /// The leaf under which the contract holds it.
+    pub leaf: B256,
+    /// Base units that it has deposited and that are not free again.
+    pub deposit: u128,
+    /// Whether it was settled or released.
+    pub is_settled: bool,
+}
+
+/// A result that was posted and stands.
+#[derive(Clone, Debug)]
+pub struct PostedResult {
+    /// Its number in the round, from 1.
+    pub id: u32,
+    /// Who gets its bond back, and half of the fees if it is the best.
+    pub poster: Address,
+    /// Whether the poster has its bond back.
+    pub is_collected: bool,
+    /// What it says.
+    pub outcome: Outcome,
+}
+
+/// A round at the newest block.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// Its number.
+    pub number: u64,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Orders that were committed to.
+    pub commitments: u16,
+    /// The revealed ones, in the order in which they were revealed.
+    pub orders: Vec<RevealedOrder>,
+    /// The results that stand, the best last.
+    pub results: Vec<PostedResult>,
+}
+
+impl Round {
+    /// The orders alone.
+    pub fn revealed(&self) -> Vec<AuctionOrder> {
+        self.orders.iter().map(|one| one.order.clone()).collect()
+    }
+
+    /// The result that is final, or that will be if nothing happens.
+    pub fn best(&self) -> Option<&PostedResult> {
+        self.results.last()
+    }
+}
+
+impl Chain {
+    /// The network's auction.
+    ///
+    /// # Errors
+    /// [`Error::NoAuction`] if the network names none; [`Error::Chain`].
+    pub async fn auction(&self) -> Result<AuctionRules, Error> {
+        let address = self.auction.ok_or(Error::NoAuction)?;
+        let auction = Auction::new(address, &self.provider);
+        let failed = |e| self.failed("the auction's parameters", e);
+        let parameters = auction.parameters().call().await.map_err(failed)?;
+        let parameters = AuctionParameters::from(parameters);
+        let pools = auction.pools().call().await.map_err(failed)?;
+        let calendar = Calendar::of(&parameters)
+            .ok_or_else(|| self.failed("the auction's parameters", "its rounds make no sense"))?;
+        Ok(AuctionRules {
+            address,
+            parameters,
+            pools: pools.into_iter().map(Into::into).collect(),
+            calendar,
+        })
+    }
+
+    /// Base units that an account has in the auction, free.
+    ///
+    /// # Errors
+    /// [`Error::Chain`].
+    pub async fn auction_balance(
+        &self,
+        rules: &AuctionRules,
+        account: Address,
+    ) -> Result<Amount, Error> {
+        let auction = Auction::new(rules.address, &self.provider);
+        let balance = auction.balanceOf(account).call().await;
+        Ok(Amount(
+            balance.map_err(|e| self.failed("a balance in the auction", e))?,
+        ))
+    }
+
+    /// Units of each pool that an account holds in a season and has neither set aside nor bound.
+    ///
+    /// # Errors
+    /// [`Error::Chain`].
+    pub async fn auction_holdings(
+        &self,
+        rules: &AuctionRules,
+        season: u64,
+        account: Address,
+    ) -> Result<Vec<u64>, Error> {
+        let auction = Auction::new(rules.address, &self.provider);
+        let mut units = Vec::new();
+        for pool in (0..).take(rules.pools.len()) {
+            let held = auction.holdingOf(season, pool, account).call().await;
+            units.push(held.map_err(|e| self.failed("holdings in the auction", e))?);
+        }
+        Ok(units)
+    }
+
+    /// What was deposited for a commitment that was neither revealed nor forfeited; zero for any other.
+    ///
+    /// # Errors
+    /// [`Error::Chain`].
+    pub async fn committed(
+        &self,
+        rules: &AuctionRules,
+        round: u64,
+        account: Address,
+        commitment: B256,
+    ) -> Result<u128, Error> {
+        let auction = Auction::new(rules.address, &self.provider);
+        let deposit = auction.committedOf(round, account, commitment).call().await;
+        deposit.map_err(|e| self.failed("a commitment", e))
+    }
+
+    /// The transactions that move `amount` from the wallet into the auction.
+    ///
+    /// # Errors
+    /// [`Error::WalletBalance`], [`Error::NoKey`], [`Error::Chain`].
+    pub async fn plan_auction_deposit(
+        &self,
+        rules: &AuctionRules,
+        token: &TokenInfo,
+        amount: Amount,
+    ) -> Result<Vec<Step>, Error> {
+        let account = self.signer()?.address();
+        let wallet = self.wallet_balance(account, token.address).await?;
+        if wallet < amount.0 {
+            return Err(Error::WalletBalance {
+                needed: units::show(amount, token),
+                found: units::show(Amount(wallet), token),
+            });
+        }
+        let erc20 = Erc20::new(token.address, &self.provider);
+        let allowance = erc20.allowance(account, rules.address).call().await;
+        let mut steps = Vec::new();
+        if allowance.map_err(|e| self.failed("an allowance", e))? < amount.0 {
+            let call = Erc20::approveCall {
+                spender: rules.address,
+                amount: amount.0,
+            };
+            let what = format!("let the auction take {}", units::show(amount, token));
+            let verb = "approve the deposit";
+            steps.push(self.step(verb, what, token.address, Amount::ZERO, &call));
+        }
+        let what = format!("deposit {} in the auction", units::show(amount, token));
+        let call = Auction::depositCall { amount: amount.0 };
+        steps.push(self.auction_step(rules, "deposit", what, &call));
+        Ok(steps)
+    }
+
+    /// The transaction that moves `amount` from the auction to the wallet.
+    pub fn plan_auction_withdrawal(
+        &self,
+        rules: &AuctionRules,
+        token: &TokenInfo,
+        amount: Amount,
+    ) -> Step {
+        let what = format!("withdraw {} from the auction", units::show(amount, token));
+        let call = Auction::withdrawCall { amount: amount.0 };
+        self.auction_step(rules, "withdraw", what, &call)
+    }
+
+    /// The transaction that commits to an order, with the deposit that the rules ask for.
+    ///
+    /// # Errors
+    /// [`Error::AuctionOrder`], [`Error::TooLarge`].
+    pub fn plan_commit(
+        &self,
+        rules: &AuctionRules,
+        round: u64,
+        order: &AuctionOrder,
+    ) -> Result<Step, Error> {
+        let deposit = rules.deposit(order)?;
+        let call = Auction::commitCall {
+            round,
+            commitment: order::commitment(round, order),
+            deposit_: deposit,
+        };
+        let what = format!("commit to an order of round {round}");
+        Ok(self.auction_step(rules, "commit", what, &call))
+    }
+
+    /// The transaction that reveals an order.
+    pub fn plan_reveal(&self, rules: &AuctionRules, round: u64, order: &AuctionOrder) -> Step {
+        let call = Auction::revealCall {
+            round,
+            order: order.clone().into(),
+        };
+        let what = format!("reveal an order of round {round}");
+        self.auction_step(rules, "reveal", what, &call)
+    }
+
+    /// A round with its revealed orders and standing results, from the contract's events, which are checked
+    /// against the hashes that the contract holds.
+    ///
+    /// # Errors
+    /// [`Error::Chain`], also when the endpoint's events are not the contract's.
+    pub async fn round(&self, rules: &AuctionRules, number: u64) -> Result<Round, Error> {
+        let auction = Auction::new(rules.address, &self.provider);
+        let failed = |e| self.failed("a round of the auction", e);
+        let record = auction.roundOf(number).call().await.map_err(failed)?;
+        let mut revealed = self
+            .events::<Auction::Revealed>(rules, number, record.orders.into())
+            .await?;
+        revealed.sort_by_key(|event| event.index);
+        let mut orders = Vec::new();
+        for (index, event) in (0..).zip(revealed) {
+            let stored = auction
+                .orderOf(number, index)
+                .call()
+                .await
+                .map_err(failed)?;
+            let order = AuctionOrder::from(event.order);
+            let leaf = order::leaf(number, index, &order);
+            if leaf != stored._0 {
+                return Err(
+                    self.failed("a round of the auction", "an order is not the revealed one")
+                );
+            }
+            orders.push(RevealedOrder {
+                order,
+                leaf,
+                deposit: stored._1,
+                is_settled: stored._2,
+            });
+        }
+        let posted = record.results.min(RESULTS_MAX);
+        let mut results = Vec::new();
+        for event in self
+            .events::<Auction::Posted>(rules, number, posted)
+            .await?
+        {
+            let stored = auction.resultOf(number, event.result).call().await;
+            let stored = stored.map_err(failed)?;
+            let outcome = Outcome {
+                prices: event.prices,
+                groups: event.groups.into_iter().map(Into::into).collect(),
+            };
+            if outcome.root() != stored.root || outcome.prices_hash() != stored.pricesHash {
+                return Err(self.failed("a round of the auction", "a result is not the posted one"));
+            }
+            if !stored.disproved {
+                results.push(PostedResult {
+                    id: event.result,
+                    poster: stored.poster,
+                    is_collected: stored.collected,
+                    outcome,
+                });
+            }
+        }
+        // Each result that stands claims more than the one before it.
+        results.sort_by_key(|result| result.id);
+        Ok(Round {
+            number,
+            phase: rules.calendar.phase(number, self.now().await?),
+            commitments: record.commitments,
+            orders,
+            results,
+        })
+    }
+
+    /// The newest `count` events of a kind of a round, from the newest block back.
+    async fn events<E: SolEvent>(
+        &self,
+        rules: &AuctionRules,
+        round: u64,
+        count: u32,
+    ) -> Result<Vec<E>, Error> {
+        let what = "the auction's log";
+        let head = self.provider.get_block_number().await;
+        let head = head.map_err(|e| self.failed("its newest block", e))?;
+        let mut found = Vec::new();
+        let mut ranges = vec![(0, head)];
+        for _ in 0..LOG_QUESTIONS_MAX {
+            let (Some((from, to)), true) = (ranges.pop(), found.len() < count as usize) else {
+                break;
+            };
+            if to - from >= LOG_RANGE_BLOCKS {
+                ranges.extend([
+                    (from, to - LOG_RANGE_BLOCKS),
+                    (to - LOG_RANGE_BLOCKS + 1, to),
+                ]);
+                continue;
+            }
+            let filter = Filter::new()
+                .address(rules.address)
+                .event_signature(E::SIGNATURE_HASH)
+                .topic1(U256::from(round))
+                .from_block(from)
+                .to_block(to);
+            let logs: Vec<Log> = match self.provider.get_logs(&filter).await {
+                Ok(logs) => logs,
+                Err(error) if error.is_error_resp() && from < to => {
+                    let middle = from + (to - from) / 2;
+                    ranges.extend([(from, middle), (middle + 1, to)]);
+                    continue;
+                }
+                Err(error) => return Err(self.failed(what, error)),
+            };
+            for log in &logs {
+                let event = E::decode_log_data(log.data());
+                found.push(event.map_err(|e| self.failed(what, e))?);
+            }
+        }
+        if found.len() != count as usize {
+            let reason = format!("{} events of {count} were found", found.len());
+            return Err(self.failed(what, reason));
+        }
+        Ok(found)
+    }
+
+    /// What anybody can do for a round now, in the order in which it should be done: disprove false
+    /// results; post the clearing where nothing as good stands, with a bond from the sender's balance;
+    /// when the round is over settle every order, and collect the bonds of the sender's results. Clearing takes
+    /// up to a second of a core.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`], [`Error::Chain`].
+    pub async fn plan_tending(
+        &self,
+        rules: &AuctionRules,
+        round: &Round,
+    ) -> Result<Vec<Step>, Error> {
+        let me = self.signer()?.address();
+        let orders = round.revealed();
+        let mut steps = Vec::new();
+        let number = round.number;
+        if matches!(round.phase, Phase::Post | Phase::Dispute) {
+            let mut best = None;
+            for result in &round.results {
+                match verify(&orders, rules.pools.len(), &result.outcome) {
+                    Ok(()) => best = Some(result),
+                    Err(Fault::Group { group, wrong }) => {
+                        let shown = disproof(&result.outcome, orders.len(), group);
+                        if let Some(shown) = shown {
+                            let call = Auction::disproveCall {
+                                round: number,
+                                result: result.id,
+                                prices: result.outcome.prices.clone(),
+                                before: shown.before.into_iter().map(Into::into).collect(),
+                                group: shown.group.into(),
+                                orders: shown
+                                    .orders
+                                    .iter()
+                                    .filter_map(|&index| orders.get(usize::from(index)))
+                                    .map(|order| order.clone().into())
+                                    .collect(),
+                            };
+                            let what =
+                                format!("disprove result {} of round {number}: {wrong}", result.id);
+                            steps.push(self.auction_step(rules, "disprove", what, &call));
+                        }
+                    }
+                    // The contract stores no such result.
+                    Err(_) => {}
+                }
+            }
+            if round.phase == Phase::Post && !orders.is_empty() {
+                let leaves: Vec<B256> = round.orders.iter().map(|one| one.leaf).collect();
+                let pools = rules.pools.len();
+                let cleared = tokio::task::spawn_blocking(move || {
+                    clear(&orders, &leaves, pools, &outcry_clearing::Alone)
+                })
+                .await;
+                let cleared = cleared
+                    .map_err(|e| e.to_string())
+                    .and_then(|cleared| cleared.map_err(|e| e.to_string()))
+                    .map_err(|e| self.failed("a round that can be cleared", e))?;
+                let outcome = cleared.outcome;
+                let improves = best.is_none_or(|best| outcome.improves_on(&best.outcome));
+                if !outcome.groups.is_empty() && improves {
+                    let call = Auction::postCall {
+                        round: number,
+                        prices: outcome.prices.clone(),
+                        groups: outcome.groups.iter().cloned().map(Into::into).collect(),
+                    };
+                    let what = format!("post the result of round {number}");
+                    steps.push(self.auction_step(rules, "post a result", what, &call));
+                }
+            }
+        }
+        if round.phase == Phase::Final {
+            for (index, one) in (0..).zip(&round.orders) {
+                if !one.is_settled {
+                    steps.push(self.settling(rules, round, index, &one.order));
+                }
+            }
+            for result in &round.results {
+                if result.poster == me && !result.is_collected {
+                    let call = Auction::collectCall {
+                        round: number,
+                        result: result.id,
+                    };
+                    let what = format!("take back the bond of result {}", result.id);
+                    steps.push(self.auction_step(rules, "collect", what, &call));
+                }
+            }
+        }
+        Ok(steps)
+    }
+
+    fn settling(
+        &self,
+        rules: &AuctionRules,
+        round: &Round,
+        index: u16,
+        order: &AuctionOrder,
+    ) -> Step {
+        let what = format!("settle order {index} of round {}", round.number);
+        let order = order.clone().into();
+        let Some(best) = round.best() else {
+            let call = Auction::releaseCall {
+                round: round.number,
+                index,
+                order,
+                around: Vec::new(),
+            };
+            return self.auction_step(rules, "release", what, &call);
+        };
+        let mut place = best.outcome.prove_place(index);
+        if best.outcome.fills_of(index).is_empty() {
+            let call = Auction::releaseCall {
+                round: round.number,
+                index,
+                order,
+                around: place.into_iter().map(Into::into).collect(),
+            };
+            return self.auction_step(rules, "release", what, &call);
+        }
+        // An order with fills has them in one group.
+        let group = place.swap_remove(0).into();
+        let call = Auction::settleCall {
+            round: round.number,
+            index,
+            order,
+            prices: best.outcome.prices.clone(),
+            group,
+        };
+        self.auction_step(rules, "settle", what, &call)
+    }
+
+    fn auction_step<C: SolCall>(
+        &self,
+        rules: &AuctionRules,
+        verb: &'static str,
+        what: String,
+        call: &C,
+    ) -> Step {
+        self.step(verb, what, rules.address, Amount::ZERO, call)
+    }
+
+    /// The transaction that pays out what an order has earned in the intervals that are over; `None` if
+    /// there are none.
+    ///
+    /// # Errors
+    /// [`Error::Chain`].
+    pub async fn plan_earning(
+        &self,
+        rules: &AuctionRules,
+        round: u64,
+        index: u16,
+    ) -> Result<Option<Step>, Error> {
+        let auction = Auction::new(rules.address, &self.provider);
+        let stream = auction.streamOf(round, index).call().await;
+        let stream = stream.map_err(|e| self.failed("what an order earns", e))?;
+        let interval = rules.calendar.round_at(self.now().await?).unwrap_or(0);
+        let over = interval
+            .saturating_sub(stream.from)
+            .min(stream.intervals.into());
+        if over <= stream.paid.into() {
+            return Ok(None);
+        }
+        let call = Auction::earnCall { round, index };
+        let what = format!("pay out what order {index} of round {round} has earned");
+        Ok(Some(self.step(
+            "earn",
+            what,
+            rules.address,
+            Amount::ZERO,
+            &call,
+        )))
+    }
+}
+
+impl AuctionRules {
+    /// What an order must deposit, base units.
+    ///
+    /// # Errors
+    /// [`Error::AuctionOrder`], [`Error::TooLarge`].
+    pub fn deposit(&self, order: &AuctionOrder) -> Result<u128, Error> {
+        order::check(order, self.pools.len()).map_err(Error::AuctionOrder)?;
+        let deposit = order::deposit(order, &self.pools, self.parameters.depositMin);
+        u128::try_from(deposit).map_err(|_| Error::TooLarge(deposit))
+    }
+}
