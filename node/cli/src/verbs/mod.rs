@@ -11,3 +11,4 @@ pub(crate) mod machine;
 pub(crate) mod market;
 pub(crate) mod node;
 pub(crate) mod provider;
+pub(crate) mod reserve;
