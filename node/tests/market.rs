@@ -97,6 +97,7 @@ async fn a_job_of_four_tasks_is_run_by_two_providers_accepted_and_paid() {
         market: deployed.market,
         stake: deployed.stake,
         token: deployed.protocol_token,
+        auction: Some(deployed.auction),
         bootstrap: vec![],
         key_file: None,
         python: None,

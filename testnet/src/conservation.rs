@@ -1,9 +1,9 @@
 //! Whether money was made or lost: the sum of each token over all accounts, in wallets and in the
-//! market's ledger.
+//! ledgers of the market and of the auction.
 
 use alloy::primitives::{Address, U256};
 use alloy::providers::Provider;
-use outcry_contracts::{Market, TestToken};
+use outcry_contracts::{Auction, Market, TestToken};
 use serde::Serialize;
 
 use crate::network::Testnet;
@@ -14,7 +14,7 @@ pub const BURN: Address = alloy::primitives::address!("0000000000000000000000000
 /// The books of one network at one block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Books {
-    /// Payment token in all wallets, the market's own included.
+    /// Payment token in all wallets, the market's and the auction's own included.
     pub token_in_wallets: U256,
     /// Payment token that exists.
     pub token_supply: U256,
@@ -22,6 +22,12 @@ pub struct Books {
     pub token_in_market: U256,
     /// What the market's ledger says it owes: free and pending balances and burned money.
     pub token_in_ledger: U256,
+    /// Payment token that the auction holds.
+    pub token_in_auction: U256,
+    /// What the auction says that all accounts have there, free and locked.
+    pub token_held_by_auction: U256,
+    /// Of that, the accounts' free balances and burned money.
+    pub token_free_in_auction: U256,
     /// Coin that the market holds, in wei.
     pub coin_in_market: U256,
     /// What its ledger says it owes, in wei; the game's part is among it.
@@ -43,10 +49,14 @@ impl Books {
         let mut accounts: Vec<Address> = testnet.accounts.values().copied().collect();
         accounts.extend([BURN, testnet.game]);
         let token_in_market = token.balanceOf(testnet.market).call().await?;
-        let mut token_in_wallets = token_in_market;
+        let auction = Auction::new(testnet.auction, provider);
+        let token_in_auction = token.balanceOf(testnet.auction).call().await?;
+        let mut token_free_in_auction = U256::ZERO;
+        let mut token_in_wallets = token_in_market + token_in_auction;
         let mut ledger = [U256::ZERO; 2];
         for account in accounts {
             token_in_wallets += token.balanceOf(account).call().await?;
+            token_free_in_auction += auction.balanceOf(account).call().await?;
             for (sum, of) in ledger
                 .iter_mut()
                 .zip([testnet.payment_token, Address::ZERO])
@@ -61,21 +71,26 @@ impl Books {
             token_supply: token.totalSupply().call().await?,
             token_in_market,
             token_in_ledger,
+            token_in_auction,
+            token_held_by_auction: auction.totalHeld().call().await?,
+            token_free_in_auction,
             coin_in_market: provider.get_balance(testnet.market).await?,
             coin_in_ledger,
             coin_in_game: market.balanceOf(testnet.game, Address::ZERO).call().await?,
         })
     }
 
-    /// Whether every token's sum is what it was in `before`.
+    /// Whether every token's sum is what it was in `before`, and the auction holds what it owes.
     #[must_use]
     pub fn conserves(&self, before: &Self) -> bool {
         self.token_supply == before.token_supply
             && self.token_in_wallets == self.token_supply
             && before.token_in_wallets == before.token_supply
+            && self.token_in_auction == self.token_held_by_auction
     }
 
-    /// Whether no deal and no game holds anything: what the market has is what its ledger says.
+    /// Whether no deal and no game holds anything: what the market has is what its ledger says. Orders of
+    /// the auction and what sellers have still to earn may be open.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.token_in_market == self.token_in_ledger

@@ -9,9 +9,10 @@ use alloy::providers::{Provider, ProviderBuilder, WalletProvider};
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context as _, ensure};
 use outcry_contracts::{
-    AuditParameters, DeployParameters, GameParameters, Market, Stake, TestToken,
+    AuctionParameters, AuditParameters, DeployParameters, GameParameters, Market, Stake, TestToken,
     TestTokenParameters, Token, deploy as deploy_contracts,
 };
+use outcry_protocol::auction::Pool;
 
 use crate::network::{
     COIN_GRANT, MARKET_COIN_GRANT, STAKE_GRANT, TOKEN_DECIMALS, TOKEN_GRANT, TOKEN_SYMBOL,
@@ -36,6 +37,8 @@ pub struct Windows {
     pub inclusion_s: u32,
     /// Claims of so many seconds share a beacon.
     pub beacon_s: u32,
+    /// A quarter of a round of the auction: one each to commit, to reveal, to post and to dispute.
+    pub auction_phase_s: u32,
 }
 
 /// Long enough to fetch and re-execute small jobs, short enough to watch.
@@ -46,6 +49,7 @@ pub const LOCAL: Windows = Windows {
     withdrawal_s: 30,
     inclusion_s: 60,
     beacon_s: 2,
+    auction_phase_s: 15,
 };
 
 /// Part of the escrow that both sides burn when a deal is cancelled in the admission window.
@@ -68,6 +72,31 @@ const UNBONDING_S: u32 = 7 * 24 * 3600;
 /// Reveals of 64 leaves at about 30k gas each, at 1 gwei.
 const DEMAND_BOND_WEI: u128 = 2_000_000_000_000_000;
 
+/// Intervals of a season of the auction, ten minutes with the local rounds.
+const AUCTION_INTERVALS: u16 = 10;
+/// A cent of what sellers earn goes to who posted the result and burns.
+const AUCTION_FEE_BPS: u16 = 100;
+/// What a posted result puts at risk: ten whole tokens.
+pub const RESULT_BOND: u128 = 10 * 10_u128.pow(TOKEN_DECIMALS as u32);
+/// Least deposit of an order: a tenth of a token.
+pub const DEPOSIT_MIN: u128 = RESULT_BOND / 100;
+
+/// The pools of the local auction: small and large slots in the region of the local providers, and
+/// large ones in another.
+#[must_use]
+pub fn pools() -> Vec<Pool> {
+    let pool = |region, memory_mib| Pool {
+        region,
+        memoryMib: memory_mib,
+        diskMib: 1024,
+        egressMib: 1024,
+        attributes: U256::ZERO,
+        speed: 1_000_000,
+        unitDeposit: DEPOSIT_MIN / 10,
+    };
+    vec![pool(1, 512), pool(1, 4096), pool(2, 4096)]
+}
+
 /// Where everything lies.
 #[derive(Debug, Clone)]
 pub struct Deployed {
@@ -85,6 +114,8 @@ pub struct Deployed {
     pub protocol_token: Address,
     /// The payment token.
     pub payment_token: Address,
+    /// The auction of reserved capacity.
+    pub auction: Address,
 }
 
 /// Deploys the contracts, funds every account, deposits for the buyer, the providers and the
@@ -141,12 +172,28 @@ pub async fn deploy(
                 symbol: TOKEN_SYMBOL.to_owned(),
                 decimals: TOKEN_DECIMALS,
             }),
+            auction: Some(AuctionParameters {
+                token: None,
+                start: unix_time()?,
+                interval_s: 4 * windows.auction_phase_s,
+                intervals: AUCTION_INTERVALS,
+                commit_s: windows.auction_phase_s,
+                reveal_s: windows.auction_phase_s,
+                post_s: windows.auction_phase_s,
+                fee_bps: AUCTION_FEE_BPS,
+                result_bond: RESULT_BOND,
+                deposit_min: DEPOSIT_MIN,
+                draw_s: windows.auction_phase_s,
+                draw_fee_bps: ADMISSION_FEE_BPS,
+                pools: pools(),
+            }),
         },
     )
     .await?;
     let payment_token = deployed
         .test_token
         .context("no payment token was deployed")?;
+    let auction = deployed.auction.context("no auction was deployed")?;
     let token = TestToken::new(payment_token, &sender);
     for (name, signer) in accounts {
         mined(
@@ -196,7 +243,7 @@ pub async fn deploy(
             mined(market.deposit(payment_token, amount).send().await?).await?;
         }
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let now = unix_time()?;
     let _: serde_json::Value = chain.raw_request("evm_setTime".into(), (now,)).await?;
     // From here on the head shows the real time.
     let _: serde_json::Value = chain.raw_request("evm_mine".into(), ()).await?;
@@ -208,7 +255,12 @@ pub async fn deploy(
         stake: deployed.stake,
         protocol_token: deployed.token,
         payment_token,
+        auction,
     })
+}
+
+fn unix_time() -> anyhow::Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
 }
 
 /// Switches from a block per transaction to a block each `block_time_s` seconds.

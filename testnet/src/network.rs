@@ -123,6 +123,9 @@ pub struct Testnet {
     pub market: Address,
     /// The dispute game.
     pub game: Address,
+    /// The auction of reserved capacity; zero in the files of networks that had none.
+    #[serde(default)]
+    pub auction: Address,
     /// Accounts by name: `deployer`, `buyer`, `gateway`, `provider-0`, …
     pub accounts: BTreeMap<String, Address>,
     /// API endpoints of the nodes by name.
@@ -181,6 +184,7 @@ impl Testnet {
             payment_token: Address::ZERO,
             market: Address::ZERO,
             game: Address::ZERO,
+            auction: Address::ZERO,
             accounts: BTreeMap::new(),
             apis: BTreeMap::new(),
             processes: vec![anvil],
@@ -227,6 +231,7 @@ impl Testnet {
         self.payment_token = deployed.payment_token;
         self.market = deployed.market;
         self.game = deployed.game;
+        self.auction = deployed.auction;
 
         let gateway_api = format!("127.0.0.1:{}", free_port()?);
         let file = NetworkFile {
@@ -236,6 +241,7 @@ impl Testnet {
             market: deployed.market,
             stake: deployed.stake,
             token: deployed.protocol_token,
+            auction: Some(deployed.auction),
             bootstrap: Vec::new(),
             key_file: Some(PathBuf::from("keys/buyer.key")),
             python: python_program(),

@@ -183,6 +183,13 @@ pub(crate) enum Verb {
     Withdraw(Withdraw),
     /// Show balances in the wallet and on the market
     Balance(Balance),
+    /// Reserved capacity: buy and sell units of pools by auction
+    ///
+    /// Rounds follow each other. In the first part of a round accounts commit to orders with a deposit, in
+    /// the second they reveal them, in the third somebody posts how the round is cleared, at uniform prices.
+    /// What was bought is held to the end of the season.
+    #[command(subcommand)]
+    Reserve(Reserve),
     /// Keys that sign, in the keystore
     #[command(subcommand)]
     Keys(Keys),
@@ -483,6 +490,98 @@ pub(crate) struct Clear {
     /// Random word of the auction, which decides between equals: 64 hexadecimal digits [default: zero]
     #[arg(long, value_name = "HEX")]
     pub(crate) beacon: Option<String>,
+}
+
+/// Verbs of the auction of reserved capacity.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Reserve {
+    /// Show what is traded
+    Pools,
+    /// Show the running round and when its phases end
+    Rounds,
+    /// Move tokens from the wallet into the auction
+    Deposit(Deposit),
+    /// Move free tokens from the auction to the wallet
+    Withdraw(Deposit),
+    /// Commit to an order that buys, or to the one of a file
+    ///
+    /// The order is stored in the data folder first, readable by its owner alone: until it is revealed the
+    /// chain has only its hash, and who loses it loses the deposit. What the deposit lacks is
+    /// moved from the wallet.
+    Bid(ReserveBid),
+    /// Commit to an order that sells
+    Sell(ReserveSell),
+    /// Reveal the stored orders of rounds in which it is time to
+    Reveal,
+    /// List the stored orders that are not revealed
+    Ls,
+    /// Show the orders of a round, its prices, and what each order pays
+    Show {
+        /// Number of the round
+        #[arg(value_name = "ROUND")]
+        round: u64,
+    },
+    /// Show tokens and units that the account has in the auction
+    Holdings,
+    /// Do what anybody may do for a round: post its result, disprove false ones, settle it
+    Tend {
+        /// Number of the round [default: the running one and the one before]
+        #[arg(value_name = "ROUND")]
+        round: Option<u64>,
+        /// Go on without an end, and look again after so many seconds
+        #[arg(long, value_name = "S", conflicts_with = "round")]
+        every: Option<u64>,
+    },
+}
+
+/// When an order is committed to.
+#[derive(Debug, Args)]
+pub(crate) struct Sealing {
+    /// Identical lots, each of which is served or not
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) lots: u32,
+    /// Wait until orders are revealed, and reveal this one
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReserveBid {
+    /// Order in YAML or JSON, in place of --pool, --units and --limit
+    #[arg(value_name = "FILE", required_unless_present = "pool", conflicts_with_all = ["pool", "units", "limit", "lots"])]
+    pub(crate) file: Option<PathBuf>,
+    /// Number of the pool
+    #[arg(long, value_name = "N", requires = "limit")]
+    pub(crate) pool: Option<u16>,
+    /// Units of the pool in a lot
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) units: u32,
+    /// Most that a lot pays for all intervals together, in units of the token
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) limit: Option<String>,
+    #[command(flatten)]
+    pub(crate) sealing: Sealing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReserveSell {
+    /// Number of the pool
+    #[arg(long, value_name = "N")]
+    pub(crate) pool: u16,
+    /// Units of the pool in a lot
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) units: u32,
+    /// Least that a lot is paid for all intervals together, in units of the token
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) ask: String,
+    /// New capacity of a provider, not units that the account holds
+    #[arg(long)]
+    pub(crate) new: bool,
+    /// New capacity at asks that rise from --ask to twice as much, the more of the lots is used
+    #[arg(long, conflicts_with_all = ["new", "units"])]
+    pub(crate) curve: bool,
+    #[command(flatten)]
+    pub(crate) sealing: Sealing,
 }
 
 #[derive(Debug, Args)]

@@ -134,7 +134,7 @@ async fn perform(
     host: &dyn Host,
     console: &mut Console<'_>,
 ) -> Result<u8, Failure> {
-    use verbs::{account, audit, clear, dispute, job, machine, market, node, provider};
+    use verbs::{account, audit, clear, dispute, job, machine, market, node, provider, reserve};
     match verb {
         Verb::Run(args) => job::run(args, settings, console).await,
         Verb::Submit(args) => job::submit(args, settings, console).await,
@@ -148,6 +148,7 @@ async fn perform(
         Verb::Estimate(args) => job::estimate(args, settings, console).await,
         Verb::Market(Market::Clear(args)) => clear::clear(args, settings, console),
         Verb::Market(verb) => market::show(verb, settings, console).await,
+        Verb::Reserve(verb) => reserve::reserve(verb, settings, console).await,
         Verb::Deposit(args) => account::deposit(args, settings, console).await,
         Verb::Withdraw(args) => account::withdraw(args, settings, console).await,
         Verb::Balance(args) => account::balance(args, settings, console).await,

@@ -30,6 +30,7 @@ pub(crate) const WINDOWS: Windows = Windows {
     withdrawal_s: 5,
     inclusion_s: 60,
     beacon_s: 2,
+    auction_phase_s: 15,
 };
 
 /// A network with a buyer; its processes end with it.

@@ -12,3 +12,4 @@ pub(crate) mod market;
 pub(crate) mod node;
 pub(crate) mod prices;
 pub(crate) mod provider;
+pub(crate) mod reserve;
