@@ -23,7 +23,10 @@ pub mod endpoint;
 pub mod machine;
 pub mod refusal;
 
-pub use bindings::{Auction, Audits, Game, InitialState, Market, Stake, StepVerifier, TestToken, Token};
+pub use bindings::{
+    Auction, Audits, Game, InitialState, Market, Stake, StepVerifier, TestToken, Token,
+};
 pub use deploy::{
-    AuctionParameters, AuditParameters, DeployError, DeployParameters, Deployment, GameParameters, TestTokenParameters, deploy,
+    AuctionParameters, AuditParameters, DeployError, DeployParameters, Deployment, GameParameters,
+    TestTokenParameters, deploy,
 };
