@@ -20,8 +20,9 @@ static void flush(void) {
 }
 
 static void emit(const uint8_t *bytes, uint32_t len) {
-    if (len > BUFFER - buffered) flush();
-    if (len > BUFFER / 2) {
+    bool passes_by = len > BUFFER / 2;
+    if (passes_by || len > BUFFER - buffered) flush(); // what came before goes out before
+    if (passes_by) {
         host_append_output(bytes, len);
     } else {
         __builtin_memcpy(buffer + buffered, bytes, len);

@@ -159,6 +159,14 @@ test("thousands of files come out in the order of their paths", () => {
   assert.equal(Object.keys(files).length, 2993 + 2);
 });
 
+test("files of every size come out whole, whatever lies before them", () => {
+  const { code, files } = run(compiled.probe, { args: ["probe", "sizes"] });
+  assert.equal(code, 0);
+  const sizes = Object.keys(files).filter((path) => path.startsWith("out/")).map((path) => Number(path.slice(4)));
+  assert.equal(sizes.length, 201);
+  for (const size of sizes) assert.ok(files[`out/${size}`].equals(Buffer.alloc(size, size % 251)), `${size} bytes`);
+});
+
 test("tasks of one job differ by OUTCRY_TASK, which the user cannot replace", () => {
   const options = { args: ["sphereflake", "40", "30", "1"], env: { OUTCRY_TASK: "77" }, task: 5, tasks: 12 };
   const { files } = run(program("sphereflake"), options);

@@ -92,12 +92,26 @@ static int last_fd(void) {
     return __wasi_fd_renumber(fd, 100) ? 0 : 1; // 100 is closed
 }
 
+// Files of many sizes, each filled with a byte that follows from its size.
+static int sizes(void) {
+    static char bytes[100000];
+    for (int size = 0; size < (int)sizeof bytes; size += 499) {
+        char path[64];
+        snprintf(path, sizeof path, "/out/%d", size);
+        memset(bytes, size % 251, size);
+        FILE *file = fopen(path, "w");
+        if (!file || fwrite(bytes, 1, size, file) != (size_t)size || fclose(file)) return 1;
+    }
+    return 0;
+}
+
 int main(int argc, char **argv) {
     const char *which = argc > 1 ? argv[1] : "";
     if (!strcmp(which, "random")) return random_bytes();
     if (!strcmp(which, "clocks")) return clocks();
     if (!strcmp(which, "names")) return names();
     if (!strcmp(which, "descriptors")) return last_fd();
+    if (!strcmp(which, "sizes")) return sizes();
     if (!strcmp(which, "many"))
         for (int i = 0; i < 3000; i++) {
             char path[64];
