@@ -30,6 +30,7 @@ struct Account {
 struct Market {
     accounts: Vec<Account>,
     rules: AuctionRules,
+    token: TokenInfo,
     _folder: tempfile::TempDir,
     development: development::Chain,
 }
@@ -107,6 +108,7 @@ impl Market {
         Self {
             rules: accounts[0].chain.auction().await.unwrap(),
             accounts,
+            token,
             _folder: folder,
             development,
         }
@@ -147,7 +149,8 @@ impl Market {
         let chain = &self.accounts[account].chain;
         let seen = chain.round(&self.rules, round).await.unwrap();
         let mut done = Vec::new();
-        for step in chain.plan_tending(&self.rules, &seen).await.unwrap() {
+        let steps = chain.plan_tending(&self.rules, &self.token, &seen);
+        for step in steps.await.unwrap() {
             chain.execute(&step).await.unwrap();
             done.push(step.what);
         }
@@ -203,10 +206,18 @@ async fn a_round_through_the_client_ends_with_units_held_and_every_base_unit_acc
 
     // The keeper's result stands, until somebody posts a false one of more welfare above it.
     market.go_to(calendar.post_from(round)).await;
-    let posted = format!("post the result of round {round}");
-    assert_eq!(market.tend(keeper, round).await, [posted]);
-    assert!(market.tend(provider, round).await.is_empty());
     let chain = &market.accounts[keeper].chain;
+    let withdrawn = market.free(keeper).await;
+    let amount = Amount::from(u128::from(withdrawn));
+    let step = chain.plan_auction_withdrawal(&market.rules, &market.token, amount);
+    chain.execute(&step).await.unwrap();
+    let [approved, deposited, posted] = &market.tend(keeper, round).await[..] else {
+        panic!("the bond comes out of the wallet");
+    };
+    assert!(approved.starts_with("let the auction take"), "{approved}");
+    assert!(deposited.starts_with("deposit"), "{deposited}");
+    assert_eq!(*posted, format!("post the result of round {round}"));
+    assert!(market.tend(provider, round).await.is_empty());
     let seen = chain.round(&market.rules, round).await.unwrap();
     let mut inflated = seen.best().unwrap().outcome.clone();
     inflated.groups[0].welfare += 1;
@@ -262,5 +273,6 @@ async fn a_round_through_the_client_ends_with_units_held_and_every_base_unit_acc
     let stored = any.orderOf(round, 1).call().await.unwrap();
     sum += U256::from(stored._1);
     assert_eq!(sum, any.totalHeld().call().await.unwrap());
-    assert_eq!(sum, U256::from(market.accounts.len() as u64 * FUNDS));
+    let deposited = market.accounts.len() as u64 * FUNDS + BOND - withdrawn;
+    assert_eq!(sum, U256::from(deposited));
 }

@@ -464,7 +464,7 @@ impl Auction {
         let mut steps = Vec::new();
         for number in rounds {
             let round = chain.round(&self.rules, number).await?;
-            steps.extend(chain.plan_tending(&self.rules, &round).await?);
+            steps.extend(chain.plan_tending(&self.rules, &self.token, &round).await?);
             if round.phase == Phase::Final {
                 for (index, one) in (0..).zip(&round.orders) {
                     if one.order.account == self.client.account()? {

@@ -360,7 +360,8 @@ impl Chain {
     }
 
     /// What anybody can do for a round now, in the order in which it should be done: disprove false
-    /// results; post the clearing where nothing as good stands, with a bond from the sender's balance;
+    /// results; post the clearing where nothing as good stands, with a bond for which what the sender lacks in
+    /// the auction is moved from its wallet;
     /// when the round is over settle every order, and collect the bonds of the sender's results. Clearing takes
     /// up to a second of a core.
     ///
@@ -369,6 +370,7 @@ impl Chain {
     pub async fn plan_tending(
         &self,
         rules: &AuctionRules,
+        token: &TokenInfo,
         round: &Round,
     ) -> Result<Vec<Step>, Error> {
         let me = self.signer()?.address();
@@ -419,6 +421,13 @@ impl Chain {
                 let outcome = cleared.outcome;
                 let improves = best.is_none_or(|best| outcome.improves_on(&best.outcome));
                 if !outcome.groups.is_empty() && improves {
+                    let bond = Amount::from(rules.parameters.resultBond);
+                    let free = self.auction_balance(rules, me).await?;
+                    if free < bond {
+                        let missing = Amount(bond.0 - free.0);
+                        let deposit = self.plan_auction_deposit(rules, token, missing);
+                        steps.extend(deposit.await?);
+                    }
                     let call = Auction::postCall {
                         round: number,
                         prices: outcome.prices.clone(),
