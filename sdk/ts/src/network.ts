@@ -22,6 +22,8 @@ export interface Network {
   stake: string;
   /** The protocol's own token. */
   token: string;
+  /** The auction of reserved capacity, where there is one. */
+  auction?: string;
   /** Payment tokens; the first is what orders pay in by default. */
   tokens: Token[];
   /** File with a funded account's key, relative to the network file. Only test networks name one. */
@@ -30,7 +32,7 @@ export interface Network {
   python?: string;
 }
 
-const KEYS = ["chain_id", "rpc", "api", "market", "stake", "token", "bootstrap", "key_file", "python", "tokens"];
+const KEYS = ["chain_id", "rpc", "api", "market", "stake", "token", "auction", "bootstrap", "key_file", "python", "tokens"];
 
 /** Reads the text of a `network.toml`. */
 export function parseNetwork(text: string): Network {
@@ -72,6 +74,7 @@ export function parseNetwork(text: string): Network {
     stake: address("stake"),
     token: address("token"),
     tokens,
+    ...(table["auction"] !== undefined && { auction: address("auction") }),
     ...(typeof keyFile === "string" && { keyFile }),
     ...(typeof python === "string" && { python }),
   };

@@ -108,6 +108,9 @@ test("a network file names chain, market and tokens, and a lack is told", () => 
   const text = `chain_id = 31337\nrpc = "http://a"\napi = "http://b"\nmarket = "${address}"\nstake = "${address}"\ntoken = "${address}"
 [[tokens]]\nsymbol = "tUSD"\naddress = "${address}"\ndecimals = 6\n`;
   assert.deepEqual(parseNetwork(text).tokens, [{ symbol: "tUSD", address, decimals: 6 }]);
+  assert.equal(parseNetwork(text).auction, undefined);
+  assert.equal(parseNetwork(`auction = "${address}"\n${text}`).auction, address);
+  assert.throws(() => parseNetwork(`auction = "0x12"\n${text}`), { code: "C-004" });
   assert.throws(() => parseNetwork(text.replace(/^market.*$/m, "")), { code: "C-004" });
   assert.throws(() => parseNetwork("chain_id = "), { code: "C-004" });
   assert.throws(() => parseNetwork(`colour = "red"\n${text}`), /the key colour is unknown/);
