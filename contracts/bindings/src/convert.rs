@@ -7,8 +7,12 @@ use alloy::primitives::B256;
 use outcry_protocol::types as protocol;
 use outcry_protocol::types::auction as rules;
 
+/// A structure with its fields, and the contracts that name it.
 macro_rules! same_structure {
-    ($chain:ident: $($name:ident { $($field:ident),+ $(,)? })+) => {$(
+    ($($name:ident $fields:tt of $($chain:ident),+;)+) => {$(
+        $(same_structure! { @ $chain $name $fields })+
+    )+};
+    (@ $chain:ident $name:ident { $($field:ident),+ $(,)? }) => {
         impl From<protocol::$name> for $chain::$name {
             fn from(value: protocol::$name) -> Self {
                 let protocol::$name { $($field),+ } = value;
@@ -21,61 +25,31 @@ macro_rules! same_structure {
                 Self { $($field: $field.into()),+ }
             }
         }
-    )+};
+    };
 }
 
 same_structure! {
-    chain: Resources { memoryMib, diskMib, gpuClass, gpuCount, egressMib }
+    Resources { memoryMib, diskMib, gpuClass, gpuCount, egressMib } of chain, auction;
     JobSpec {
         machineVersion, imageRoot, inputsRoot, manifest, source, cycleLimit, pageLimit, slotLimit,
         outputLimit, taskCount,
-    }
+    } of chain, auction, game, initial;
     Bid {
         buyer, token, jobHash, tasks, cyclesExpected, resources, priceCap, valueOfTime, regions,
         attributes, roundTripMsMax, roundTripPlace, auditRateBps, auditFee, collateralBps, replicas,
         queueTimeout, executionTimeout, rankWindow, tip, expiry, salt, counter,
-    }
+    } of chain, auction;
     Offer {
         provider, token, capacityId, slots, peerKey, region, attributes, resources, startFee,
         cyclePrice, memoryPrice, diskPrice, gpuPrice, egressPrice, speed, collateralMax,
         machineVersion, tip, expiry, salt, counter,
-    }
+    } of chain;
     Deal {
         bidHash, offerHash, jobHash, buyer, provider, token, capacityId, cell, firstTask, taskCount,
         cycleLimit, startFee, unitPrice, priceCap, escrow, collateral, buyerTip, providerTip,
         openedAt, deadline, bidSalt, resources,
-    }
-    Claim { resultRoot, cycles, price }
-}
-
-// The audits name a deal and its claim.
-same_structure! {
-    audits: Deal {
-        bidHash, offerHash, jobHash, buyer, provider, token, capacityId, cell, firstTask, taskCount,
-        cycleLimit, startFee, unitPrice, priceCap, escrow, collateral, buyerTip, providerTip,
-        openedAt, deadline, bidSalt, resources,
-    }
-    Claim { resultRoot, cycles, price }
-}
-
-// The auction's draws name a bid and its job.
-same_structure! {
-    auction: Resources { memoryMib, diskMib, gpuClass, gpuCount, egressMib }
-    JobSpec {
-        machineVersion, imageRoot, inputsRoot, manifest, source, cycleLimit, pageLimit, slotLimit,
-        outputLimit, taskCount,
-    }
-    Bid {
-        buyer, token, jobHash, tasks, cyclesExpected, resources, priceCap, valueOfTime, regions,
-        attributes, roundTripMsMax, roundTripPlace, auditRateBps, auditFee, collateralBps, replicas,
-        queueTimeout, executionTimeout, rankWindow, tip, expiry, salt, counter,
-    }
-    Deal {
-        bidHash, offerHash, jobHash, buyer, provider, token, capacityId, cell, firstTask, taskCount,
-        cycleLimit, startFee, unitPrice, priceCap, escrow, collateral, buyerTip, providerTip,
-        openedAt, deadline, bidSalt, resources,
-    }
-    Claim { resultRoot, cycles, price }
+    } of chain, audits, auction, game;
+    Claim { resultRoot, cycles, price } of chain, audits, auction, game;
 }
 
 macro_rules! same_auction_structure {
@@ -138,20 +112,6 @@ impl From<auction::AuctionOrder> for rules::AuctionOrder {
     }
 }
 
-// The game names a deal, its claim and its job.
-same_structure! {
-    game: JobSpec {
-        machineVersion, imageRoot, inputsRoot, manifest, source, cycleLimit, pageLimit, slotLimit,
-        outputLimit, taskCount,
-    }
-    Deal {
-        bidHash, offerHash, jobHash, buyer, provider, token, capacityId, cell, firstTask, taskCount,
-        cycleLimit, startFee, unitPrice, priceCap, escrow, collateral, buyerTip, providerTip,
-        openedAt, deadline, bidSalt, resources,
-    }
-    Claim { resultRoot, cycles, price }
-}
-
 // `InitialState` computes the state in which a task starts, from words that the verifier hashed; the game
 // asks it.
 macro_rules! same_words {
@@ -181,9 +141,3 @@ macro_rules! same_words {
 }
 
 same_words! { game, initial }
-same_structure! {
-    initial: JobSpec {
-        machineVersion, imageRoot, inputsRoot, manifest, source, cycleLimit, pageLimit, slotLimit,
-        outputLimit, taskCount,
-    }
-}
