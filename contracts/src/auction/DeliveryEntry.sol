@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Delivery} from "../Delivery.sol";
 import {IAuction} from "../interfaces/IAuction.sol";
+import {BorrowedCode} from "../market/BorrowedCode.sol";
 import {AuctionParameters, Pool} from "../types/Auctions.sol";
 import {Bid, Claim, Deal, JobSpec} from "../types/Orders.sol";
 import {Payouts} from "./Payouts.sol";
@@ -51,18 +52,7 @@ abstract contract DeliveryEntry is Payouts {
         _borrow();
     }
 
-    /// @dev Runs the same call with Delivery's code; what it returns, or its error, is this contract's.
     function _borrow() private {
-        address code = DELIVERY;
-        assembly ("memory-safe") {
-            let free := mload(0x40)
-            calldatacopy(free, 0, calldatasize())
-            if iszero(delegatecall(gas(), code, free, calldatasize(), 0, 0)) {
-                returndatacopy(free, 0, returndatasize())
-                revert(free, returndatasize())
-            }
-            returndatacopy(free, 0, returndatasize())
-            return(free, returndatasize())
-        }
+        BorrowedCode.run(DELIVERY);
     }
 }

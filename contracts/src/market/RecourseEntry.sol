@@ -8,6 +8,7 @@ import {IChallenges} from "../interfaces/IChallenges.sol";
 import {IDemands} from "../interfaces/IDemands.sol";
 import {LeafAnswer, LeafIndex, Parameters, Payout, TaskOpening} from "../types/Calls.sol";
 import {Claim, Deal, JobSpec} from "../types/Orders.sol";
+import {BorrowedCode} from "./BorrowedCode.sol";
 
 /// @title The functions whose code lies in Recourse
 abstract contract RecourseEntry is IAdmission, IDemands, IChallenges, IAuditHold {
@@ -74,18 +75,7 @@ abstract contract RecourseEntry is IAdmission, IDemands, IChallenges, IAuditHold
         _borrow();
     }
 
-    /// @dev Runs the same call with Recourse's code; what it returns, or its error, is this contract's.
     function _borrow() private {
-        address code = RECOURSE;
-        assembly ("memory-safe") {
-            let free := mload(0x40)
-            calldatacopy(free, 0, calldatasize())
-            if iszero(delegatecall(gas(), code, free, calldatasize(), 0, 0)) {
-                returndatacopy(free, 0, returndatasize())
-                revert(free, returndatasize())
-            }
-            returndatacopy(free, 0, returndatasize())
-            return(free, returndatasize())
-        }
+        BorrowedCode.run(RECOURSE);
     }
 }
