@@ -1,13 +1,27 @@
 use std::{
+    fs::File,
+    io::{self, ErrorKind},
     ops::Bound,
     path::Path,
     sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
 };
 
 use crate::{Batch, Entry, Key, Prefix, Store, StoreError};
 
 /// Memory that sled may use for its cache, in bytes.
 const CACHE_BYTES: u64 = 32 << 20;
+
+/// How long [`SledStore::open`] waits until the folder's last user has closed it.
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+/// How long it waits before it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A store in one sled folder.
 ///
@@ -22,7 +36,11 @@ pub struct SledStore {
 
 impl SledStore {
     /// Opens the folder, or creates it.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when somebody still has it open after ten seconds.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        wait_until_closed(path)?;
         let database = sled::Config::new()
             .path(path)
             .cache_capacity(CACHE_BYTES)
@@ -31,6 +49,26 @@ impl SledStore {
             database,
             writer: Mutex::new(()),
         })
+    }
+}
+
+/// Waits until nobody holds the lock on sled's file: dropping a database does not wait for sled's
+/// own threads, and the last of them to end lets go of the lock. sled itself refuses at once.
+fn wait_until_closed(path: &Path) -> Result<(), StoreError> {
+    let file = match File::open(path.join("db")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let asked = Instant::now();
+    loop {
+        // Closing the file at the end of this function unlocks it for sled.
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) if asked.elapsed() < CLOSED_WITHIN => thread::sleep(LOOK_AGAIN),
+            Err(Errno::WOULDBLOCK) => return Err(StoreError::Locked(path.to_owned())),
+            Err(errno) => return Err(io::Error::from(errno).into()),
+        }
     }
 }
 
