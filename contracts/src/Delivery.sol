@@ -60,7 +60,7 @@ contract Delivery is Streams {
         uint256 deadline = block.timestamp + DRAW_S + bid.queueTimeout + bid.executionTimeout;
         if (
             bid.buyer != msg.sender || provider == msg.sender || deadline >= _seasonEndOf(round)
-                || bid.expiry < block.timestamp + DRAW_S || !_hasTasksLeft(bid, bidHash)
+                || bid.queueTimeout < DRAW_S || bid.expiry < block.timestamp + DRAW_S || !_hasTasksLeft(bid, bidHash)
                 || MARKET.tasksTaken(bidHash) != 0 || !_isFree(bid) || !_fits(bid, job, _pools[pool])
         ) revert IAuction.BidUnfit();
         record.holder = msg.sender;
@@ -96,13 +96,7 @@ contract Delivery is Streams {
     function giveBack(bytes32 id) external nonReentrantView {
         DrawRecord storage record = _open(id);
         if (!MARKET.isBarred(record.bidHash, record.provider)) revert IAuction.DealMismatch();
-        OrderRecord storage stored = _end(record);
-        uint128 fee = record.fee;
-        uint128 burned = fee < stored.deposit ? fee : stored.deposit;
-        stored.deposit -= burned;
-        _credit(record.holder, fee - burned);
-        _credit(BURN, 2 * uint256(burned));
-        emit IAuction.GivenBack(id, burned);
+        emit IAuction.GivenBack(id, _burnFees(record));
     }
 
     /// @dev See `IAuction`.
@@ -131,9 +125,7 @@ contract Delivery is Streams {
     function lapse(bytes32 id) external nonReentrantView {
         DrawRecord storage record = _open(id);
         if (block.timestamp <= record.deadline + DRAW_S) revert IAuction.DrawEarly();
-        _end(record);
-        _credit(record.holder, record.fee);
-        emit IAuction.Lapsed(id);
+        emit IAuction.Lapsed(id, _burnFees(record));
     }
 
     // ---------------------------------------------------------------- inside
@@ -147,14 +139,15 @@ contract Delivery is Streams {
         if (record.holder == address(0) || record.ended) revert IAuction.DrawUnknown();
     }
 
-    /// @dev Takes one of the units that the holder has bound, and the fee.
+    /// @dev Takes one of the units that the holder has bound, and the fee. Units of a pool are alike, so
+    /// that a unit is worth half of its deposit at least, whatever it was sold for.
     function _begin(DrawRecord storage record) private {
         (uint64 round, uint16 index, uint16 pool) = (record.round, record.index, record.pool);
         ++_bound[round][index][pool][record.holder].drawn;
         ++_orders[round][index].draws;
         StreamRecord storage stream = _streams[round][index];
-        uint256 value =
-            uint256(_obligations[round][index][pool].price) * (stream.intervals - _over(stream)) / stream.intervals;
+        uint256 left = uint256(_pools[pool].unitDeposit) * (stream.intervals - _over(stream));
+        uint256 value = _max(_unearned(stream, _obligations[round][index][pool].price), left / (2 * INTERVALS));
         uint256 fee = value * DRAW_FEE_BPS / BPS;
         _debit(record.holder, fee);
         record.value = uint128(value);
@@ -169,8 +162,9 @@ contract Delivery is Streams {
         --stored.draws;
     }
 
-    /// @dev The provider failed: the unit is sold no more, and its price goes back with a penalty of as
-    /// much.
+    /// @dev The provider failed: the unit is sold no more, and what it is worth goes back with a penalty
+    /// of as much. What the unit has not earned pays the fee as if it had, or units could be sold to
+    /// oneself for nothing.
     function _penalise(bytes32 id, DrawRecord storage record) private {
         OrderRecord storage stored = _end(record);
         (uint64 round, uint16 index, uint16 pool) = (record.round, record.index, record.pool);
@@ -182,19 +176,40 @@ contract Delivery is Streams {
 
         StreamRecord storage stream = _streams[round][index];
         uint256 value = record.value;
-        uint256 unearned = _min(value, stream.left);
+        uint256 unearned = _min(_min(value, _unearned(stream, obligation.price)), stream.left);
         stream.left -= uint128(unearned);
         _takeEscrow(round, unearned);
-        uint256 returned = unearned + _takeDeposit(stored, value - unearned);
-        uint256 penalty = _takeDeposit(stored, value);
-        _credit(record.holder, returned + penalty + record.fee);
-        emit IAuction.Refused(id, uint128(returned), uint128(penalty));
+        uint256 fee = _payFee(round, unearned);
+        uint256 taken = _min(2 * value + fee - unearned, _depositFor(stored, pool));
+        stored.deposit -= uint128(taken);
+        stored.secured -= _pools[pool].unitDeposit;
+        // The fee is a part of what was not earned.
+        uint256 paid = unearned + taken - fee;
+        uint256 returned = _min(value, paid);
+        _credit(record.holder, paid + record.fee);
+        emit IAuction.Refused(id, uint128(returned), uint128(paid - returned), uint128(fee));
     }
 
-    /// @dev Takes so much out of an order's deposit, or what is left of it.
-    function _takeDeposit(OrderRecord storage stored, uint256 amount) private returns (uint256 taken) {
-        taken = _min(amount, stored.deposit);
-        stored.deposit -= uint128(taken);
+    /// @dev Nobody was of use to anybody: both sides burn the fee.
+    function _burnFees(DrawRecord storage record) private returns (uint128 burned) {
+        OrderRecord storage stored = _end(record);
+        uint128 fee = record.fee;
+        burned = uint128(_min(fee, _depositFor(stored, record.pool)));
+        stored.deposit -= burned;
+        _credit(record.holder, fee - burned);
+        _credit(BURN, 2 * uint256(burned));
+    }
+
+    /// @dev What of an order's deposit can be taken for one of its units of a pool: not the unit deposits
+    /// of the others.
+    function _depositFor(OrderRecord storage stored, uint16 pool) private view returns (uint256) {
+        uint256 others = stored.secured - _pools[pool].unitDeposit;
+        return stored.deposit > others ? stored.deposit - others : 0;
+    }
+
+    /// @dev What a unit of this price earns in the intervals that are not over.
+    function _unearned(StreamRecord storage stream, uint256 price) private view returns (uint256) {
+        return price * (stream.intervals - _over(stream)) / stream.intervals;
     }
 
     function _requireDeal(DrawRecord storage record, Deal calldata deal) private view {
@@ -228,7 +243,7 @@ contract Delivery is Streams {
 
     /// @dev Whether a slot of the pool takes the bid, and can do the job in the bid's time.
     function _fits(Bid calldata bid, JobSpec calldata job, Pool storage pool) private view returns (bool) {
-        return keccak256(abi.encode(job)) == bid.jobHash && job.taskCount == bid.tasks && bid.tasks != 0
+        return keccak256(abi.encode(job)) == bid.jobHash && job.machineVersion == pool.machineVersion && job.taskCount == bid.tasks && bid.tasks != 0
             && bid.tasks <= Acceptance.TASKS_MAX && job.cycleLimit != 0 && job.cycleLimit <= Acceptance.CYCLE_LIMIT_MAX
             && job.slotLimit <= Acceptance.SLOT_LIMIT_MAX && job.outputLimit <= Acceptance.OUTPUT_LIMIT_MAX
             && job.pageLimit <= Acceptance.PAGE_LIMIT_MAX && job.pageLimit <= PAGES_PER_MIB * bid.resources.memoryMib
@@ -236,6 +251,10 @@ contract Delivery is Streams {
             && bid.regions >> pool.region & 1 == 1 && bid.attributes & ~pool.attributes == 0
             && bid.resources.memoryMib <= pool.memoryMib && bid.resources.diskMib <= pool.diskMib
             && bid.resources.egressMib <= pool.egressMib;
+    }
+
+    function _max(uint256 a, uint256 b) private pure returns (uint256) {
+        return a > b ? a : b;
     }
 
     function _min(uint256 a, uint256 b) private pure returns (uint256) {

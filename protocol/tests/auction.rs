@@ -379,6 +379,7 @@ fn pools(unit_deposit: u128) -> Vec<Pool> {
         attributes: U256::ZERO,
         speed: 1,
         unitDeposit: unit_deposit,
+        machineVersion: 1,
     };
     vec![pool; POOLS]
 }

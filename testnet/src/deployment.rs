@@ -13,6 +13,7 @@ use outcry_contracts::{
     TestTokenParameters, Token, deploy as deploy_contracts,
 };
 use outcry_protocol::auction::Pool;
+use outcry_protocol::limits::MACHINE_VERSION_MAX;
 
 use crate::network::{
     COIN_GRANT, MARKET_COIN_GRANT, STAKE_GRANT, TOKEN_DECIMALS, TOKEN_GRANT, TOKEN_SYMBOL,
@@ -93,6 +94,7 @@ pub fn pools() -> Vec<Pool> {
         attributes: U256::ZERO,
         speed: 1_000_000,
         unitDeposit: DEPOSIT_MIN / 10,
+        machineVersion: MACHINE_VERSION_MAX,
     };
     vec![pool(1, 512), pool(1, 4096), pool(2, 4096)]
 }

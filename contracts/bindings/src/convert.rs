@@ -79,7 +79,9 @@ same_auction_structure! {
         market, token, start, intervalS, intervals, commitS, revealS, postS, feeBps, resultBond,
         depositMin, drawS, drawFeeBps;
     }
-    Pool { region, memoryMib, diskMib, egressMib, attributes, speed, unitDeposit; }
+    Pool {
+        region, memoryMib, diskMib, egressMib, attributes, speed, unitDeposit, machineVersion;
+    }
     Entry { pool, quantity; }
     Alternative { limit; entries }
     Fill { order, alternative, lots; }

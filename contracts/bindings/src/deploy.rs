@@ -115,10 +115,10 @@ pub struct AuctionParameters {
     /// Least deposit of an order, base units.
     #[serde(default = "defaults::deposit_min")]
     pub deposit_min: u128,
-    /// What a provider has to open a deal for a draw.
+    /// What a provider has to open a deal for a draw, and least queue timeout of a drawn bid.
     #[serde(default = "defaults::draw_s")]
     pub draw_s: u32,
-    /// Part of a unit's remaining price that both sides burn for a draw that is given back.
+    /// Part of what a unit is still worth that both sides burn for a draw that is given back or lapses.
     #[serde(default = "defaults::draw_fee_bps")]
     pub draw_fee_bps: u16,
     /// What is traded, 1 to 32.
@@ -162,9 +162,9 @@ mod defaults {
     pub(super) fn draw_s() -> u32 {
         600
     }
-    /// As the market's admission fee.
+    /// A provider that gives back two draws of a unit has lost all that it is still to earn with it.
     pub(super) fn draw_fee_bps() -> u16 {
-        50
+        5_000
     }
 }
 

@@ -42,6 +42,7 @@ fn pools() -> Vec<Pool> {
         attributes: U256::ZERO,
         speed: 1_000,
         unitDeposit: 7,
+        machineVersion: 1,
     };
     vec![pool(0), pool(1)]
 }

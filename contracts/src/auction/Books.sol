@@ -20,6 +20,9 @@ abstract contract Books is Schedule, ReentrancyGuardTransient {
         /// Draws from it that are open.
         uint64 draws;
         bool settled;
+        /// Unit deposits of all units of new capacity that it owes: what is taken for one of them leaves
+        /// those of the others.
+        uint128 secured;
     }
 
     /// @dev Units of an order that a holder has bound, and how many of them draws are open on.

@@ -141,11 +141,16 @@ abstract contract Payouts is Results {
         returns (bool sold)
     {
         mapping(uint256 pool => Obligation) storage owed = _obligations[round][index];
+        uint256 secured;
         for (uint256 pool = 0; pool < surplus.length; ++pool) {
             if (surplus[pool] <= 0) continue;
             sold = true;
-            owed[pool] = Obligation(uint64(uint256(surplus[pool])), 0, prices[pool]);
+            uint256 units = uint256(surplus[pool]);
+            owed[pool] = Obligation(uint64(units), 0, prices[pool]);
+            secured += units * _pools[pool].unitDeposit;
         }
+        // At most what its deposit has to be.
+        if (sold) _orders[round][index].secured = uint128(secured);
     }
 
     /// @dev What was bought is held, and so is what was set aside and not sold.

@@ -18,7 +18,7 @@ abstract contract Schedule {
     IERC20 internal immutable TOKEN;
     uint256 private immutable START;
     uint256 private immutable INTERVAL_S;
-    uint256 private immutable INTERVALS;
+    uint256 internal immutable INTERVALS;
     uint256 private immutable COMMIT_S;
     uint256 private immutable REVEAL_S;
     uint256 private immutable POST_S;

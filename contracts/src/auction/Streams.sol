@@ -18,13 +18,18 @@ abstract contract Streams is Books {
         stream.paid = uint16(over);
         stream.left = uint128(left - amount);
         _takeEscrow(round, amount);
-        uint256 fee = amount * FEE_BPS / BPS;
+        uint256 fee = _payFee(round, amount);
         address account = stream.account;
         _credit(account, amount - fee);
-        _credit(_results[round][_rounds[round].best].poster, fee / 2);
-        _credit(BURN, fee - fee / 2);
         emit IAuction.Earned(round, index, account, uint128(amount), uint128(fee));
         return true;
+    }
+
+    /// @dev The fee on what leaves escrow: half to who posted the result, half burned.
+    function _payFee(uint64 round, uint256 amount) internal returns (uint256 fee) {
+        fee = amount * FEE_BPS / BPS;
+        _credit(_results[round][_rounds[round].best].poster, fee / 2);
+        _credit(BURN, fee - fee / 2);
     }
 
     /// @dev Intervals of a stream that are over.

@@ -71,10 +71,10 @@ interface IAuction {
     /// @param answered tasks so far
     event Answered(bytes32 indexed draw, bytes32 dealId, uint32 answered);
     event GivenBack(bytes32 indexed draw, uint128 burnedEach);
-    /// @param returned the unit's price from the draw on, @param penalty as much again, as far as the
-    /// deposit reached
-    event Refused(bytes32 indexed draw, uint128 returned, uint128 penalty);
-    event Lapsed(bytes32 indexed draw);
+    /// @param returned what the unit is worth, @param penalty as much again, as far as the deposit
+    /// reached, @param fee taken of what the unit had not earned
+    event Refused(bytes32 indexed draw, uint128 returned, uint128 penalty, uint128 fee);
+    event Lapsed(bytes32 indexed draw, uint128 burnedEach);
 
     error ParameterOutOfRange();
     /// The round is not in the phase that this needs.
@@ -220,9 +220,9 @@ interface IAuction {
     /// season. At most as many draws are open as units are bound.
     ///
     /// The provider must be able to: the bid has no cap above 0, tip or audit, is signed by the
-    /// holder's own key, not cancelled, and asks for nothing that a slot of the pool does not have or
-    /// could not do in time. The holder sets aside `drawFeeBps` of the unit's price from now on, until
-    /// the draw ends.
+    /// holder's own key, not cancelled, queues for at least drawS, and asks for nothing that a slot of the
+    /// pool does not have or could not do in time. The holder sets aside `drawFeeBps` of what the unit is
+    /// worth from now on (`DrawRecord`), until the draw ends.
     function draw(
         uint64 round,
         uint16 index,
@@ -240,14 +240,16 @@ interface IAuction {
     /// both burn the fee.
     function giveBack(bytes32 id) external;
     /// @notice After the deadline, if the bid still has tasks of which nobody opened a deal, and was
-    /// not cancelled. The unit's price from the draw on goes back to the holder, out of what the
-    /// provider is still to earn and then out of its deposit, with a penalty of as much out of the
-    /// deposit, as far as that reaches. The unit is bound no more.
+    /// not cancelled. What the unit is worth goes back to the holder, out of what it has still to earn
+    /// and then out of the order's deposit, with a penalty of as much out of the deposit, as far as that
+    /// reaches without the unit deposits of the order's other units. What was still to be earned pays the
+    /// fee. The unit is bound no more.
     function refuse(bytes32 id, Bid calldata bid) external;
     /// @notice The same, if after the deadline a deal of the provider's holds no claim or has failed,
     /// unless a deal of the bid was cancelled.
     function fail(bytes32 id, Deal calldata deal) external;
-    /// @notice `drawS` after the deadline: the draw ends, and nobody is to blame.
+    /// @notice `drawS` after the deadline: nobody can be shown to be to blame, and both burn the fee, since
+    /// either of them can have somebody else take the bid.
     function lapse(bytes32 id) external;
 
     // --- views

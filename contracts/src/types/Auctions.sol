@@ -28,9 +28,11 @@ struct AuctionParameters {
     uint128 resultBond;
     /// Least deposit of an order, base units, at least 1: what it costs not to reveal.
     uint128 depositMin;
-    /// Seconds that the provider has to open a deal for a draw, besides the times that the bid gives it.
+    /// Seconds that the provider has to open a deal for a draw, besides the times that the bid gives it,
+    /// and least queue timeout of the bid.
     uint32 drawS;
-    /// Part of a unit's remaining price that each side burns when the provider gives a drawn job back.
+    /// Part of what a unit is worth that each side burns when the provider gives a drawn job back, or
+    /// the draw lapses.
     uint16 drawFeeBps;
 }
 
@@ -44,8 +46,12 @@ struct Pool {
     uint256 attributes;
     /// Cycles per second.
     uint64 speed;
-    /// Least deposit for each unit of new capacity that is offered, base units, below 2^80.
+    /// Least deposit for each unit of new capacity that is offered, base units, below 2^80. Units of a
+    /// pool are alike, whoever sold them: this stands behind each of them for a whole season, whatever its
+    /// price. It covers a price of half as much.
     uint128 unitDeposit;
+    /// Version of the machine that runs drawn jobs.
+    uint32 machineVersion;
 }
 
 /// Units of one pool in one lot: bought if positive, sold if negative. Not 0, below 2^22 in size.
@@ -203,9 +209,10 @@ struct DrawRecord {
     uint32 answered;
     /// Last second at which the provider may open a deal and claim.
     uint64 deadline;
-    /// What the unit costs from the interval of the draw on: what a refusal gives back.
+    /// What the unit is worth from the interval of the draw on: that part of its price or, if it is
+    /// more, of half of its unit deposit. What a refusal gives back.
     uint128 value;
-    /// What the holder has set aside for a job that is given back.
+    /// What the holder has set aside for a draw that ends without fault.
     uint128 fee;
     bytes32 bidHash;
 }

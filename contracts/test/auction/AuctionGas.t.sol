@@ -94,7 +94,7 @@ contract AuctionGasTest is AuctionTest {
         auction.bind(0, 0, 0, 1);
         _figure("bind", _used());
         Bid memory bid = _bid(2);
-        (bid.priceCap, bid.tip, bid.executionTimeout) = (0, 0, 5000);
+        (bid.priceCap, bid.tip, bid.queueTimeout, bid.executionTimeout) = (0, 0, DRAW_S, 5000);
         bytes memory signature = _signature(BUYER_KEY, market.hashBid(bid));
         JobSpec memory job = _job(2);
         vm.prank(buyer);

@@ -247,7 +247,7 @@ contract Bazaar is AuctionTest {
         uint16 pool = _at(index).alternatives[0].entries[0].pool;
         Bid memory bid = _bid(1);
         (bid.priceCap, bid.tip, bid.salt, bid.expiry) = (0, 0, nextSalt++, uint64(block.timestamp + 1 days));
-        bid.executionTimeout = 2000 + uint32(seed % 4000);
+        (bid.queueTimeout, bid.executionTimeout) = (DRAW_S, 2000 + uint32(seed % 4000));
         bytes memory signature = _signature(BUYER_KEY, market.hashBid(bid));
         JobSpec memory job = _job(1);
         vm.prank(buyer);

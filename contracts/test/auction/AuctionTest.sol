@@ -106,7 +106,8 @@ abstract contract AuctionTest is MarketTest, Clearer {
                 egressMib: 50,
                 attributes: 13,
                 speed: 1e9,
-                unitDeposit: UNIT_DEPOSIT
+                unitDeposit: UNIT_DEPOSIT,
+                machineVersion: 1
             });
         }
     }

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {IAuction} from "../../src/interfaces/IAuction.sol";
 import {AuctionOrder, AuctionParameters, Backing, DrawRecord, Fill, FillGroup} from "../../src/types/Auctions.sol";
+import {OpenCall} from "../../src/types/Calls.sol";
 import {Bid, Claim, Deal, JobSpec, Offer} from "../../src/types/Orders.sol";
 import {AuctionTest} from "./AuctionTest.sol";
 
@@ -36,7 +37,8 @@ contract DeliveryTest is AuctionTest {
 
     function _drawable(uint32 tasks) private returns (Bid memory bid) {
         bid = _bid(tasks);
-        (bid.priceCap, bid.tip, bid.executionTimeout, bid.salt) = (0, 0, EXECUTION, nextSalt++);
+        (bid.priceCap, bid.tip, bid.salt) = (0, 0, nextSalt++);
+        (bid.queueTimeout, bid.executionTimeout) = (DRAW_S, EXECUTION);
     }
 
     function _drawn(Bid memory bid) private returns (bytes32) {
@@ -132,7 +134,7 @@ contract DeliveryTest is AuctionTest {
         Bid memory bid = _drawnOne();
         assertEq(_has(buyer), before - FEE, "the fee is set aside");
         DrawRecord memory record = auction.drawOf(id);
-        assertEq(record.deadline, block.timestamp + DRAW_S + 60 + EXECUTION, "deadline");
+        assertEq(record.deadline, block.timestamp + 2 * DRAW_S + EXECUTION, "deadline");
         assertEq(record.value, PRICE, "all of the price is left");
         Deal memory deal = _opened(bid, 2);
         Claim memory none;
@@ -204,7 +206,7 @@ contract DeliveryTest is AuctionTest {
     function test_a_bid_that_the_provider_could_not_serve_is_unfit() public {
         _bind(5);
         Bid memory bid;
-        for (uint256 i = 0; i < 19; ++i) {
+        for (uint256 i = 0; i < 21; ++i) {
             bid = _drawable(2);
             if (i == 0) bid.priceCap = 1;
             else if (i == 1) bid.tip = 1;
@@ -225,6 +227,8 @@ contract DeliveryTest is AuctionTest {
             else if (i == 16) bid.expiry = uint64(block.timestamp + DRAW_S - 1);
             else if (i == 17) bid.counter += 1;
             else if (i == 18) bid.jobHash = 0;
+            else if (i == 19) bid.resources.gpuClass = 1;
+            else if (i == 20) bid.queueTimeout = DRAW_S - 1;
             _unfit(bid, _job(2));
         }
         bid = _drawable(2);
@@ -234,10 +238,12 @@ contract DeliveryTest is AuctionTest {
         bid = _drawable(2);
         _opened(bid, 1);
         _unfit(bid, _job(2));
-        JobSpec[3] memory jobs = [_job(2), _job(2), _job(2)];
+        JobSpec[5] memory jobs = [_job(2), _job(2), _job(2), _job(2), _job(2049)];
         (jobs[0].cycleLimit, jobs[1].slotLimit, jobs[2].outputLimit) = (0, (1 << 20) + 1, (1 << 36) + 1);
-        for (uint256 i = 0; i < 3; ++i) {
-            bid = _drawable(2);
+        // Of a version that the pool's slots do not run, and with more tasks than a deal can have.
+        (jobs[3].machineVersion, jobs[4].cycleLimit) = (2, 1);
+        for (uint256 i = 0; i < 5; ++i) {
+            bid = _drawable(jobs[i].taskCount);
             bid.jobHash = keccak256(abi.encode(jobs[i]));
             _unfit(bid, jobs[i]);
         }
@@ -272,7 +278,8 @@ contract DeliveryTest is AuctionTest {
         assertEq(drawn, 0, "nor drawn");
         assertEq(auction.obligationOf(0, 0, 0).units, 4, "nor owed");
         (, uint128 deposit,) = auction.orderOf(0, 0);
-        assertEq(deposit, DEPOSIT - value, "the penalty leaves the deposit");
+        // Of the price 100 were earned while the draw was open; of the 400 that were not the fee is 4.
+        assertEq(deposit, DEPOSIT - value - 100 - 4, "penalty, what was earned and the fee leave the deposit");
         _finish();
         assertEq(_has(buyer), MONEY - 5 * PRICE + 2 * value, "the holder got nothing else");
     }
@@ -326,7 +333,8 @@ contract DeliveryTest is AuctionTest {
             auction.refuse(ids[i], bids[i]);
         }
         // A seventh of 3,500 was still to be earned.
-        assertEq(_has(buyer) - before, DEPOSIT + 500 + 5 * FEE, "all that there was");
+        // Of each hundred a fee of 1 is taken.
+        assertEq(_has(buyer) - before, DEPOSIT + 500 - 5 + 5 * FEE, "all that there was");
         (, uint128 deposit,) = auction.orderOf(0, 0);
         assertEq(deposit, 0, "the deposit is used up");
         vm.warp(_begin(8));
@@ -365,7 +373,10 @@ contract DeliveryTest is AuctionTest {
         auction.lapse(id);
         vm.warp(uint256(auction.drawOf(id).deadline) + DRAW_S + 1);
         auction.lapse(id);
-        assertEq(_has(buyer), before, "the fee is back");
+        assertEq(_has(buyer), before - FEE, "the holder's fee burns");
+        (, uint128 deposit,) = auction.orderOf(0, 0);
+        assertEq(deposit, DEPOSIT - FEE, "and the provider's");
+        assertEq(_has(BURN), 2 * FEE, "burned");
         _refuses(IAuction.DrawUnknown.selector);
         auction.lapse(id);
         _finish();
@@ -381,6 +392,57 @@ contract DeliveryTest is AuctionTest {
         _passDeadline();
         _refuses(IAuction.NotRefused.selector);
         auction.fail(id, deal);
+    }
+
+    function test_an_accomplice_that_takes_the_bid_saves_no_more_than_giving_it_back() public {
+        uint256 key = 0xacc;
+        address accomplice = vm.addr(key);
+        _fund(accomplice);
+        uint256 before = _has(buyer);
+        Bid memory bid = _drawnOne();
+        Offer memory offer = _free(1000);
+        (offer.provider, offer.counter) = (accomplice, 0);
+        OpenCall memory call = _call(bid, offer, 2);
+        call.offerSignature = _signature(key, market.hashOffer(offer));
+        Deal memory deal = _open(call);
+        vm.prank(accomplice);
+        market.cancelAdmission(deal);
+        _passDeadline();
+        _refuses(IAuction.NotRefused.selector);
+        auction.refuse(id, bid);
+        _refuses(IAuction.DealMismatch.selector);
+        auction.fail(id, deal);
+        vm.warp(uint256(auction.drawOf(id).deadline) + DRAW_S + 1);
+        auction.lapse(id);
+        assertEq(_has(buyer), before - FEE, "the holder's fee burns, so that it gains nothing by it either");
+        (, uint128 deposit,) = auction.orderOf(0, 0);
+        assertEq(deposit, DEPOSIT - FEE, "as much as for giving it back");
+        _finish();
+    }
+
+    function test_who_sells_to_itself_and_refuses_pays_the_fee() public {
+        // Provider and buyer are one person.
+        uint256 burned = _has(BURN);
+        uint256 poster = _has(POSTER);
+        _bind(5);
+        Bid[] memory bids = new Bid[](5);
+        bytes32[] memory ids = new bytes32[](5);
+        for (uint256 i = 0; i < 5; ++i) {
+            bids[i] = _drawable(1);
+            bids[i].executionTimeout = 2000;
+            ids[i] = _drawn(bids[i]);
+        }
+        vm.warp(uint256(auction.drawOf(ids[4]).deadline) + 1);
+        for (uint256 i = 0; i < 5; ++i) {
+            auction.refuse(ids[i], bids[i]);
+        }
+        assertEq(auction.roundOf(0).escrow, 0, "everything is out of escrow in the first interval");
+        vm.warp(_begin(8));
+        auction.reclaim(0, 0);
+        assertEq(_has(POSTER), poster + 5 * 3, "half of the fee");
+        assertEq(_has(BURN), burned + 5 * 4, "the other half");
+        assertEq(_has(buyer) + _has(provider), 2 * MONEY - 5 * 7, "a hundredth of what was sold");
+        assertNothingLockedHere();
     }
 
     function test_only_a_deal_of_the_draw_counts() public {
@@ -414,11 +476,11 @@ contract DeliveryTest is AuctionTest {
 
     function test_drawn_jobs_end_with_the_season() public {
         _bind(1);
-        vm.warp(_begin(8) - DRAW_S - 60 - 2000);
+        vm.warp(_begin(8) - 2 * DRAW_S - 2001);
         Bid memory bid = _drawable(1);
-        bid.executionTimeout = 2000;
+        bid.executionTimeout = 2001;
         _unfit(bid, _job(1));
-        bid.queueTimeout -= 1;
+        bid.executionTimeout -= 1;
         _drawn(bid);
         vm.warp(_begin(8));
         bid = _drawable(1);

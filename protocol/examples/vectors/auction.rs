@@ -30,6 +30,7 @@ fn pools() -> Vec<Pool> {
         attributes: U256::from(0b101),
         speed: 1_000_000_000,
         unitDeposit: unit_deposit,
+        machineVersion: 1,
     };
     vec![pool(0, 400), pool(1, 1), pool(7, 90_000)]
 }

@@ -81,6 +81,7 @@ json!(Pool {
     attributes: U256,
     speed: u64,
     unitDeposit: u128,
+    machineVersion: u32,
 });
 json!(AuctionParameters {
     market: Address,

@@ -49,6 +49,7 @@ impl Market {
             attributes: U256::ZERO,
             speed: 1_000,
             unitDeposit: 7,
+            machineVersion: 1,
         };
         let latest = alloy::eips::BlockNumberOrTag::Latest;
         let head = deployer.get_block_by_number(latest).await.unwrap().unwrap();
