@@ -9,8 +9,8 @@ import {AuctionParameters, Pool} from "./types/Auctions.sol";
 
 /// @title The auction of reserved capacity
 /// @dev One file per stage of an order: it is sealed and revealed (`Sealed`), a result takes it up
-/// (`Results`), which is paid for (`Payouts`) and delivered (`Delivery`, whose code this contract
-/// borrows). Calls nobody but the token and, to ask it, the market.
+/// (`Results`), which is paid for (`Payouts`), delivered and earned (`Delivery`, whose code this
+/// contract borrows). Calls nobody but the token and, to ask it, the market.
 contract Auction is DeliveryEntry {
     constructor(AuctionParameters memory p, Pool[] memory pools_) Schedule(p, pools_) DeliveryEntry(p, pools_) {}
 

@@ -5,13 +5,25 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {IAuction} from "./interfaces/IAuction.sol";
 import {Acceptance} from "./market/Acceptance.sol";
 import {Hashing} from "./market/Hashing.sol";
-import {AuctionParameters, DrawRecord, Obligation, Pool, StreamRecord} from "./types/Auctions.sol";
+import {
+    AuctionOrder,
+    AuctionParameters,
+    DrawRecord,
+    GroupProof,
+    Obligation,
+    Pool,
+    ResultRecord,
+    RoundRecord,
+    StreamRecord
+} from "./types/Auctions.sol";
 import {DealState, DealStatus} from "./types/Calls.sol";
 import {Bid, Claim, Deal, JobSpec} from "./types/Orders.sol";
 import {Schedule} from "./auction/Schedule.sol";
-import {Streams} from "./auction/Streams.sol";
+import {Evidence} from "./auction/Evidence.sol";
+import {Sums} from "./auction/OrderTerms.sol";
 
-/// @title Holders draw jobs on what they hold, and providers answer with deals
+/// @title Holders draw jobs on what they hold, and providers answer with deals; what sellers earn
+/// meanwhile, and what is given back in the end
 /// @dev The market judges the deals; here it is only asked. A drawn bid has no cap above 0, so that
 /// every deal of it is free, and neither tip nor audit, so that no deal of it can lack the holder's
 /// money.
@@ -19,7 +31,7 @@ import {Streams} from "./auction/Streams.sol";
 /// The auction borrows this code through delegatecall, because one contract may hold 24,576 bytes. It
 /// has the auction's storage layout (`Books`; CI compares the layouts) and is created by its
 /// constructor. Called directly, it finds neither units nor draws and refuses everything.
-contract Delivery is Streams {
+contract Delivery is Evidence {
     uint256 private constant PAGES_PER_MIB = 16;
 
     constructor(AuctionParameters memory p, Pool[] memory pools_) Schedule(p, pools_) {}
@@ -128,6 +140,54 @@ contract Delivery is Streams {
         emit IAuction.Lapsed(id, _burnFees(record));
     }
 
+    /// @dev See `IAuction`.
+    function earn(uint64 round, uint16 index) external nonReentrantView {
+        if (!_earn(round, index)) revert IAuction.NothingEarned();
+    }
+
+    /// @dev See `IAuction`.
+    function reclaim(uint64 round, uint16 index) external nonReentrantView {
+        if (block.timestamp < _seasonEndOf(round)) revert IAuction.WrongSeason();
+        OrderRecord storage stored = _orders[round][index];
+        if (stored.draws != 0) revert IAuction.DrawOpen();
+        uint128 left = stored.deposit;
+        if (!stored.settled || left == 0) revert IAuction.NothingToReclaim();
+        stored.deposit = 0;
+        address account = _streams[round][index].account;
+        _credit(account, left);
+        emit IAuction.Reclaimed(round, index, account, left);
+    }
+
+    /// @dev See `IAuction`.
+    function refund(
+        uint64 round,
+        uint16 index,
+        AuctionOrder calldata order,
+        uint64[] calldata prices,
+        GroupProof calldata group
+    ) external nonReentrantView {
+        RoundRecord storage record = _rounds[round];
+        if (block.timestamp < _seasonEndOf(round)) revert IAuction.WrongSeason();
+        if (record.unsettled != 0 || record.streams != 0) revert IAuction.RoundOpen();
+        OrderRecord storage stored = _orders[round][index];
+        uint256 escrow = record.escrow;
+        if (escrow == 0 || stored.paidIn == 0) revert IAuction.NothingToReclaim();
+        if (uint256(group.index) + 1 != stored.paidIn) revert IAuction.ResultMismatch();
+        ResultRecord storage result = _results[round][record.best];
+        _requirePrices(result, prices);
+        _requireGroup(result, group);
+        if (!_isRevealed(round, index, order)) revert IAuction.OrderMismatch();
+        (Sums memory sums,) = _fillsOf(index, order, prices, group.group.fills);
+        // What it paid when it was settled by the same group: above 0.
+        uint256 paid = uint256(sums.paid);
+        uint256 amount = escrow * paid / record.paid;
+        stored.paidIn = 0;
+        record.paid -= uint128(paid);
+        record.escrow = uint128(escrow - amount);
+        _credit(order.account, amount);
+        emit IAuction.Refunded(round, index, order.account, uint128(amount));
+    }
+
     // ---------------------------------------------------------------- inside
 
     function _requireRunning(uint64 round) private view {
@@ -177,8 +237,7 @@ contract Delivery is Streams {
         StreamRecord storage stream = _streams[round][index];
         uint256 value = record.value;
         uint256 unearned = _min(_min(value, _unearned(stream, obligation.price)), stream.left);
-        stream.left -= uint128(unearned);
-        _takeEscrow(round, unearned);
+        _takeEscrow(round, stream, unearned);
         uint256 fee = _payFee(round, unearned);
         uint256 taken = _min(2 * value + fee - unearned, _depositFor(stored, pool));
         stored.deposit -= uint128(taken);
@@ -243,10 +302,11 @@ contract Delivery is Streams {
 
     /// @dev Whether a slot of the pool takes the bid, and can do the job in the bid's time.
     function _fits(Bid calldata bid, JobSpec calldata job, Pool storage pool) private view returns (bool) {
-        return keccak256(abi.encode(job)) == bid.jobHash && job.machineVersion == pool.machineVersion && job.taskCount == bid.tasks && bid.tasks != 0
-            && bid.tasks <= Acceptance.TASKS_MAX && job.cycleLimit != 0 && job.cycleLimit <= Acceptance.CYCLE_LIMIT_MAX
-            && job.slotLimit <= Acceptance.SLOT_LIMIT_MAX && job.outputLimit <= Acceptance.OUTPUT_LIMIT_MAX
-            && job.pageLimit <= Acceptance.PAGE_LIMIT_MAX && job.pageLimit <= PAGES_PER_MIB * bid.resources.memoryMib
+        return keccak256(abi.encode(job)) == bid.jobHash && job.machineVersion == pool.machineVersion
+            && job.taskCount == bid.tasks && bid.tasks != 0 && bid.tasks <= Acceptance.TASKS_MAX && job.cycleLimit != 0
+            && job.cycleLimit <= Acceptance.CYCLE_LIMIT_MAX && job.slotLimit <= Acceptance.SLOT_LIMIT_MAX
+            && job.outputLimit <= Acceptance.OUTPUT_LIMIT_MAX && job.pageLimit <= Acceptance.PAGE_LIMIT_MAX
+            && job.pageLimit <= PAGES_PER_MIB * bid.resources.memoryMib
             && uint256(bid.tasks) * job.cycleLimit <= uint256(bid.executionTimeout) * pool.speed
             && bid.regions >> pool.region & 1 == 1 && bid.attributes & ~pool.attributes == 0
             && bid.resources.memoryMib <= pool.memoryMib && bid.resources.diskMib <= pool.diskMib

@@ -23,13 +23,8 @@ use proptest::prelude::*;
 const POOLS: usize = 4;
 const ROUND: u64 = 7;
 
-fn leaves(orders: &[AuctionOrder]) -> Vec<B256> {
-    let leaf = |(i, order)| order::leaf(ROUND, i as u16, order);
-    orders.iter().enumerate().map(leaf).collect()
-}
-
 fn cleared(orders: &[AuctionOrder]) -> clear::Cleared {
-    clear(orders, &leaves(orders), POOLS, &Alone).unwrap()
+    clear(orders, POOLS, &Alone).unwrap()
 }
 
 fn order_of(backing: Backing, lots: u32, alternatives: &[(i64, &[(u16, i32)])]) -> AuctionOrder {
@@ -499,11 +494,9 @@ fn a_deposit_covers_what_is_paid_and_what_is_promised() {
     let buys = order_of(Backing::Holdings, 3, &[(100, &[(0, 1)]), (140, &[(1, 2)])]);
     assert_eq!(deposit(&buys), 3 * 140);
     let sells = order_of(Backing::Holdings, 3, &[(-100, &[(0, -1)])]);
-    assert_eq!(
-        deposit(&sells),
-        30,
-        "units are set aside, only the least is at risk"
-    );
+    assert_eq!(deposit(&sells), 3 * 100, "what it asks for");
+    let free = order_of(Backing::Holdings, 3, &[(0, &[(0, -1)])]);
+    assert_eq!(deposit(&free), 30, "the least");
     let dear = order_of(Backing::Capacity, 3, &[(-200, &[(0, -1), (1, -2)])]);
     assert_eq!(deposit(&dear), 3 * 200);
     let cheap = order_of(Backing::Capacity, 3, &[(-100, &[(0, -1), (1, -2)])]);
@@ -546,20 +539,44 @@ fn a_result_that_serves_somebody_above_its_limit_is_wrong_in_that_group() {
 }
 
 #[test]
-fn the_seed_and_with_it_the_keys_depend_on_every_revealed_order() {
+fn the_seed_depends_on_every_revealed_order_and_not_on_when_it_was_revealed() {
+    // Two buyers bid the same for the one unit: their keys decide.
+    let buyer = |salt| AuctionOrder {
+        salt: B256::with_last_byte(salt),
+        ..order_of(Backing::Holdings, 1, &[(500, &[(0, 1)])])
+    };
+    let seller = order_of(Backing::Curve, 1, &[(-100, &[(0, -1)])]);
+    let orders = [buyer(1), buyer(2), seller.clone()];
+    let [a, b, c] = orders.each_ref().map(order::digest);
+    let seed = order::seed([a, b, c]);
+    assert_eq!(seed, order::seed([c, a, b]));
+    assert_ne!(seed, order::seed([a, b]));
+    assert_ne!(order::key(a, seed), order::key(a, order::seed([a, b])));
+    assert_ne!(order::key(a, seed), order::key(b, seed));
+    let (one, other) = (cleared(&orders), cleared(&[buyer(2), buyer(1), seller]));
+    let gets = |cleared: &clear::Cleared, place| !cleared.outcome.fills_of(place).is_empty();
+    assert_ne!(gets(&one, 0), gets(&one, 1));
+    assert_eq!(gets(&one, 0), gets(&other, 1));
+}
+
+#[test]
+fn the_hash_of_the_orders_names_their_places() {
     let orders = [
         order_of(Backing::Holdings, 1, &[(500, &[(0, 1)])]),
         order_of(Backing::Curve, 1, &[(-100, &[(0, -1)])]),
     ];
-    let leaves = leaves(&orders);
-    let seed = order::seed(leaves.clone());
+    let [first, second] = [
+        order::leaf(ROUND, 0, &orders[0]),
+        order::leaf(ROUND, 1, &orders[1]),
+    ];
+    let one = order::next_orders_hash(B256::ZERO, first);
     assert_eq!(
-        seed,
-        order::next_seed(order::next_seed(B256::ZERO, leaves[0]), leaves[1])
+        order::orders_hash([first, second]),
+        order::next_orders_hash(one, second)
     );
     assert_ne!(
-        order::key(leaves[0], seed),
-        order::key(leaves[0], order::seed([leaves[0]]))
+        order::orders_hash([first, second]),
+        order::orders_hash([second, first])
     );
 }
 

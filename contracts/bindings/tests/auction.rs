@@ -170,7 +170,10 @@ impl Market {
             revealed.leaves.push(event.leaf);
         }
         let record = any.roundOf(round).call().await.unwrap();
-        assert_eq!(record.seed, order::seed(revealed.leaves.clone()));
+        assert_eq!(
+            record.ordersHash,
+            order::orders_hash(revealed.leaves.clone())
+        );
         self.go_to(self.calendar.post_from(round)).await;
         revealed
     }
@@ -178,7 +181,8 @@ impl Market {
     async fn post(&self, account: usize, revealed: &Revealed, result: &Outcome) -> u32 {
         let contract = &self.accounts[account].1;
         let groups = result.groups.iter().cloned().map(Into::into).collect();
-        let call = contract.post(revealed.round, result.prices.clone(), groups);
+        let orders = order::orders_hash(revealed.leaves.clone());
+        let call = contract.post(revealed.round, orders, result.prices.clone(), groups);
         let receipt = mined(call.send().await.unwrap()).await;
         let id = receipt.decoded_log::<Auction::Posted>().unwrap().result;
         let record = contract.resultOf(revealed.round, id).call().await.unwrap();
@@ -287,9 +291,7 @@ struct Revealed {
 
 impl Revealed {
     fn cleared(&self) -> Outcome {
-        clear(&self.orders, &self.leaves, pools().len(), &Alone)
-            .unwrap()
-            .outcome
+        clear(&self.orders, pools().len(), &Alone).unwrap().outcome
     }
 }
 

@@ -20,6 +20,8 @@ abstract contract Books is Schedule, ReentrancyGuardTransient {
         /// Draws from it that are open.
         uint64 draws;
         bool settled;
+        /// One more than the group by which it was settled, if it paid and was not refunded.
+        uint16 paidIn;
         /// Unit deposits of all units of new capacity that it owes: what is taken for one of them leaves
         /// those of the others.
         uint128 secured;

@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import {Delivery} from "../Delivery.sol";
 import {IAuction} from "../interfaces/IAuction.sol";
 import {BorrowedCode} from "../market/BorrowedCode.sol";
-import {AuctionParameters, Pool} from "../types/Auctions.sol";
+import {AuctionOrder, AuctionParameters, GroupProof, Pool} from "../types/Auctions.sol";
 import {Bid, Claim, Deal, JobSpec} from "../types/Orders.sol";
 import {Payouts} from "./Payouts.sol";
 
@@ -49,6 +49,21 @@ abstract contract DeliveryEntry is Payouts {
 
     /// @inheritdoc IAuction
     function lapse(bytes32) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IAuction
+    function earn(uint64, uint16) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IAuction
+    function reclaim(uint64, uint16) external {
+        _borrow();
+    }
+
+    /// @inheritdoc IAuction
+    function refund(uint64, uint16, AuctionOrder calldata, uint64[] calldata, GroupProof calldata) external {
         _borrow();
     }
 

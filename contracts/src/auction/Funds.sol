@@ -14,10 +14,10 @@ import {
     RoundRecord,
     StreamRecord
 } from "../types/Auctions.sol";
-import {Streams} from "./Streams.sol";
+import {Evidence} from "./Evidence.sol";
 
 /// @title Money in and out, and what is stored for all to see
-abstract contract Funds is Streams, IAuction {
+abstract contract Funds is Evidence, IAuction {
     using SafeERC20 for IERC20;
 
     /// @inheritdoc IAuction

@@ -65,8 +65,8 @@ library OrderTerms {
             Alternative calldata alternative = order.alternatives[i];
             int256 limit = alternative.limit;
             if (limit > 0) pays = _max(pays, uint256(limit));
+            else backs = _max(backs, uint256(-limit));
             if (!isNew) continue;
-            if (limit < 0) backs = _max(backs, uint256(-limit));
             uint256 units;
             for (uint256 j = 0; j < alternative.entries.length; ++j) {
                 Entry calldata entry = alternative.entries[j];

@@ -10,6 +10,7 @@ import {
     Obligation,
     Phase,
     ResultRecord,
+    RoundRecord,
     StreamRecord
 } from "../types/Auctions.sol";
 import {OrderTerms, Sums} from "./OrderTerms.sol";
@@ -39,6 +40,8 @@ abstract contract Payouts is Results {
         bool sold = order.backing != Backing.Holdings && _owe(round, index, prices, sums.surplus);
         _hold(round, order, sums.surplus);
         _pay(round, index, order.account, sums.paid, sold);
+        // Of the groups of a false result several can name the order.
+        if (sums.paid > 0) _orders[round][index].paidIn = group.index + 1;
     }
 
     /// @inheritdoc IAuction
@@ -51,28 +54,10 @@ abstract contract Payouts is Results {
         uint32 best = _rounds[round].best;
         if (best == 0) {
             if (around.length != 0) revert ResultMismatch();
-        } else {
+        } else if (block.timestamp < _seasonEndOf(round)) {
             _requireBetween(_results[round][best], index, around);
         }
         _giveBack(round, index, order);
-    }
-
-    /// @inheritdoc IAuction
-    function earn(uint64 round, uint16 index) external nonReentrantView {
-        if (!_earn(round, index)) revert NothingEarned();
-    }
-
-    /// @inheritdoc IAuction
-    function reclaim(uint64 round, uint16 index) external nonReentrantView {
-        if (block.timestamp < _seasonEndOf(round)) revert WrongSeason();
-        OrderRecord storage stored = _orders[round][index];
-        if (stored.draws != 0) revert DrawOpen();
-        uint128 left = stored.deposit;
-        if (!stored.settled || left == 0) revert NothingToReclaim();
-        stored.deposit = 0;
-        address account = _streams[round][index].account;
-        _credit(account, left);
-        emit Reclaimed(round, index, account, left);
     }
 
     /// @dev Marks a revealed order as settled.
@@ -81,6 +66,7 @@ abstract contract Payouts is Results {
         OrderRecord storage stored = _orders[round][index];
         if (stored.settled) revert AlreadySettled();
         stored.settled = true;
+        --_rounds[round].unsettled;
     }
 
     /// @dev The deposit is free again, and what was set aside for sale.
@@ -101,8 +87,11 @@ abstract contract Payouts is Results {
         if (paid > 0) {
             // At most what its limits come to, which the deposit covers.
             deposit_ -= uint128(uint256(paid));
-            _rounds[round].escrow += uint128(uint256(paid));
+            RoundRecord storage record = _rounds[round];
+            record.escrow += uint128(uint256(paid));
+            record.paid += uint128(uint256(paid));
         }
+        if (paid < 0) ++_rounds[round].streams;
         if (sold || paid < 0) {
             _streams[round][index] = StreamRecord({
                 account: account,
@@ -115,24 +104,6 @@ abstract contract Payouts is Results {
         stored.deposit = sold ? deposit_ : 0;
         if (!sold) _credit(account, deposit_);
         emit Settled(round, index, account, paid);
-    }
-
-    /// @dev What the fills of one order come to. Not offered, if they are not what the order offers.
-    function _fillsOf(uint16 index, AuctionOrder calldata order, uint64[] calldata prices, Fill[] calldata fills)
-        private
-        view
-        returns (Sums memory sums, bool offered)
-    {
-        sums.surplus = new int256[](_pools.length);
-        uint256 lots;
-        offered = true;
-        for (uint256 i = 0; i < fills.length; ++i) {
-            Fill calldata fill = fills[i];
-            if (fill.order != index) continue;
-            lots += fill.lots;
-            if (lots > order.lots || !OrderTerms.add(sums, order, fill, prices)) return (sums, false);
-        }
-        if (lots == 0) revert OrderNotFilled();
     }
 
     /// @dev New capacity that was sold is owed.

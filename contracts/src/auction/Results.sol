@@ -8,9 +8,9 @@ import {OrderTerms, Sums} from "./OrderTerms.sol";
 import {Sealed} from "./Sealed.sol";
 
 /// @title Results: posted with a bond, disproved by one group, the best that stands wins
-/// @dev Results that stand are a list in which each claims more than the one before it, so the last is
-/// the best, and one that is disproved leaves it at once. Junk that claims a lot costs its bond and
-/// uncovers what it lay on.
+/// @dev Results that stand are a list in which none is better than the next one, so the last is the
+/// best, and one that is disproved leaves it at once. A result takes its place in it whatever lies
+/// above: junk that claims a lot costs its bond and displaces nothing.
 ///
 /// No posted result may keep `disprove` from being executed. What that could revert by is refused when
 /// the result is posted (lengths, what does not fit its type) or, where it takes an order to see it,
@@ -23,30 +23,19 @@ abstract contract Results is Sealed {
     uint256 private constant PRICE_END = 1 << 36;
 
     /// @inheritdoc IAuction
-    function post(uint64 round, uint64[] calldata prices, FillGroup[] calldata groups)
+    function post(uint64 round, bytes32 ordersHash, uint64[] calldata prices, FillGroup[] calldata groups)
         external
         nonReentrantView
         returns (uint32 result)
     {
         _require(round, Phase.Post);
+        if (_rounds[round].ordersHash != ordersHash) revert OrderMismatch();
         _requireForm(prices, groups);
         FillGroup calldata last = groups[groups.length - 1];
         _requireBalance(prices, last.surplus);
-        bytes32 fillsHash = _fillsHash(groups);
-        RoundRecord storage record = _rounds[round];
-        uint32 best = record.best;
-        if (best != 0) {
-            ResultRecord storage above = _results[round][best];
-            bool cheaper = last.welfare == above.welfare && last.volume < above.volume && fillsHash == above.fillsHash;
-            if (last.welfare <= above.welfare && !cheaper) revert WelfareNotHigher();
-        }
-        _debit(msg.sender, RESULT_BOND);
-        result = ++record.results;
-        record.best = result;
-        if (best != 0) _results[round][best].next = result;
-        _results[round][result] = ResultRecord({
+        ResultRecord memory made = ResultRecord({
             poster: msg.sender,
-            previous: best,
+            previous: 0,
             next: 0,
             disproved: false,
             collected: false,
@@ -54,9 +43,11 @@ abstract contract Results is Sealed {
             welfare: last.welfare,
             volume: last.volume,
             pricesHash: keccak256(abi.encode(prices)),
-            fillsHash: fillsHash,
+            fillsHash: _fillsHash(groups),
             root: _rootOf(groups)
         });
+        _debit(msg.sender, RESULT_BOND);
+        result = _insert(round, made);
         emit Posted(round, result, msg.sender, prices, groups);
     }
 
@@ -99,21 +90,32 @@ abstract contract Results is Sealed {
         emit Collected(round, result, uint128(RESULT_BOND));
     }
 
+    /// @dev Puts a result right above the first one from the top that it is better than. So nobody can
+    /// keep it out with one that claims more.
+    function _insert(uint64 round, ResultRecord memory made) private returns (uint32 result) {
+        mapping(uint32 => ResultRecord) storage results = _results[round];
+        RoundRecord storage record = _rounds[round];
+        result = ++record.results;
+        made.previous = record.best;
+        while (made.previous != 0) {
+            ResultRecord storage other = results[made.previous];
+            if (made.welfare > other.welfare) break;
+            if (made.welfare == other.welfare) {
+                if (made.volume < other.volume && made.fillsHash == other.fillsHash) break;
+                if (made.root == other.root && made.pricesHash == other.pricesHash) revert AlreadyPosted();
+            }
+            (made.next, made.previous) = (made.previous, other.previous);
+        }
+        if (made.previous != 0) results[made.previous].next = result;
+        if (made.next != 0) results[made.next].previous = result;
+        else record.best = result;
+        results[result] = made;
+    }
+
     /// @dev The result that a round ended with; reverts if it has not ended, or is void.
     function _final(uint64 round) internal view returns (ResultRecord storage) {
         _require(round, Phase.Final);
         return _standing(round, _rounds[round].best);
-    }
-
-    function _requirePrices(ResultRecord storage record, uint64[] calldata prices) internal view {
-        if (record.pricesHash != keccak256(abi.encode(prices))) revert ResultMismatch();
-    }
-
-    function _requireGroup(ResultRecord storage record, GroupProof calldata proof) internal view {
-        if (
-            proof.index >= record.groups || proof.path.length != Merkle.depth(record.groups)
-                || Merkle.rootOf(keccak256(abi.encode(proof.group)), proof.index, proof.path) != record.root
-        ) revert ResultMismatch();
     }
 
     function _standing(uint64 round, uint32 result) private view returns (ResultRecord storage record) {

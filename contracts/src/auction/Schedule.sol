@@ -11,6 +11,8 @@ abstract contract Schedule {
     uint256 internal constant BPS = 10_000;
     uint256 internal constant POOLS_MAX = 32;
     uint256 private constant INTERVALS_MAX = 1024;
+    /// Several blocks, in which a draw can be refused before it lapses.
+    uint256 private constant DRAW_S_MIN = 10;
     /// With 2^20 lots of 8 entries of 2^22 units, a deposit stays below 2^126.
     uint256 private constant UNIT_DEPOSIT_MAX = 1 << 80;
 
@@ -35,8 +37,9 @@ abstract contract Schedule {
         uint256 phases = uint256(p.commitS) + p.revealS + p.postS;
         if (
             p.market.code.length == 0 || p.token.code.length == 0 || p.intervals == 0 || p.intervals > INTERVALS_MAX
-                || p.commitS == 0 || p.revealS == 0 || p.postS == 0 || phases >= p.intervalS || p.feeBps > BPS
-                || p.drawFeeBps > BPS || p.depositMin == 0 || pools_.length == 0 || pools_.length > POOLS_MAX
+                || p.commitS == 0 || p.revealS == 0 || p.postS == 0 || phases + p.postS > p.intervalS || p.feeBps > BPS
+                || p.drawFeeBps > BPS || p.depositMin == 0 || p.resultBond == 0 || p.drawS < DRAW_S_MIN
+                || pools_.length == 0 || pools_.length > POOLS_MAX
         ) revert IAuction.ParameterOutOfRange();
         MARKET = IMarket(p.market);
         TOKEN = IERC20(p.token);

@@ -7,9 +7,9 @@ import {Funds} from "./Funds.sol";
 import {OrderTerms} from "./OrderTerms.sol";
 
 /// @title Orders: committed to, then revealed
-/// @dev The seed is a hash over all that was revealed: nobody can choose it who does not reveal last,
-/// and who does can only choose not to, which costs the deposit. It needs no beacon, whose block
-/// somebody would have to name in time.
+/// @dev What breaks ties is made of what was revealed (SPEC.md, 13.1), whatever the order in which that
+/// happened: who reveals last can only choose not to, which costs the deposit. It needs no beacon, whose
+/// block somebody would have to name in time.
 abstract contract Sealed is Funds {
     uint256 internal constant ORDERS_MAX = 512;
 
@@ -35,7 +35,8 @@ abstract contract Sealed is Funds {
         RoundRecord storage record = _rounds[round];
         index = record.orders++;
         bytes32 leaf = keccak256(abi.encode(round, index, order));
-        record.seed = keccak256(abi.encode(record.seed, leaf));
+        ++record.unsettled;
+        record.ordersHash = keccak256(abi.encode(record.ordersHash, leaf));
         OrderRecord storage stored = _orders[round][index];
         stored.leaf = leaf;
         stored.deposit = deposit_;
@@ -55,11 +56,6 @@ abstract contract Sealed is Funds {
         if (!OrderTerms.isBounded(order, _pools.length)) revert OrderOutOfRange();
         least = OrderTerms.depositOf(order, _pools);
         if (least < DEPOSIT_MIN) least = DEPOSIT_MIN;
-    }
-
-    /// @dev Whether this is the order that was revealed under the index.
-    function _isRevealed(uint64 round, uint16 index, AuctionOrder calldata order) internal view returns (bool) {
-        return _orders[round][index].leaf == keccak256(abi.encode(round, index, order));
     }
 
     /// @dev The deposit of a commitment, which is a commitment no more.

@@ -13,11 +13,9 @@ abstract contract Streams is Books {
         uint256 over = _over(stream);
         uint256 paid = stream.paid;
         if (over <= paid) return false;
-        uint256 left = stream.left;
-        uint256 amount = left * (over - paid) / (stream.intervals - paid);
+        uint256 amount = uint256(stream.left) * (over - paid) / (stream.intervals - paid);
         stream.paid = uint16(over);
-        stream.left = uint128(left - amount);
-        _takeEscrow(round, amount);
+        amount = _takeEscrow(round, stream, amount);
         uint256 fee = _payFee(round, amount);
         address account = stream.account;
         _credit(account, amount - fee);
@@ -40,9 +38,19 @@ abstract contract Streams is Books {
         return over < stream.intervals ? over : stream.intervals;
     }
 
-    function _takeEscrow(uint64 round, uint256 amount) internal {
+    /// @dev Takes what a stream has to get out of escrow. Less than that only if there will never be more:
+    /// when a false result became final, the season is over, and nobody is left to pay.
+    function _takeEscrow(uint64 round, StreamRecord storage stream, uint256 amount) internal returns (uint256) {
+        if (amount == 0) return 0;
         RoundRecord storage record = _rounds[round];
-        if (amount > record.escrow) revert IAuction.EscrowInsufficient();
-        record.escrow -= uint128(amount);
+        stream.left -= uint128(amount);
+        if (stream.left == 0) --record.streams;
+        uint256 escrow = record.escrow;
+        if (amount > escrow) {
+            if (record.unsettled != 0 || block.timestamp < _seasonEndOf(round)) revert IAuction.EscrowInsufficient();
+            amount = escrow;
+        }
+        record.escrow = uint128(escrow - amount);
+        return amount;
     }
 }

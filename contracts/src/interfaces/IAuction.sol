@@ -56,6 +56,7 @@ interface IAuction {
     /// taken
     event Earned(uint64 indexed round, uint16 indexed index, address indexed account, uint128 amount, uint128 fee);
     event Reclaimed(uint64 indexed round, uint16 indexed index, address indexed account, uint128 deposit);
+    event Refunded(uint64 indexed round, uint16 indexed index, address indexed account, uint128 amount);
     event Bound(
         uint64 indexed round, uint16 indexed index, address indexed holder, uint16 pool, address provider, uint64 units
     );
@@ -93,7 +94,7 @@ interface IAuction {
     error DepositTooSmall();
     /// The account does not hold, or has set aside or bound, what it sells or binds.
     error HoldingsInsufficient();
-    /// Not the order that was revealed under this index.
+    /// Not the order that was revealed under this index, or not the orders of the round in this order.
     error OrderMismatch();
     /// Not the prices or groups of this result, or not the ones that are needed here.
     error ResultMismatch();
@@ -102,7 +103,8 @@ interface IAuction {
     error ResultMalformed();
     /// Of a pool more is bought than sold, or more is sold than bought though it has a price.
     error ResultUnbalanced();
-    error WelfareNotHigher();
+    /// This very result stands already.
+    error AlreadyPosted();
     /// The round has no such result, or it was disproved.
     error ResultUnknown();
     /// Nothing is wrong with the group.
@@ -117,6 +119,8 @@ interface IAuction {
     error NothingToReclaim();
     /// Buyers of the round have to be settled first.
     error EscrowInsufficient();
+    /// An order of the round is neither settled nor released, or has still to be paid out.
+    error RoundOpen();
     /// The season of the order is not the running one, or, to reclaim, not over.
     error WrongSeason();
     /// The order has not sold so many units that are not bound.
@@ -161,18 +165,22 @@ interface IAuction {
     function reveal(uint64 round, AuctionOrder calldata order) external returns (uint16 index);
     /// @notice After the reveal phase: burns the deposit of what was not revealed.
     function forfeit(uint64 round, address account, bytes32 commitment) external;
-    /// @notice What an order must deposit, at least `depositMin`: lots x the most that a lot can pay;
-    /// for new capacity besides that lots x the most that a lot asks for or, if that is more, its
-    /// units' `unitDeposit`.
+    /// @notice What an order must deposit, at least `depositMin`: lots x the most that a lot can pay,
+    /// and besides that lots x the most that a lot asks for or, if that is more, the `unitDeposit`s of the
+    /// new capacity that it offers.
     function depositFor(AuctionOrder calldata order) external view returns (uint256);
 
     // --- results
 
-    /// @notice In the post phase, with a bond from the sender's balance. The sums of the last group
-    /// must balance. Must claim more welfare than the best result that stands, or as much with the same
-    /// fills at less volume. Whoever sees it before it is included can post it first: then the poster's
-    /// part of the fee is theirs.
-    function post(uint64 round, uint64[] calldata prices, FillGroup[] calldata groups) external returns (uint32 result);
+    /// @notice In the post phase, with a bond from the sender's balance. `ordersHash` is that of the round's
+    /// record: it names the orders that the fills do, also after a reorganisation. The sums of the last
+    /// group must balance. A result is better than another if it claims more welfare, or as much with the
+    /// same fills at less volume; it takes its place among those that stand, the best of which becomes
+    /// final. Whoever sees it before it is included can post it first: then the poster's part of the fee
+    /// is theirs.
+    function post(uint64 round, bytes32 ordersHash, uint64[] calldata prices, FillGroup[] calldata groups)
+        external
+        returns (uint32 result);
     /// @notice Until the round ends. Recomputes one group from the group before it (absent for the
     /// first) and the orders that it names, each once, in order; if anything differs the result falls:
     /// half of the bond to the sender, the rest burns.
@@ -200,14 +208,25 @@ interface IAuction {
         GroupProof calldata group
     ) external;
     /// @notice An order without fills, shown by one group or two neighbouring ones between whose fills
-    /// its index lies, or any order of a void round (without groups): the deposit is free again, and
-    /// holdings that were set aside.
+    /// its index lies, or any order of a void round (without groups), or when the season is over any that
+    /// nobody has settled: the deposit is free again, and holdings that were set aside.
     function release(uint64 round, uint16 index, AuctionOrder calldata order, GroupProof[] calldata around) external;
     /// @notice Pays out what an order has earned in the intervals that are over, less the fee, of which
     /// half goes to the poster of the result.
     function earn(uint64 round, uint16 index) external;
     /// @notice After the season and with no draw open: what is left of a provider's deposit.
     function reclaim(uint64 round, uint16 index) external;
+
+    /// @notice After the season, and when all orders of the round are settled and paid out: what is left
+    /// in escrow goes back to who paid it, in proportion. Something is left only if a false result became
+    /// final. Takes what `settle` took.
+    function refund(
+        uint64 round,
+        uint16 index,
+        AuctionOrder calldata order,
+        uint64[] calldata prices,
+        GroupProof calldata group
+    ) external;
 
     // --- delivery
 

@@ -17,19 +17,19 @@ struct AuctionParameters {
     uint32 intervalS;
     /// Intervals of a season, 1 to 1,024. Interval t belongs to season t / intervals.
     uint16 intervals;
-    /// The phases of a round, from its beginning: commit, then reveal, then post; the rest is for
-    /// disputes only.
+    /// The phases of a round, from its beginning: commit, then reveal, then post; the rest, at least as
+    /// long as the last, is for disputes only.
     uint32 commitS;
     uint32 revealS;
     uint32 postS;
     /// Part of what sellers earn that is taken as a fee: half to who posted the result, half burned.
     uint16 feeBps;
-    /// What a posted result puts at risk, base units.
+    /// What a posted result puts at risk, base units, at least 1.
     uint128 resultBond;
     /// Least deposit of an order, base units, at least 1: what it costs not to reveal.
     uint128 depositMin;
     /// Seconds that the provider has to open a deal for a draw, besides the times that the bid gives it,
-    /// and least queue timeout of the bid.
+    /// and least queue timeout of the bid; at least 10.
     uint32 drawS;
     /// Part of what a unit is worth that each side burns when the provider gives a drawn job back, or
     /// the draw lapses.
@@ -37,7 +37,7 @@ struct AuctionParameters {
 }
 
 /// A pool: one unit is one slot in a region, with at least these resources, attributes and speed. At
-/// most 32 pools, so that a result of 512 orders fits a transaction.
+/// most 32 pools.
 struct Pool {
     uint8 region;
     uint32 memoryMib;
@@ -125,8 +125,7 @@ struct GroupProof {
 /// What is stored about a posted result.
 struct ResultRecord {
     address poster;
-    /// Neighbours in the order of posting among those that stand, 0: none. Each result claims more than
-    /// the one before it.
+    /// Neighbours among those that stand, 0: none. No result is better than the next one.
     uint32 previous;
     uint32 next;
     bool disproved;
@@ -168,9 +167,14 @@ struct RoundRecord {
     uint32 best;
     /// What buyers have paid that sellers have not earned yet, base units.
     uint128 escrow;
-    /// seed = keccak256(abi.encode(seed, leaf)) with each revealed order, from 0: with it orders and
-    /// ties are sorted.
-    bytes32 seed;
+    /// Revealed orders that are neither settled nor released, and streams that are not paid out.
+    uint16 unsettled;
+    uint16 streams;
+    /// ordersHash = keccak256(abi.encode(ordersHash, leaf)) with each revealed order, from 0: names the
+    /// orders and their places.
+    bytes32 ordersHash;
+    /// What buyers have paid in all and were not refunded, base units.
+    uint128 paid;
 }
 
 /// What an order sold: paid out interval by interval.

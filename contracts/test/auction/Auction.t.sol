@@ -52,7 +52,7 @@ contract AuctionsTest is AuctionTest {
         assertEq(deposit, 1000, "deposit");
         assertTrue(!settled, "not settled");
         RoundRecord memory round = auction.roundOf(0);
-        assertEq(round.seed, keccak256(abi.encode(bytes32(0), leaf)), "seed");
+        assertEq(round.ordersHash, keccak256(abi.encode(bytes32(0), leaf)), "the orders and their places");
         assertEq(round.orders, 1, "orders");
     }
 
@@ -114,7 +114,7 @@ contract AuctionsTest is AuctionTest {
         order = _with(_order(ALICE, Backing.Holdings, 3, 100, 0, 1), _alternative(70, 1, 1));
         assertEq(auction.depositFor(order), 300, "the larger limit");
         order = _order(ALICE, Backing.Holdings, 3, -100, 0, -2);
-        assertEq(auction.depositFor(order), DEPOSIT_MIN, "a seller of holdings pays nothing");
+        assertEq(auction.depositFor(order), 300, "what a seller of holdings asks for");
         order = _order(ALICE, Backing.Capacity, 3, -5000, 0, -2);
         assertEq(auction.depositFor(order), 15_000, "what it asks for");
         order = _order(ALICE, Backing.Capacity, 3, -500, 0, -2);
@@ -256,7 +256,7 @@ contract AuctionsTest is AuctionTest {
         _post(0, prices, good);
         _refuses(IAuction.BalanceInsufficient.selector);
         vm.prank(ANYBODY);
-        auction.post(0, prices, _groups(prices, fills, 16));
+        auction.post(0, ordersHashes[0], prices, _groups(prices, fills, 16));
     }
 
     function test_more_welfare_wins_and_the_same_fills_at_less_volume() public {
@@ -266,10 +266,10 @@ contract AuctionsTest is AuctionTest {
         _post(0, prices, _groups(prices, _fills(Fill(0, 0, 4), Fill(1, 0, 4)), 16));
         uint64[] memory dear = _prices(150, 0, 0);
         assertEq(_post(0, dear, _groups(dear, five, 16)), 2, "more welfare");
-        _refuses(IAuction.WelfareNotHigher.selector);
+        _refuses(IAuction.AlreadyPosted.selector);
         _post(0, dear, _groups(dear, five, 16));
         assertEq(_post(0, prices, _groups(prices, five, 1)), 3, "the same at lower prices, however it is grouped");
-        _refuses(IAuction.WelfareNotHigher.selector);
+        _refuses(IAuction.AlreadyPosted.selector);
         _post(0, prices, _groups(prices, _fills(Fill(0, 0, 4), Fill(1, 0, 4)), 16));
         assertEq(auction.roundOf(0).best, 3, "best");
         _toEnd(0);
@@ -286,8 +286,6 @@ contract AuctionsTest is AuctionTest {
         FillGroup[] memory junk = _groups(prices, _fills(Fill(0, 0, 5), Fill(1, 0, 5)), 16);
         junk[0].welfare = type(int128).max - 1;
         _post(0, prices, junk);
-        _refuses(IAuction.WelfareNotHigher.selector);
-        _post(0, prices, honest);
         _disprove(0, 1, prices, junk, 0);
         assertEq(auction.roundOf(0).best, 0, "nothing stands");
         assertEq(_has(CAROL), MONEY + RESULT_BOND / 2, "half of the bond");
@@ -311,6 +309,59 @@ contract AuctionsTest is AuctionTest {
         auction.collect(0, 3);
         auction.collect(0, 2);
         _settleAll(0, prices, honest);
+    }
+
+    function test_an_honest_result_gets_in_whatever_was_posted_before_it() public {
+        _market(0);
+        uint64[] memory prices = _prices(120, 0, 0);
+        FillGroup[] memory honest = _groups(prices, _fills(Fill(0, 0, 5), Fill(1, 0, 5)), 16);
+        FillGroup[] memory junk = _groups(prices, _fills(Fill(0, 0, 5), Fill(1, 0, 5)), 16);
+        FillGroup[] memory more = _groups(prices, _fills(Fill(0, 0, 5), Fill(1, 0, 5)), 16);
+        FillGroup[] memory less = _groups(prices, _fills(Fill(0, 0, 4), Fill(1, 0, 4)), 16);
+        (junk[0].welfare, more[0].welfare) = (type(int128).max, type(int128).max - 1);
+        // In the last second, in front of the honest one, by who disproves them as soon as it is too late.
+        _toDispute(0);
+        vm.warp(block.timestamp - 1);
+        assertEq(_post(0, prices, more), 1, "junk");
+        assertEq(_post(0, prices, junk), 2, "junk on it");
+        assertEq(_post(0, prices, less), 3, "below both");
+        assertEq(_post(0, prices, honest), 4, "between");
+        _refuses(IAuction.AlreadyPosted.selector);
+        _post(0, prices, honest);
+        assertEq(auction.resultOf(0, 4).previous, 3, "on what is worse");
+        assertEq(auction.resultOf(0, 4).next, 1, "below what claims more");
+        _toDispute(0);
+        _disprove(0, 1, prices, more, 0);
+        assertEq(auction.roundOf(0).best, 2, "the upper one stands");
+        _disprove(0, 2, prices, junk, 0);
+        assertEq(auction.roundOf(0).best, 4, "then the honest one");
+        _toEnd(0);
+        _settleAll(0, prices, honest);
+    }
+
+    function test_a_result_is_refused_once_the_orders_have_other_places() public {
+        AuctionOrder memory sells = _order(provider, Backing.Capacity, 1, -100, 0, -1);
+        AuctionOrder memory buys = _order(ALICE, Backing.Holdings, 1, 200, 0, 1);
+        _enter(0, _list(sells, buys));
+        bytes32 orders = keccak256(abi.encode(bytes32(0), keccak256(abi.encode(uint64(0), uint16(0), buys))));
+        orders = keccak256(abi.encode(orders, keccak256(abi.encode(uint64(0), uint16(1), sells))));
+        uint64[] memory prices = _prices(100, 0, 0);
+        FillGroup[] memory groups = _groups(prices, _fills(Fill(0, 0, 1), Fill(1, 0, 1)), 16);
+        _refuses(IAuction.OrderMismatch.selector);
+        vm.prank(POSTER);
+        auction.post(0, orders, prices, groups);
+    }
+
+    function test_a_result_has_no_more_groups_than_a_round_has_orders() public {
+        _market(0);
+        uint64[] memory prices = _prices(120, 0, 0);
+        FillGroup[] memory groups = new FillGroup[](513);
+        for (uint256 i = 0; i < 513; ++i) {
+            groups[i].fills = new Fill[](1);
+            groups[i].surplus = new int64[](POOLS);
+        }
+        _refuses(IAuction.ResultMalformed.selector);
+        _post(0, prices, groups);
     }
 
     function test_a_disproof_must_show_the_result_and_the_orders_as_they_are() public {
@@ -428,8 +479,8 @@ contract AuctionsTest is AuctionTest {
         uint64[] memory prices = _prices(150, 0, 0);
         _post(0, prices, _groups(prices, _fills(Fill(0, 0, 1), Fill(2, 0, 1)), 16));
         prices = _prices(100, 0, 0);
-        _refuses(IAuction.WelfareNotHigher.selector);
         _post(0, prices, _groups(prices, _fills(Fill(1, 0, 1), Fill(2, 0, 1)), 16));
+        assertEq(auction.roundOf(0).best, 1, "the first one stays");
     }
 
     // ---------------------------------------------------------------- settlement
@@ -688,9 +739,108 @@ contract AuctionsTest is AuctionTest {
         _settleAll(1, prices, groups);
         assertEq(_has(BOB), MONEY, "Bob said 150");
         vm.warp(_begin(8));
-        _refuses(IAuction.EscrowInsufficient.selector);
+        // There is no money in the round, and never will be.
         auction.earn(1, 0);
+        assertEq(auction.streamOf(1, 0).left, 0, "nothing to wait for");
         auction.earn(0, 0);
+        auction.reclaim(0, 0);
+        auction.reclaim(1, 0);
+        auction.collect(0, 1);
+        auction.collect(1, 1);
+        assertNothingLockedHere();
+    }
+
+    /// @dev Alice and Bob pay for five and ten units of which nobody sold any; `sold` of the provider's
+    /// are paid for.
+    function _false(uint32 sold) private returns (uint64[] memory prices, FillGroup[] memory groups) {
+        AuctionOrder memory sells = _order(provider, Backing.Capacity, 9, 0, 0, -1);
+        AuctionOrder memory alice = _order(ALICE, Backing.Holdings, 5, 400, 0, 1);
+        AuctionOrder memory bob = _order(BOB, Backing.Holdings, 10, 400, 0, 1);
+        _enter(0, _list(sells, alice, bob));
+        prices = _prices(400, 0, 0);
+        groups = _groups(prices, _fills(Fill(0, 0, sold), Fill(1, 0, 5), Fill(2, 0, 10)), 16);
+        groups[0].surplus[0] = 0;
+        _post(0, prices, groups);
+        _toEnd(0);
+    }
+
+    function test_what_a_false_result_leaves_in_escrow_goes_back_to_who_paid_it() public {
+        (uint64[] memory prices, FillGroup[] memory groups) = _false(3);
+        AuctionOrder memory alice = _at(1);
+        GroupProof memory shown = _proof(groups, 0);
+        _settle(0, 0, prices, groups);
+        _settle(0, 1, prices, groups);
+        _refuses(IAuction.WrongSeason.selector);
+        auction.refund(0, 1, alice, prices, shown);
+        vm.warp(_begin(8));
+        _refuses(IAuction.RoundOpen.selector);
+        auction.refund(0, 1, alice, prices, shown);
+        _settle(0, 2, prices, groups);
+        _refuses(IAuction.RoundOpen.selector);
+        auction.refund(0, 1, alice, prices, shown);
+        auction.earn(0, 0);
+        assertEq(auction.roundOf(0).escrow, 15 * 400 - 3 * 400, "of what was paid the provider earned this");
+        _refuses(IAuction.OrderMismatch.selector);
+        auction.refund(0, 2, alice, prices, shown);
+        _refuses(IAuction.NothingToReclaim.selector);
+        auction.refund(0, 0, _at(0), prices, shown);
+        vm.prank(ANYBODY);
+        auction.refund(0, 1, alice, prices, shown);
+        assertEq(_has(ALICE), MONEY - 5 * 400 + 5 * 320, "four fifths of what Alice paid");
+        _refuses(IAuction.NothingToReclaim.selector);
+        auction.refund(0, 1, alice, prices, shown);
+        auction.refund(0, 2, _at(2), prices, shown);
+        assertEq(_has(BOB), MONEY - 10 * 400 + 10 * 320, "of what Bob paid as much");
+        auction.reclaim(0, 0);
+        auction.collect(0, 1);
+        assertNothingLockedHere();
+    }
+
+    function test_nobody_is_refunded_by_another_group_than_it_paid_by() public {
+        AuctionOrder memory sells = _order(provider, Backing.Capacity, 9, 0, 0, -1);
+        AuctionOrder memory alice = _order(ALICE, Backing.Holdings, 9, 400, 0, 1);
+        AuctionOrder memory bob = _order(BOB, Backing.Holdings, 9, 400, 0, 1);
+        _enter(0, _list(sells, alice, bob));
+        uint64[] memory prices = _prices(400, 0, 0);
+        // Alice is in both groups.
+        Fill[] memory fills = _fills(Fill(1, 0, 1), Fill(1, 0, 8), Fill(2, 0, 9));
+        FillGroup[] memory groups = new FillGroup[](2);
+        groups[0] = _groupOf(prices, fills, 0, 1, _noGroup(POOLS));
+        groups[1] = _groupOf(prices, fills, 1, 3, groups[0]);
+        groups[1].surplus[0] = 0;
+        _post(0, prices, groups);
+        _toEnd(0);
+        auction.settle(0, 1, alice, prices, _proof(groups, 0));
+        auction.settle(0, 2, bob, prices, _proof(groups, 1));
+        vm.warp(_begin(8));
+        auction.release(0, 0, sells, new GroupProof[](0));
+        GroupProof memory other = _proof(groups, 1);
+        _refuses(IAuction.ResultMismatch.selector);
+        auction.refund(0, 1, alice, prices, other);
+        auction.refund(0, 1, alice, prices, _proof(groups, 0));
+        auction.refund(0, 2, bob, prices, other);
+        assertEq(_has(ALICE), MONEY, "all that Alice paid");
+        assertEq(_has(BOB), MONEY, "all that Bob paid");
+    }
+
+    function test_an_order_that_nobody_settled_in_its_season_can_be_released() public {
+        (uint64[] memory prices, FillGroup[] memory groups) = _false(3);
+        _settle(0, 0, prices, groups);
+        _settle(0, 1, prices, groups);
+        vm.warp(_begin(8) - 1);
+        _refuses(IAuction.ResultMismatch.selector);
+        auction.release(0, 2, _at(2), new GroupProof[](0));
+        vm.warp(_begin(8));
+        auction.release(0, 2, _at(2), new GroupProof[](0));
+        assertEq(_has(BOB), MONEY, "Bob paid nothing");
+        auction.earn(0, 0);
+        auction.refund(0, 1, _at(1), prices, _proof(groups, 0));
+        _refuses(IAuction.NothingToReclaim.selector);
+        auction.refund(0, 2, _at(2), prices, _proof(groups, 0));
+        assertEq(_has(ALICE), MONEY - 3 * 400, "what the provider earned");
+        auction.reclaim(0, 0);
+        auction.collect(0, 1);
+        assertNothingLockedHere();
     }
 
     function test_nobody_buys_more_lots_than_it_said_though_nobody_disproved_it() public {
@@ -736,7 +886,7 @@ contract AuctionsTest is AuctionTest {
         assertEq(keccak256(abi.encode(p)), keccak256(abi.encode(auctionParameters())), "parameters");
         assertEq(keccak256(abi.encode(auction.pools())), keccak256(abi.encode(auctionPools())), "pools");
         Pool[] memory pools = auctionPools();
-        for (uint256 i = 0; i < 11; ++i) {
+        for (uint256 i = 0; i < 15; ++i) {
             p = auctionParameters();
             pools = auctionPools();
             if (i == 0) p.market = address(1);
@@ -750,6 +900,11 @@ contract AuctionsTest is AuctionTest {
             else if (i == 8) p.depositMin = 0;
             else if (i == 9) pools = new Pool[](33);
             else if (i == 10) pools[0].unitDeposit = 1 << 80;
+            else if (i == 11) p.revealS = 0;
+            else if (i == 12) p.resultBond = 0;
+            else if (i == 13) p.drawS = 9;
+            // One second less to dispute the last result than to post it.
+            else if (i == 14) p.commitS += 1;
             assertEq(_created(p, pools), address(0), "refused");
         }
         assertTrue(_created(auctionParameters(), new Pool[](32)) != address(0), "32 pools");

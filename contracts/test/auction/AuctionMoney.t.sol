@@ -82,13 +82,13 @@ contract AuctionMoneyTest is AuctionTest {
         Deal memory deal;
         Claim memory claim;
         JobSpec memory job;
-        calls = new bytes[](19);
+        calls = new bytes[](20);
         calls[0] = abi.encodeCall(IAuction.deposit, (1));
         calls[1] = abi.encodeCall(IAuction.withdraw, (1));
         calls[2] = abi.encodeCall(IAuction.commit, (0, 0, 1000));
         calls[3] = abi.encodeCall(IAuction.reveal, (0, order));
         calls[4] = abi.encodeCall(IAuction.forfeit, (0, address(0), 0));
-        calls[5] = abi.encodeCall(IAuction.post, (0, new uint64[](0), new FillGroup[](0)));
+        calls[5] = abi.encodeCall(IAuction.post, (0, 0, new uint64[](0), new FillGroup[](0)));
         calls[6] = abi.encodeCall(
             IAuction.disprove, (0, 1, new uint64[](0), new GroupProof[](0), group, new AuctionOrder[](0))
         );
@@ -104,5 +104,6 @@ contract AuctionMoneyTest is AuctionTest {
         calls[16] = abi.encodeCall(IAuction.refuse, (0, bid));
         calls[17] = abi.encodeCall(IAuction.fail, (0, deal));
         calls[18] = abi.encodeCall(IAuction.lapse, (0));
+        calls[19] = abi.encodeCall(IAuction.refund, (0, 0, order, new uint64[](0), group));
     }
 }

@@ -45,6 +45,7 @@ abstract contract AuctionTest is MarketTest, Clearer {
     /// The round that a test is about, and what has been revealed in each.
     uint64 internal current;
     mapping(uint64 round => AuctionOrder[]) private revealed;
+    mapping(uint64 round => bytes32) internal ordersHashes;
     uint256 private salts;
 
     function setUp() public virtual override {
@@ -208,6 +209,8 @@ abstract contract AuctionTest is MarketTest, Clearer {
     }
 
     function _keep(AuctionOrder memory order) internal {
+        bytes32 leaf = keccak256(abi.encode(current, uint16(_count()), order));
+        ordersHashes[current] = keccak256(abi.encode(ordersHashes[current], leaf));
         AuctionOrder storage kept = revealed[current].push();
         (kept.account, kept.backing, kept.lots, kept.salt) = (order.account, order.backing, order.lots, order.salt);
         for (uint256 i = 0; i < order.alternatives.length; ++i) {
@@ -244,7 +247,7 @@ abstract contract AuctionTest is MarketTest, Clearer {
 
     function _post(uint64 round, uint64[] memory prices, FillGroup[] memory groups) internal returns (uint32) {
         vm.prank(POSTER);
-        return auction.post(round, prices, groups);
+        return auction.post(round, ordersHashes[round], prices, groups);
     }
 
     function _refuses(bytes4 selector) internal {

@@ -52,10 +52,7 @@ contract BackingTest is AuctionTest {
 
     function test_a_worthless_seller_pays_its_unit_deposits_to_those_whom_it_left_no_other() public {
         _trade(
-            0,
-            _order(provider, Backing.Capacity, 5, -700, 0, -1),
-            _order(buyer, Backing.Holdings, 5, 800, 0, 1),
-            700
+            0, _order(provider, Backing.Capacity, 5, -700, 0, -1), _order(buyer, Backing.Holdings, 5, 800, 0, 1), 700
         );
         // Bob and Carol are one person. Bob sells 5 units to Carol at no price ...
         uint256 pair = _has(BOB) + _has(CAROL);
@@ -112,10 +109,7 @@ contract BackingTest is AuctionTest {
 
     function test_who_holds_its_own_units_can_not_draw_on_them() public {
         _trade(
-            0,
-            _order(provider, Backing.Capacity, 1, -700, 0, -1),
-            _order(provider, Backing.Holdings, 1, 800, 0, 1),
-            700
+            0, _order(provider, Backing.Capacity, 1, -700, 0, -1), _order(provider, Backing.Holdings, 1, 800, 0, 1), 700
         );
         _bind(provider, 0, 1);
         Bid memory bid = _bid(1);

@@ -43,13 +43,13 @@ contract FalsehoodsTest is AuctionTest {
             _change(uint256(keccak256(abi.encode(seed, i))), prices, groups);
         }
         vm.prank(POSTER);
-        try auction.post(round, prices, groups) returns (uint32 result) {
+        try auction.post(round, ordersHashes[round], prices, groups) returns (uint32 result) {
             assertTrue(_isDisproved(result, prices, groups) != _isValid(prices, groups), "either valid or disproved");
         } catch {
             // With the sums made good again, what is left is between the groups, or in the fills.
             _balance(groups[groups.length - 1].surplus);
             vm.prank(POSTER);
-            try auction.post(round, prices, groups) returns (uint32 result) {
+            try auction.post(round, ordersHashes[round], prices, groups) returns (uint32 result) {
                 assertTrue(
                     _isDisproved(result, prices, groups) != _isValid(prices, groups), "either valid or disproved"
                 );
@@ -61,9 +61,9 @@ contract FalsehoodsTest is AuctionTest {
     function testFuzz_whatever_bytes_are_posted_can_be_judged(uint256 seed) public {
         (uint64[] memory prices, FillGroup[] memory groups) = _round(seed);
         if (groups.length == 0) return;
-        bytes memory call = abi.encodeCall(IAuction.post, (round, prices, groups));
+        bytes memory call = abi.encodeCall(IAuction.post, (round, ordersHashes[round], prices, groups));
         for (uint256 i = 0; i <= (seed >> 200) % 3; ++i) {
-            uint256 place = 4 + 32 + uint256(keccak256(abi.encode(seed, i, "at"))) % (call.length - 36);
+            uint256 place = 4 + 64 + uint256(keccak256(abi.encode(seed, i, "at"))) % (call.length - 68);
             call[place] = bytes1(uint8(uint256(keccak256(abi.encode(seed, i, "byte")))));
         }
         vm.recordLogs();
@@ -84,7 +84,7 @@ contract FalsehoodsTest is AuctionTest {
             uint256 kind = _change(seed, prices, groups);
             _balance(groups[groups.length - 1].surplus);
             vm.prank(POSTER);
-            try auction.post(round, prices, groups) returns (uint32 result) {
+            try auction.post(round, ordersHashes[round], prices, groups) returns (uint32 result) {
                 if (_isDisproved(result, prices, groups)) ++disproved[kind];
             } catch {}
         }

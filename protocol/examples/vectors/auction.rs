@@ -274,10 +274,11 @@ fn round_file() -> Value {
         .zip(&orders)
         .map(|(index, order)| order::leaf(ROUND, index, order))
         .collect();
-    let cleared = clear(&orders, &leaves, pools().len(), &Alone).unwrap();
+    let cleared = clear(&orders, pools().len(), &Alone).unwrap();
     let result = cleared.outcome;
     assert_eq!(verify(&orders, pools().len(), &result), Ok(()));
     assert!(result.groups.len() > 1);
+    let seed = order::seed(orders.iter().map(order::digest));
     let rows: Vec<Value> = (0..)
         .zip(&orders)
         .map(|(index, order)| {
@@ -287,10 +288,8 @@ fn round_file() -> Value {
                 Place::In(group) => (true, vec![group]),
                 Place::Outside(around) => (false, around),
             };
-            row["key"] = json!(order::key(
-                leaves[usize::from(index)],
-                order::seed(leaves.clone())
-            ));
+            row["digest"] = json!(order::digest(order));
+            row["key"] = json!(order::key(order::digest(order), seed));
             row["paid"] = json!(settle::payment(order, fills, &result.prices).to_string());
             row["isFilled"] = json!(is_filled);
             row["groups"] = json!(place);
@@ -300,7 +299,8 @@ fn round_file() -> Value {
     json!({
         "round": ROUND,
         "orders": rows,
-        "seed": order::seed(leaves),
+        "ordersHash": order::orders_hash(leaves),
+        "seed": seed,
         "result": result_row(&result),
         "false": false_results(&orders, &result),
     })

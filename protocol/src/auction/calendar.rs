@@ -34,7 +34,7 @@ impl Calendar {
         let fits = commit_s > 0
             && reveal_s > 0
             && post_s > 0
-            && commit_s + reveal_s + post_s < interval_s
+            && commit_s + reveal_s + 2 * post_s <= interval_s
             && (1..=1024).contains(&p.intervals);
         fits.then_some(Self {
             start: p.start,

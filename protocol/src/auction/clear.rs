@@ -54,24 +54,21 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn new(
-        revealed: &'a [AuctionOrder],
-        leaves: &[B256],
-        pools: usize,
-    ) -> Result<Self, ClearError> {
+    fn new(revealed: &'a [AuctionOrder], pools: usize) -> Result<Self, ClearError> {
         if revealed.len() > AUCTION_ORDERS_MAX {
             return Err(ClearError::Orders(revealed.len()));
         }
-        let seed = order::seed(leaves.iter().copied());
+        let digests: Vec<B256> = revealed.iter().map(order::digest).collect();
+        let seed = order::seed(digests.iter().copied());
         let mut round = Self {
             market: Market::new(pools)?,
             orders: Vec::new(),
             supplies: Vec::new(),
             revealed,
         };
-        for (index, (order, leaf)) in revealed.iter().zip(leaves).enumerate() {
+        for (index, (order, digest)) in revealed.iter().zip(&digests).enumerate() {
             order::check(order, pools).map_err(|error| ClearError::Order { index, error })?;
-            let key = order::key(*leaf, seed);
+            let key = order::key(*digest, seed);
             // Below AUCTION_ORDERS_MAX.
             round.add(index as u16, order, key)?;
         }
@@ -193,18 +190,17 @@ impl<'a> Round<'a> {
     }
 }
 
-/// Clears a round: the orders that were revealed and the leaves that the contract gave them, both in
-/// the order in which they were revealed, in an auction with `pools` pools.
+/// Clears a round: the orders that were revealed, in the order in which they were, in an auction with
+/// `pools` pools.
 ///
 /// # Errors
 /// [`ClearError`] on orders that the contract does not take.
 pub fn clear<W: Workers>(
     revealed: &[AuctionOrder],
-    leaves: &[B256],
     pools: usize,
     workers: &W,
 ) -> Result<Cleared, ClearError> {
-    let round = Round::new(revealed, leaves, pools)?;
+    let round = Round::new(revealed, pools)?;
     let clearing = outcry_clearing::clear(&round.market, workers)?;
     // Prices are not negative.
     let prices: Vec<u64> = clearing.prices.iter().map(|p| p.unsigned_abs()).collect();

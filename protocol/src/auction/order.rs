@@ -122,9 +122,9 @@ pub fn asks(cost: i64, lots: u32, used: u32) -> (i128, i64) {
 }
 
 /// What an order must deposit, base units, at least `deposit_min`: lots times the most that a lot can
-/// pay; for new capacity besides that lots times the most that a lot asks for (of a curve its cost) or, if
-/// that is more, lots times the `unitDeposit` of the units that a lot sells. A pool that does not exist
-/// counts nothing: [`check`] refuses it.
+/// pay, and besides that lots times the most that a lot asks for (of a curve its cost) or, if that is more,
+/// lots times the `unitDeposit` of the new capacity that a lot sells. A pool that does not exist counts
+/// nothing: [`check`] refuses it.
 #[must_use]
 pub fn deposit(order: &AuctionOrder, pools: &[Pool], deposit_min: u128) -> U256 {
     let lots = U256::from(order.lots);
@@ -132,17 +132,17 @@ pub fn deposit(order: &AuctionOrder, pools: &[Pool], deposit_min: u128) -> U256 
     for alternative in &order.alternatives {
         pays = pays.max(alternative.limit);
         asks = asks.max(alternative.limit.saturating_neg());
-        let sold = alternative.entries.iter().filter(|e| e.quantity < 0);
+        let is_new = order.backing != Backing::Holdings;
+        let entries = alternative.entries.iter();
+        let sold = entries.filter(|entry| is_new && entry.quantity < 0);
         let secured = sold.filter_map(|entry| {
             let pool = pools.get(usize::from(entry.pool))?;
             Some(U256::from(entry.quantity.unsigned_abs()) * U256::from(pool.unitDeposit))
         });
         units = units.max(secured.fold(U256::ZERO, |sum, value| sum + value));
     }
-    let mut deposit = lots * U256::from(pays.unsigned_abs());
-    if order.backing != Backing::Holdings {
-        deposit += lots * units.max(U256::from(asks.unsigned_abs()));
-    }
+    let backs = units.max(U256::from(asks.unsigned_abs()));
+    let deposit = lots * (U256::from(pays.unsigned_abs()) + backs);
     deposit.max(U256::from(deposit_min))
 }
 
@@ -178,24 +178,39 @@ pub fn leaf(round: u64, index: u16, order: &AuctionOrder) -> B256 {
     keccak256((U256::from(round), U256::from(index), order.clone()).abi_encode_params())
 }
 
-/// The seed after one more leaf; it starts at zero: `keccak256(abi.encode(seed, leaf))`.
+/// What names the first orders of a round and their places, after one more leaf; it starts at zero:
+/// `keccak256(abi.encode(orders_hash, leaf))`. A result is posted for the orders that it names.
 #[must_use]
-pub fn next_seed(seed: B256, leaf: B256) -> B256 {
-    keccak256((seed, leaf).abi_encode())
+pub fn next_orders_hash(orders_hash: B256, leaf: B256) -> B256 {
+    keccak256((orders_hash, leaf).abi_encode())
 }
 
-/// The seed over all leaves of a round, in the order in which they were revealed.
+/// The same over all leaves of a round, in the order in which they were revealed.
 #[must_use]
-pub fn seed(leaves: impl IntoIterator<Item = B256>) -> B256 {
-    leaves.into_iter().fold(B256::ZERO, next_seed)
+pub fn orders_hash(leaves: impl IntoIterator<Item = B256>) -> B256 {
+    leaves.into_iter().fold(B256::ZERO, next_orders_hash)
 }
 
-/// What sorts an order and breaks its ties: `keccak256(abi.encode(leaf, seed))`. Nobody knows it
-/// before the last order is revealed, and who reveals last chooses among two seeds, at the price of
-/// a deposit.
+/// Hash of an order alone: `keccak256(abi.encode(order))`. Its commitment tells nobody.
 #[must_use]
-pub fn key(leaf: B256, seed: B256) -> B256 {
-    keccak256((leaf, seed).abi_encode())
+pub fn digest(order: &AuctionOrder) -> B256 {
+    keccak256((order.clone(),).abi_encode_params())
+}
+
+/// The seed of a round: the sum of its orders' digests modulo 2^256, so that it does not depend on the
+/// order in which they were revealed.
+#[must_use]
+pub fn seed(digests: impl IntoIterator<Item = B256>) -> B256 {
+    let sum = |sum: U256, digest: B256| sum.wrapping_add(digest.into());
+    digests.into_iter().fold(U256::ZERO, sum).into()
+}
+
+/// What sorts an order and breaks its ties: `keccak256(abi.encode(digest, seed))`. Nobody knows it
+/// before the last order is revealed, and who reveals last chooses among two seeds for each of its
+/// orders, at the price of a deposit.
+#[must_use]
+pub fn key(digest: B256, seed: B256) -> B256 {
+    keccak256((digest, seed).abi_encode())
 }
 
 /// The same for step `k` of a curve: `keccak256(abi.encode(key, k))`.

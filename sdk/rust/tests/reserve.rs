@@ -226,7 +226,8 @@ async fn a_round_through_the_client_ends_with_units_held_and_every_base_unit_acc
     // A provider of its own, which asks for the account's nonce.
     let (_, liar) = market.development.account(KEYS[buyer]);
     let liar = Auction::new(market.rules.address, liar);
-    let lie = liar.post(round, inflated.prices, groups);
+    let orders = liar.roundOf(round).call().await.unwrap().ordersHash;
+    let lie = liar.post(round, orders, inflated.prices, groups);
     mined(lie.send().await.unwrap()).await;
     let before = market.free(provider).await;
     let done = market.tend(provider, round).await;

@@ -290,22 +290,30 @@ impl Chain {
                 return Err(self.failed("a round of the auction", "a result is not the posted one"));
             }
             if !stored.disproved {
-                results.push(PostedResult {
+                let result = PostedResult {
                     id: event.result,
                     poster: stored.poster,
                     is_collected: stored.collected,
                     outcome,
-                });
+                };
+                results.push((result, stored.previous));
             }
         }
-        // Each result that stands claims more than the one before it.
-        results.sort_by_key(|result| result.id);
+        // A result takes its place below those that claim more than it does.
+        let mut standing = Vec::new();
+        let mut next = record.best;
+        while let Some(at) = results.iter().position(|(result, _)| result.id == next) {
+            let (result, previous) = results.swap_remove(at);
+            standing.push(result);
+            next = previous;
+        }
+        standing.reverse();
         Ok(Round {
             number,
             phase: rules.calendar.phase(number, self.now().await?),
             commitments: record.commitments,
             orders,
-            results,
+            results: standing,
         })
     }
 
@@ -408,10 +416,11 @@ impl Chain {
                 }
             }
             if round.phase == Phase::Post && !orders.is_empty() {
-                let leaves: Vec<B256> = round.orders.iter().map(|one| one.leaf).collect();
+                let leaves = round.orders.iter().map(|one| one.leaf);
+                let orders_hash = order::orders_hash(leaves);
                 let pools = rules.pools.len();
                 let cleared = tokio::task::spawn_blocking(move || {
-                    clear(&orders, &leaves, pools, &outcry_clearing::Alone)
+                    clear(&orders, pools, &outcry_clearing::Alone)
                 })
                 .await;
                 let cleared = cleared
@@ -430,6 +439,7 @@ impl Chain {
                     }
                     let call = Auction::postCall {
                         round: number,
+                        ordersHash: orders_hash,
                         prices: outcome.prices.clone(),
                         groups: outcome.groups.iter().cloned().map(Into::into).collect(),
                     };
@@ -529,7 +539,10 @@ impl Chain {
         if over <= stream.paid.into() {
             return Ok(None);
         }
-        let call = Auction::earnCall { round, index };
+        let call = Auction::earnCall {
+            _0: round,
+            _1: index,
+        };
         let what = format!("pay out what order {index} of round {round} has earned");
         Ok(Some(self.step(
             "earn",
