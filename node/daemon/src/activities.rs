@@ -234,31 +234,26 @@ async fn open(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
             .failed
             .map(|failed| record(state, failed))
             .transpose()?;
-        Ok::<_, ActivityProblem>((reservation, failed, state.head))
+        Ok::<_, ActivityProblem>((reservation, failed, state.head.at))
     })?;
-    let fact =
-        if head.at > reservation.not_after && !node.chain.is_opening(&reservation, head.number)? {
-            Fact::OpenRefused {
+    let fact = if head > reservation.not_after && !node.chain.knows_opening(&reservation)? {
+        Fact::OpenRefused {
+            reservation: id,
+            reason: "the match is stale".into(),
+        }
+    } else {
+        match node.chain.open(&reservation, failed.as_ref()).await {
+            Ok(mined) => Fact::OpenMined {
                 reservation: id,
-                reason: "the match is stale".into(),
-            }
-        } else {
-            let opening = node
-                .chain
-                .open(&reservation, failed.as_ref(), head.number)
-                .await;
-            match opening {
-                Ok(mined) => Fact::OpenMined {
-                    reservation: id,
-                    block: mined.block_number,
-                },
-                Err(ChainProblem::Refused(reason)) => Fact::OpenRefused {
-                    reservation: id,
-                    reason,
-                },
-                Err(other) => return Err(other.into()),
-            }
-        };
+                block: mined.block_number,
+            },
+            Err(ChainProblem::Refused(reason)) => Fact::OpenRefused {
+                reservation: id,
+                reason,
+            },
+            Err(other) => return Err(other.into()),
+        }
+    };
     node.core.apply(fact).await?;
     Ok(())
 }

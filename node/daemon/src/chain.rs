@@ -335,7 +335,8 @@ impl Chain {
         }
     }
 
-    /// Opens the deal of a reservation.
+    /// Opens the deal of a reservation: once. Unlike other calls about deals it could be made twice, and
+    /// would open two; what a fork takes back is matched anew, as another reservation.
     ///
     /// # Errors
     /// [`ChainProblem`].
@@ -343,7 +344,6 @@ impl Chain {
         &self,
         reservation: &Reservation,
         failed: Option<&DealRecord>,
-        applied: u64,
     ) -> Result<MinedTransaction, ChainProblem> {
         let call = Market::OpenCall {
             bid: reservation.bid.bid.clone().into(),
@@ -369,26 +369,22 @@ impl Chain {
         };
         let mut intent = self.intent(kind, reservation.id, data);
         intent.not_after_s = Some(reservation.not_after);
-        self.send_anew(intent, 0, applied).await
+        self.send(intent).await
     }
 
-    /// Whether a reservation's opening is on its way, or in a block beyond `applied`.
+    /// Whether the sender knows a reservation's opening, in whatever state.
     ///
     /// # Errors
     /// [`ChainProblem`].
-    pub fn is_opening(
-        &self,
-        reservation: &Reservation,
-        applied: u64,
-    ) -> Result<bool, ChainProblem> {
+    pub fn knows_opening(&self, reservation: &Reservation) -> Result<bool, ChainProblem> {
         let kind = if reservation.failed.is_some() {
             IntentKind::Reopen
         } else {
             IntentKind::Open
         };
         let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
-        let status = |round| sender.status(&Intent::id_of(kind, reservation.id, round));
-        Ok(status(next_round(0, applied, status)?)?.is_some())
+        let status = sender.status(&Intent::id_of(kind, reservation.id, 0))?;
+        Ok(status.is_some())
     }
 
     /// Cancels a deal in its admission window.
