@@ -12,6 +12,7 @@ use outcry_protocol::history::{
 };
 use outcry_protocol::limits::{
     CANDLES_KEPT_MAX, CANDLES_SPARE, CANDLES_SPARE_S, HOURS_KEPT_S, MINUTES_KEPT_S,
+    PRICED_SPEED_MAX,
 };
 use outcry_protocol::types::Resources;
 use proptest::prelude::*;
@@ -117,6 +118,13 @@ fn a_price_is_rounded_down_and_what_has_none_makes_no_candle_but_a_digest() {
     assert_eq!(deal(1, START, 3, 1).price(), Some(333_333_333_333_333_333));
     assert_eq!(deal(1, START, 0, 1).price(), None);
     assert_eq!(deal(1, START, 1, u128::MAX).price(), None);
+    // In ten seconds no slot runs more.
+    let most = 10 * PRICED_SPEED_MAX;
+    assert_eq!(
+        deal(1, START, most, most.into()).price(),
+        Some(10u128.pow(18))
+    );
+    assert_eq!(deal(1, START, most + 1, most.into()).price(), None);
     let mut history = History::default();
     assert_eq!(history.record(&deal(1, START, 0, 1)), Some(Vec::new()));
     assert_eq!(history.position().deals, 1);
