@@ -396,6 +396,8 @@ pub struct Book {
     bids: Side<SignedBid>,
     offers: Side<SignedOffer>,
     facts: BTreeMap<FactKey, (u64, Value)>,
+    /// More facts than this make the book forget those that no order needs.
+    facts_max: usize,
 }
 
 impl Book {
@@ -415,6 +417,7 @@ impl Book {
             bids: Side::new(capacity.bids, capacity.bids_per_account),
             offers: Side::new(capacity.offers, capacity.offers_per_account),
             facts: BTreeMap::new(),
+            facts_max: FACTS_MAX,
         }
     }
 
@@ -532,30 +535,45 @@ impl Book {
             return;
         }
         self.facts.insert(key, (block, fact.value()));
-        if self.facts.len() > FACTS_MAX {
+        if self.facts.len() > self.facts_max {
             self.forget_unused();
+            // Facts that orders need are bounded by the orders; to go through all of them again for
+            // every further one would not be.
+            self.facts_max = FACTS_MAX.max(self.facts.len().saturating_mul(2));
         }
     }
 
-    /// Forgets facts about accounts and bids that have no order here. Happens by itself at
-    /// [`FACTS_MAX`]; an order that needs them later asks for them.
+    /// Forgets facts that no order here needs. Happens by itself at [`FACTS_MAX`]; an order that needs
+    /// them later asks for them.
     pub fn forget_unused(&mut self) {
+        let bids = self.bids.orders.values();
+        let offers = self.offers.orders.values();
+        let salts: BTreeSet<(Address, U256)> = bids
+            .map(|signed| (signed.bid.buyer, signed.bid.salt))
+            .chain(
+                offers
+                    .clone()
+                    .map(|signed| (signed.offer.provider, signed.offer.salt)),
+            )
+            .collect();
+        let pools: BTreeSet<(Address, B256)> = offers
+            .map(|signed| (signed.offer.provider, signed.offer.capacityId))
+            .collect();
         let mut facts = std::mem::take(&mut self.facts);
         let mut barred: BTreeMap<B256, usize> = BTreeMap::new();
         facts.retain(|key, _| match *key {
-            FactKey::Balance(account, _)
-            | FactKey::Counter(account)
-            | FactKey::Salt(account, _) => {
+            FactKey::Balance(account, _) | FactKey::Counter(account) => {
                 self.bids.accounts.contains_key(&account)
                     || self.offers.accounts.contains_key(&account)
             }
+            FactKey::Salt(account, salt) => salts.contains(&(account, salt)),
             FactKey::Taken(bid) | FactKey::Freed(bid, _) => self.bids.orders.contains_key(&bid),
             FactKey::Barred(bid, _) => {
                 let count = barred.entry(bid).or_default();
                 *count += 1;
                 *count <= BARRED_PER_BID_MAX && self.bids.orders.contains_key(&bid)
             }
-            FactKey::Slots(provider, _) => self.offers.accounts.contains_key(&provider),
+            FactKey::Slots(provider, pool) => pools.contains(&(provider, pool)),
         });
         self.facts = facts;
     }
@@ -763,26 +781,38 @@ impl Book {
     /// the order of their salts; one whose [`Book::commitment`] exceeds what is left is passed over.
     #[must_use]
     pub fn uncovered(&self) -> BTreeSet<B256> {
-        let mut accounts: BTreeMap<(Address, Address), Vec<Held>> = BTreeMap::new();
-        for (hash, signed, _) in self.live_bids() {
-            let bid = &signed.bid;
-            accounts.entry((bid.buyer, bid.token)).or_default().push((
-                bid.salt,
-                *hash,
-                Self::commitment(bid),
-            ));
+        let all = self.bids.accounts.keys();
+        all.flat_map(|account| self.uncovered_of(*account))
+            .collect()
+    }
+
+    /// Of [`Book::uncovered`] those of one account.
+    #[must_use]
+    pub fn uncovered_of(&self, account: Address) -> Vec<B256> {
+        let mut by_token: BTreeMap<Address, Vec<Held>> = BTreeMap::new();
+        for (_, hash) in self.bids.accounts.get(&account).into_iter().flatten() {
+            if let Some(signed) = self.bids.orders.get(hash)
+                && !self.open_ranges(*hash, &signed.bid).is_empty()
+            {
+                let held = (signed.bid.salt, *hash, Self::commitment(&signed.bid));
+                by_token.entry(signed.bid.token).or_default().push(held);
+            }
         }
-        let mut uncovered = BTreeSet::new();
-        for ((account, token), bids) in accounts {
-            uncovered.extend(beyond(self.balance(account, token).unwrap_or(0), bids));
-        }
-        uncovered
+        let uncovered = by_token
+            .into_iter()
+            .map(|(token, bids)| beyond(self.balance(account, token).unwrap_or(0), bids));
+        uncovered.flatten().collect()
     }
 
     /// Whether the account's balance covers this bid besides the account's live ones: what a node
     /// checks before it forwards a bid. The bid itself need not be in the book.
     #[must_use]
     pub fn is_covered(&self, hash: B256, bid: &Bid) -> bool {
+        self.is_covered_instead(hash, bid, hash)
+    }
+
+    /// The same, if it takes the place of another bid of the account.
+    pub(crate) fn is_covered_instead(&self, hash: B256, bid: &Bid, replaced: B256) -> bool {
         let others = self
             .bids
             .accounts
@@ -791,7 +821,7 @@ impl Book {
             .flatten()
             .filter_map(|(_, other)| {
                 let signed = self.bids.orders.get(other).filter(|signed| {
-                    *other != hash
+                    ![hash, replaced].contains(other)
                         && signed.bid.token == bid.token
                         && !self.open_ranges(*other, &signed.bid).is_empty()
                 })?;
@@ -801,6 +831,52 @@ impl Book {
             .chain([(bid.salt, hash, Self::commitment(bid))])
             .collect();
         !beyond(self.balance(bid.buyer, bid.token).unwrap_or(0), bids).contains(&hash)
+    }
+
+    /// Live offers that their account could not open: an account's offers count in the order of their
+    /// ids, as many as its free coins hold collateral floors.
+    #[must_use]
+    pub fn unbacked(&self) -> BTreeSet<B256> {
+        let mut unbacked = BTreeSet::new();
+        for (account, ranks) in &self.offers.accounts {
+            let mut live: Vec<B256> = ranks
+                .iter()
+                .map(|(_, hash)| *hash)
+                .filter(|hash| {
+                    let signed = self.offers.orders.get(hash);
+                    signed.is_some_and(|signed| self.is_offer_live(&signed.offer))
+                })
+                .collect();
+            let backed = self.floors(*account);
+            if live.len() > backed {
+                live.sort_unstable();
+                unbacked.extend(live.split_off(backed));
+            }
+        }
+        unbacked
+    }
+
+    /// Whether the account could open this offer besides its live ones with smaller ids: what a node
+    /// checks before it forwards an offer. The offer itself need not be in the book.
+    #[must_use]
+    pub fn is_backed(&self, hash: B256, offer: &Offer) -> bool {
+        let ranks = self.offers.accounts.get(&offer.provider);
+        let before = ranks.into_iter().flatten().filter(|(_, other)| {
+            let signed = self.offers.orders.get(other);
+            *other < hash && signed.is_some_and(|signed| self.is_offer_live(&signed.offer))
+        });
+        before.count() < self.floors(offer.provider)
+    }
+
+    /// Collateral floors that an account's free coins hold: deals that it can open.
+    #[must_use]
+    pub fn floors(&self, account: Address) -> usize {
+        let coins = self.balance(account, Address::ZERO).unwrap_or(0);
+        coins
+            .checked_div(self.collateral_floor)
+            .map_or(usize::MAX, |floors| {
+                usize::try_from(floors).unwrap_or(usize::MAX)
+            })
     }
 }
 

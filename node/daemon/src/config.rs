@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
 use outcry_protocol::codes::{self, Code, Coded};
-use outcry_protocol::limits::{BID_LIFE_S_MAX, CYCLE_LIMIT_MAX};
+use outcry_protocol::limits::{BID_LIFE_S_MAX, CYCLE_LIMIT_MAX, OFFER_LIFE_S_MAX};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -595,8 +595,8 @@ impl Config {
                     "must be at least 1; `outcry provider benchmark` measures it",
                 );
             }
-            if !(30..=86_400).contains(&self.provider.offer_s) {
-                return bad("provider.offer_s", "must lie between 30 and 86400");
+            if !(30..=OFFER_LIFE_S_MAX).contains(&self.provider.offer_s) {
+                return bad("provider.offer_s", "must lie between 30 and 3600");
             }
         }
         if self.verifier.sample_bps > 10_000 {

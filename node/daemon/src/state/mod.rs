@@ -699,7 +699,9 @@ impl State {
         }
         self.matched.clear();
         self.epoch.clear();
-        self.arrived.clear();
+        // A bid whose facts are being read is matched as soon as they are there.
+        let arrived = std::mem::take(&mut self.arrived).into_iter();
+        self.arrived = arrived.filter(|bid| !self.is_read(bid)).collect();
         if is_head {
             changes.epoch = matching::run(&self.book, last.hash);
             self.epochs.note(last, &self.book, &changes.epoch);
