@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::behaviour::Transport;
 use crate::blob::{self, Attempt, Blobs};
 use crate::driver::{Command, Driver};
 use crate::metrics::Metrics;
@@ -101,7 +102,35 @@ impl Network {
         handlers: Handlers,
         registry: &mut Registry,
     ) -> Result<(NetworkHandle, mpsc::Receiver<NetworkEvent>), NetError> {
+        Self::begin(config, identity, blobs, handlers, registry, None).await
+    }
+
+    /// The same over other links than the internet's, for simulations: listen, external and
+    /// bootstrap addresses are those of `links`.
+    ///
+    /// # Errors
+    /// As for [`Network::start`].
+    pub async fn start_over(
+        links: Transport,
+        config: NetworkConfig,
+        identity: &ed25519_dalek::SigningKey,
+        blobs: BlobStore,
+        handlers: Handlers,
+        registry: &mut Registry,
+    ) -> Result<(NetworkHandle, mpsc::Receiver<NetworkEvent>), NetError> {
+        Self::begin(config, identity, blobs, handlers, registry, Some(links)).await
+    }
+
+    async fn begin(
+        config: NetworkConfig,
+        identity: &ed25519_dalek::SigningKey,
+        blobs: BlobStore,
+        handlers: Handlers,
+        registry: &mut Registry,
+        links: Option<Transport>,
+    ) -> Result<(NetworkHandle, mpsc::Receiver<NetworkEvent>), NetError> {
         check_shards(&config.shards)?;
+        let key = PeerKey::of(identity);
         let bootstrap = config
             .bootstrap
             .iter()
@@ -118,7 +147,8 @@ impl Network {
         let registry = registry.sub_registry_with_prefix("outcry_net");
         let metrics = Arc::new(Metrics::register(registry));
         let names: Vec<_> = topics.iter().map(|(_, topic)| topic.clone()).collect();
-        let swarm = behaviour::swarm(&config, &identity::keypair(identity)?, &names, registry)?;
+        let identity = identity::keypair(identity)?;
+        let swarm = behaviour::swarm(&config, &identity, &names, registry, links)?;
 
         let limits = config.limits.clone();
         let (commands, command_receiver) = mpsc::channel(COMMANDS_WAITING);
@@ -161,7 +191,7 @@ impl Network {
 
         let handle = NetworkHandle {
             shared: Arc::new(Shared {
-                key: PeerKey::of(identity),
+                key,
                 commands,
                 addresses,
                 blobs: Arc::new(Blobs::new(blobs, streams.clone(), metrics.clone(), &limits)),
