@@ -95,6 +95,13 @@ pub struct NetworkLimits {
     pub connect_timeout: Duration,
     /// Longest silence inside a transfer: the next 16 KiB or the next frame must come within it.
     pub idle_timeout: Duration,
+    /// How often books are compared with some peer.
+    pub book_sync_every: Duration,
+    /// Longest sync of the book with one peer. What came until then stays, and the next one goes on
+    /// from there.
+    pub book_sync_timeout: Duration,
+    /// How long the list of this node's orders is shown to peers before it is made anew.
+    pub book_list_lifetime: Duration,
     /// Longest deal request, answer included.
     pub deal_timeout: Duration,
 }
@@ -119,6 +126,9 @@ impl Default for NetworkLimits {
             request_streams_per_peer_max: 8,
             connect_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(15),
+            book_sync_every: Duration::from_secs(20),
+            book_sync_timeout: Duration::from_secs(120),
+            book_list_lifetime: Duration::from_secs(1),
             deal_timeout: Duration::from_secs(20),
         }
     }

@@ -55,7 +55,7 @@ pub enum NetworkEvent {
     PeerJoined(PeerKey),
     /// Time for a [`NetworkHandle::sync_book`] with this peer: shortly after it joined, because an
     /// order gossiped while two nodes introduce themselves reaches neither, and now and then with
-    /// some peer, because a busy node drops orders. Equal books cost 8 KiB.
+    /// some peer, because a busy node drops orders. Equal books cost a third of a kilobyte.
     BookSyncDue(PeerKey),
     /// The last connection to a peer closed.
     PeerLeft(PeerKey),
@@ -396,7 +396,8 @@ impl NetworkHandle {
 
     /// Asks `peer` for the orders that the local book lacks and sends them, encoded, to `orders`.
     /// They are not validated: treat them like gossip. Ask several peers: each may leave out what
-    /// it likes. When the receiver is dropped, the sync ends.
+    /// it likes. When the receiver is dropped, the sync ends. It ends after
+    /// [`NetworkLimits::book_sync_timeout`] as well; a peer whose answers contradict each other is blamed.
     ///
     /// # Errors
     /// [`NetError::Unreachable`], [`NetError::Timeout`], [`NetError::Protocol`],
@@ -407,15 +408,29 @@ impl NetworkHandle {
         orders: mpsc::Sender<Bytes>,
     ) -> Result<BookSync, NetError> {
         self.connect(peer).await?;
-        book::sync(
-            &self.shared.streams,
-            peer.peer_id()?,
-            &*self.shared.book,
+        let id = peer.peer_id()?;
+        let shared = &self.shared;
+        let sync = book::sync(
+            &shared.streams,
+            id,
+            &*shared.book,
             &orders,
-            self.shared.limits.idle_timeout,
-            &self.shared.metrics,
-        )
-        .await
+            &shared.limits,
+            &shared.metrics,
+        );
+        let outcome = sync.await?;
+        if let Err(NetError::Protocol(_) | NetError::TooLong { .. }) = outcome {
+            self.blame(id, blame::FALSE_BOOK).await;
+        }
+        outcome
+    }
+
+    /// Says that a peer's book held what nobody honest holds: an order that is malformed or that its
+    /// account did not sign. Counts against the peer.
+    pub async fn report_false_book(&self, peer: PeerKey) {
+        if let Ok(peer) = peer.peer_id() {
+            self.blame(peer, blame::FALSE_BOOK).await;
+        }
     }
 
     /// Sends one deal message and waits for the answer.
