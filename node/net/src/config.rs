@@ -114,10 +114,10 @@ impl Default for NetworkLimits {
             connections_pending_max: 64,
             connections_per_peer_max: 4,
             memory_bytes_max: 4 << 30,
-            // Twice the 200 orders/s above which the book is split into shards: an honest peer
-            // forwards each order at most once.
-            orders_per_peer_per_s: 400,
-            orders_per_peer_burst: 2_000,
+            // Twice what a node on two cores takes in: an honest peer forwards each order at most
+            // once, and must not be blamed when the whole network is busy.
+            orders_per_peer_per_s: 2_000,
+            orders_per_peer_burst: 4_000,
             orders_pending_max: 4_096,
             blob_streams_max: 64,
             blob_streams_per_peer_max: 8,

@@ -341,11 +341,7 @@ impl Driver {
         self.swarm
             .behaviour_mut()
             .gossip
-            .report_message_validation_result(
-                &gossipsub::MessageId::new(&id.0),
-                &source,
-                verdict.acceptance(),
-            )
+            .report_message_validation_result(&id.on_wire(), &source, verdict.acceptance())
     }
 
     fn peer_infos(&self) -> Vec<PeerInfo> {
