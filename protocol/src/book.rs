@@ -27,6 +27,29 @@ use crate::order::{self, OrderError};
 use crate::types::{Bid, Offer};
 use crate::wire::{SignedBid, SignedOffer};
 
+/// What the chain must say about a bid before it counts.
+#[must_use]
+pub fn facts_of_bid(hash: B256, bid: &Bid) -> [FactKey; 4] {
+    [
+        FactKey::Balance(bid.buyer, bid.token),
+        FactKey::Counter(bid.buyer),
+        FactKey::Salt(bid.buyer, bid.salt),
+        FactKey::Taken(hash),
+    ]
+}
+
+/// What the chain must say about an offer before it counts.
+#[must_use]
+pub fn facts_of_offer(offer: &Offer) -> [FactKey; 5] {
+    [
+        FactKey::Balance(offer.provider, offer.token),
+        FactKey::Balance(offer.provider, Address::ZERO),
+        FactKey::Counter(offer.provider),
+        FactKey::Salt(offer.provider, offer.salt),
+        FactKey::Slots(offer.provider, offer.capacityId),
+    ]
+}
+
 /// What changes the book.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -454,18 +477,9 @@ impl Book {
             self.bids.orders.contains_key(&hash),
             effects,
         ) {
-            let (buyer, token, salt) = (signed.bid.buyer, signed.bid.token, signed.bid.salt);
+            let wanted = facts_of_bid(hash, &signed.bid);
             self.bids.insert(hash, signed, effects);
-            self.ask(
-                self.bids.orders.contains_key(&hash),
-                &[
-                    FactKey::Balance(buyer, token),
-                    FactKey::Counter(buyer),
-                    FactKey::Salt(buyer, salt),
-                    FactKey::Taken(hash),
-                ],
-                effects,
-            );
+            self.ask(self.bids.orders.contains_key(&hash), &wanted, effects);
         }
     }
 
@@ -479,14 +493,7 @@ impl Book {
             self.offers.orders.contains_key(&hash),
             effects,
         ) {
-            let offer = &signed.offer;
-            let wanted = [
-                FactKey::Balance(offer.provider, offer.token),
-                FactKey::Balance(offer.provider, Address::ZERO),
-                FactKey::Counter(offer.provider),
-                FactKey::Salt(offer.provider, offer.salt),
-                FactKey::Slots(offer.provider, offer.capacityId),
-            ];
+            let wanted = facts_of_offer(&signed.offer);
             self.offers.insert(hash, signed, effects);
             self.ask(self.offers.orders.contains_key(&hash), &wanted, effects);
         }
@@ -598,6 +605,12 @@ impl Book {
     /// All offers that are kept, by id; also cancelled ones.
     pub fn offers(&self) -> impl ExactSizeIterator<Item = (&B256, &SignedOffer)> {
         self.offers.orders.iter()
+    }
+
+    /// Whether the chain has said this, as far as it is remembered.
+    #[must_use]
+    pub fn knows(&self, key: &FactKey) -> bool {
+        self.facts.contains_key(key)
     }
 
     /// Free balance; `None` if the chain was not asked yet.
@@ -735,20 +748,48 @@ impl Book {
         })
     }
 
-    /// Names the set of live orders: two nodes with the same digest hold the same ones. The ids of the
-    /// bids, then those of the offers, each list ascending and after its length, as words behind
-    /// `keccak256("outcry.book.v1")`. What the chain says enters only by which orders are live.
+    /// Names the set of backed orders: two nodes with the same digest hold the same ones. The ids of
+    /// the bids, then those of the offers, each list ascending and after its length, as words behind
+    /// `keccak256("outcry.book.v1")`. What the chain says enters only by which orders it backs.
     /// Vectors: `matching.json`.
     #[must_use]
     pub fn digest(&self) -> B256 {
-        let bids: Vec<B256> = self.live_bids().map(|(hash, ..)| *hash).collect();
-        let offers: Vec<B256> = self.live_offers().map(|(hash, _)| *hash).collect();
+        let (bids, offers) = self.backed();
         let mut words = Words::new("outcry.book.v1");
         for ids in [bids, offers] {
             words.number(ids.len() as u128);
             ids.into_iter().for_each(|id| words.word(id));
         }
         words.finish()
+    }
+
+    /// Ids of the bids and of the offers that the chain backs, ascending: what a node shows to its
+    /// peers. See [`Book::is_bid_backed`] and [`Book::is_offer_backed`].
+    #[must_use]
+    pub fn backed(&self) -> (Vec<B256>, Vec<B256>) {
+        let uncovered = self.uncovered();
+        let bids = self.live_bids().map(|(hash, ..)| *hash);
+        let bids = bids.filter(|hash| !uncovered.contains(hash)).collect();
+        let offers = self.offers.orders.iter();
+        let offers = offers.filter(|(_, signed)| self.is_offer_backed(&signed.offer));
+        (bids, offers.map(|(hash, _)| *hash).collect())
+    }
+
+    /// Whether a bid is live and covered. It need not be in the book, but its [`facts_of_bid`] must.
+    #[must_use]
+    pub fn is_bid_backed(&self, hash: B256, bid: &Bid) -> bool {
+        !self.open_ranges(hash, bid).is_empty() && self.is_covered(hash, bid)
+    }
+
+    /// Whether an offer is live and its provider has something in the market: the collateral floor
+    /// free in the chain's coin, or a deal in the pool. The offer need not be in the book, but its
+    /// [`facts_of_offer`] must.
+    #[must_use]
+    pub fn is_offer_backed(&self, offer: &Offer) -> bool {
+        let coins = self.balance(offer.provider, Address::ZERO);
+        self.is_offer_live(offer)
+            && (coins.is_some_and(|coins| coins >= self.collateral_floor)
+                || self.slots_open(offer.provider, offer.capacityId) > 0)
     }
 
     /// What a live bid holds of its account's balance: what one task as a deal of its own locks at
@@ -779,8 +820,8 @@ impl Book {
         uncovered
     }
 
-    /// Whether the account's balance covers this bid besides the account's live ones: what a node
-    /// checks before it forwards a bid. The bid itself need not be in the book.
+    /// Whether the account's balance covers this bid besides the account's live ones. The bid itself
+    /// need not be in the book.
     #[must_use]
     pub fn is_covered(&self, hash: B256, bid: &Bid) -> bool {
         let others = self

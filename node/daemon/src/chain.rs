@@ -288,9 +288,21 @@ impl Chain {
         signer: Address,
         signature: &[u8],
     ) -> Result<bool, ChainProblem> {
-        if signature::check(digest, signer, signature) == Verdict::Valid {
-            return Ok(true);
-        }
+        let is_valid = signature::check(digest, signer, signature) == Verdict::Valid;
+        Ok(is_valid || self.contract_says(digest, signer, signature).await? == Some(true))
+    }
+
+    /// What the contract at `signer` says of a signature (ERC-1271); `None` if there is none, or none
+    /// that answers at all.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`] when the endpoint did not answer.
+    pub async fn contract_says(
+        &self,
+        digest: B256,
+        signer: Address,
+        signature: &[u8],
+    ) -> Result<Option<bool>, ChainProblem> {
         let call = isValidSignatureCall {
             hash: digest,
             signature: signature.to_vec().into(),
@@ -304,9 +316,10 @@ impl Chain {
             Err(_) => Err(ChainProblem::Call(
                 "isValidSignature was not answered in time".into(),
             )),
-            Ok(Ok(answer)) => Ok(answer.get(..4) == Some(&ERC1271_MAGIC[..])),
-            // A contract that refuses says no; an account without code has nothing to say.
-            Ok(Err(error)) if error.is_error_resp() => Ok(false),
+            Ok(Ok(answer)) if answer.is_empty() => Ok(None),
+            Ok(Ok(answer)) => Ok(Some(answer.get(..4) == Some(&ERC1271_MAGIC[..]))),
+            // A contract that reverts says no.
+            Ok(Err(error)) if error.is_error_resp() => Ok(Some(false)),
             Ok(Err(error)) => Err(ChainProblem::Call(error.to_string())),
         }
     }
