@@ -27,6 +27,29 @@ use crate::order::{self, OrderError};
 use crate::types::{Bid, Offer};
 use crate::wire::{SignedBid, SignedOffer};
 
+/// What the chain must say about a bid before it counts.
+#[must_use]
+pub fn facts_of_bid(hash: B256, bid: &Bid) -> [FactKey; 4] {
+    [
+        FactKey::Balance(bid.buyer, bid.token),
+        FactKey::Counter(bid.buyer),
+        FactKey::Salt(bid.buyer, bid.salt),
+        FactKey::Taken(hash),
+    ]
+}
+
+/// What the chain must say about an offer before it counts.
+#[must_use]
+pub fn facts_of_offer(offer: &Offer) -> [FactKey; 5] {
+    [
+        FactKey::Balance(offer.provider, offer.token),
+        FactKey::Balance(offer.provider, Address::ZERO),
+        FactKey::Counter(offer.provider),
+        FactKey::Salt(offer.provider, offer.salt),
+        FactKey::Slots(offer.provider, offer.capacityId),
+    ]
+}
+
 /// What changes the book.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -457,18 +480,9 @@ impl Book {
             self.bids.orders.contains_key(&hash),
             effects,
         ) {
-            let (buyer, token, salt) = (signed.bid.buyer, signed.bid.token, signed.bid.salt);
+            let wanted = facts_of_bid(hash, &signed.bid);
             self.bids.insert(hash, signed, effects);
-            self.ask(
-                self.bids.orders.contains_key(&hash),
-                &[
-                    FactKey::Balance(buyer, token),
-                    FactKey::Counter(buyer),
-                    FactKey::Salt(buyer, salt),
-                    FactKey::Taken(hash),
-                ],
-                effects,
-            );
+            self.ask(self.bids.orders.contains_key(&hash), &wanted, effects);
         }
     }
 
@@ -482,14 +496,7 @@ impl Book {
             self.offers.orders.contains_key(&hash),
             effects,
         ) {
-            let offer = &signed.offer;
-            let wanted = [
-                FactKey::Balance(offer.provider, offer.token),
-                FactKey::Balance(offer.provider, Address::ZERO),
-                FactKey::Counter(offer.provider),
-                FactKey::Salt(offer.provider, offer.salt),
-                FactKey::Slots(offer.provider, offer.capacityId),
-            ];
+            let wanted = facts_of_offer(&signed.offer);
             self.offers.insert(hash, signed, effects);
             self.ask(self.offers.orders.contains_key(&hash), &wanted, effects);
         }
@@ -616,6 +623,12 @@ impl Book {
     /// All offers that are kept, by id; also cancelled ones.
     pub fn offers(&self) -> impl ExactSizeIterator<Item = (&B256, &SignedOffer)> {
         self.offers.orders.iter()
+    }
+
+    /// Whether the chain has said this, as far as it is remembered.
+    #[must_use]
+    pub fn knows(&self, key: &FactKey) -> bool {
+        self.facts.contains_key(key)
     }
 
     /// Free balance; `None` if the chain was not asked yet.
@@ -753,20 +766,84 @@ impl Book {
         })
     }
 
-    /// Names the set of live orders: two nodes with the same digest hold the same ones. The ids of the
-    /// bids, then those of the offers, each list ascending and after its length, as words behind
-    /// `keccak256("outcry.book.v1")`. What the chain says enters only by which orders are live.
+    /// Names the set of backed orders: two nodes with the same digest hold the same ones. The ids of
+    /// the bids, then those of the offers, each list ascending and after its length, as words behind
+    /// `keccak256("outcry.book.v1")`. What the chain says enters only by which orders it backs.
     /// Vectors: `matching.json`.
     #[must_use]
     pub fn digest(&self) -> B256 {
-        let bids: Vec<B256> = self.live_bids().map(|(hash, ..)| *hash).collect();
-        let offers: Vec<B256> = self.live_offers().map(|(hash, _)| *hash).collect();
+        let (bids, offers) = self.backed();
         let mut words = Words::new("outcry.book.v1");
         for ids in [bids, offers] {
             words.number(ids.len() as u128);
             ids.into_iter().for_each(|id| words.word(id));
         }
         words.finish()
+    }
+
+    /// Ids of the bids and of the offers that the chain backs, ascending: what a node shows to its
+    /// peers. See [`Book::is_bid_backed`] and [`Book::is_offer_backed`].
+    #[must_use]
+    pub fn backed(&self) -> (Vec<B256>, Vec<B256>) {
+        let uncovered = self.uncovered();
+        let bids = self.live_bids().map(|(hash, ..)| *hash);
+        let bids = bids.filter(|hash| !uncovered.contains(hash)).collect();
+        let unbacked = self.unbacked();
+        let offers = self.live_offers().map(|(hash, _)| *hash);
+        (
+            bids,
+            offers.filter(|hash| !unbacked.contains(hash)).collect(),
+        )
+    }
+
+    /// Whether a bid is live and covered. It need not be in the book, but its [`facts_of_bid`] must.
+    #[must_use]
+    pub fn is_bid_backed(&self, hash: B256, bid: &Bid) -> bool {
+        !self.open_ranges(hash, bid).is_empty() && self.is_covered(hash, bid)
+    }
+
+    /// Whether an offer is live and backed: an account's live offers are as far as it can have as many
+    /// deals, one for each collateral floor among its free coins besides those that hold slots of the
+    /// pools that these offers name. Later expiry first, then smaller id: a renewed offer takes the
+    /// place of the one before. The offer need not be in the book, but its [`facts_of_offer`] must.
+    #[must_use]
+    pub fn is_offer_backed(&self, hash: B256, offer: &Offer) -> bool {
+        let rank = (Reverse(offer.expiry), hash);
+        let others = self.live_offers_of(offer.provider);
+        let others: Vec<_> = others.filter(|(other, _)| *other != rank).collect();
+        let before = others.iter().filter(|(other, _)| *other < rank).count();
+        let all = others.into_iter().map(|(_, other)| other).chain([offer]);
+        self.is_offer_live(offer) && before < self.deals_max(offer.provider, all)
+    }
+
+    /// Live offers that are not backed.
+    #[must_use]
+    pub fn unbacked(&self) -> BTreeSet<B256> {
+        let accounts = self.offers.accounts.keys();
+        let unbacked = accounts.flat_map(|account| {
+            let live: Vec<_> = self.live_offers_of(*account).collect();
+            let most = self.deals_max(*account, live.iter().map(|(_, offer)| *offer));
+            live.into_iter().skip(most).map(|((_, hash), _)| hash)
+        });
+        unbacked.collect()
+    }
+
+    /// An account's live offers; those that the book would rather keep come first.
+    fn live_offers_of(&self, account: Address) -> impl Iterator<Item = (Rank, &Offer)> {
+        let ranks = self.offers.accounts.get(&account).into_iter().flatten();
+        ranks.filter_map(|rank| {
+            let offer = &self.offers.orders.get(&rank.1)?.offer;
+            self.is_offer_live(offer).then_some((*rank, offer))
+        })
+    }
+
+    /// Deals that an account can have at a time with some offers of its own.
+    fn deals_max<'a>(&self, account: Address, offers: impl Iterator<Item = &'a Offer>) -> usize {
+        let pools: BTreeSet<B256> = offers.map(|offer| offer.capacityId).collect();
+        let open = pools
+            .into_iter()
+            .map(|pool| self.slots_open(account, pool) as usize);
+        open.fold(self.floors(account), usize::saturating_add)
     }
 
     /// What a live bid holds of its account's balance: what one task as a deal of its own locks at
@@ -804,8 +881,8 @@ impl Book {
         uncovered.flatten().collect()
     }
 
-    /// Whether the account's balance covers this bid besides the account's live ones: what a node
-    /// checks before it forwards a bid. The bid itself need not be in the book.
+    /// Whether the account's balance covers this bid besides the account's live ones. The bid itself
+    /// need not be in the book.
     #[must_use]
     pub fn is_covered(&self, hash: B256, bid: &Bid) -> bool {
         self.is_covered_instead(hash, bid, hash)
@@ -831,41 +908,6 @@ impl Book {
             .chain([(bid.salt, hash, Self::commitment(bid))])
             .collect();
         !beyond(self.balance(bid.buyer, bid.token).unwrap_or(0), bids).contains(&hash)
-    }
-
-    /// Live offers that their account could not open: an account's offers count in the order of their
-    /// ids, as many as its free coins hold collateral floors.
-    #[must_use]
-    pub fn unbacked(&self) -> BTreeSet<B256> {
-        let mut unbacked = BTreeSet::new();
-        for (account, ranks) in &self.offers.accounts {
-            let mut live: Vec<B256> = ranks
-                .iter()
-                .map(|(_, hash)| *hash)
-                .filter(|hash| {
-                    let signed = self.offers.orders.get(hash);
-                    signed.is_some_and(|signed| self.is_offer_live(&signed.offer))
-                })
-                .collect();
-            let backed = self.floors(*account);
-            if live.len() > backed {
-                live.sort_unstable();
-                unbacked.extend(live.split_off(backed));
-            }
-        }
-        unbacked
-    }
-
-    /// Whether the account could open this offer besides its live ones with smaller ids: what a node
-    /// checks before it forwards an offer. The offer itself need not be in the book.
-    #[must_use]
-    pub fn is_backed(&self, hash: B256, offer: &Offer) -> bool {
-        let ranks = self.offers.accounts.get(&offer.provider);
-        let before = ranks.into_iter().flatten().filter(|(_, other)| {
-            let signed = self.offers.orders.get(other);
-            *other < hash && signed.is_some_and(|signed| self.is_offer_live(&signed.offer))
-        });
-        before.count() < self.floors(offer.provider)
     }
 
     /// Collateral floors that an account's free coins hold: deals that it can open.

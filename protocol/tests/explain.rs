@@ -38,7 +38,9 @@ proptest! {
                 if explanation.problem.is_some() {
                     continue;
                 }
-                // Alone with the offers, so that nobody takes the slot before.
+                // Alone with the offers, so that nobody takes the slot before; and with a salt of its own,
+                // since that of the old one may be taken.
+                let bid = Bid { salt: U256::MAX, ..bid };
                 let alone = events
                     .iter()
                     .filter(|event| !matches!(event, Event::Bid(_)))

@@ -27,7 +27,7 @@ fn score(bid: &Bid, fit: &Fit, nth: u32) -> U256 {
 /// The rule of the module's documentation, literally: one task at a time, every offer's every slot
 /// looked at for each.
 fn by_hand(book: &Book) -> Vec<Match> {
-    let uncovered = book.uncovered();
+    let (uncovered, unbacked) = (book.uncovered(), book.unbacked());
     let mut bids: Vec<_> = book
         .live_bids()
         .filter(|(hash, ..)| !uncovered.contains(*hash))
@@ -59,7 +59,7 @@ fn by_hand(book: &Book) -> Vec<Match> {
             let mut slots: Vec<Slot<'_>> = Vec::new();
             for (hash, signed) in book.live_offers() {
                 let offer = &signed.offer;
-                if book.is_barred(*bid_hash, offer.provider) {
+                if unbacked.contains(hash) || book.is_barred(*bid_hash, offer.provider) {
                     continue;
                 }
                 if let Some(fit) = judge(bid, job, offer, |_| false) {
@@ -640,7 +640,7 @@ fn an_account_offers_no_more_than_its_coins_hold_floors() {
         assert_eq!(matches.iter().any(|found| found.bid == hash), reached);
         let unbacked = book.unbacked();
         for (hash, signed) in book.offers() {
-            let is_backed = book.is_backed(*hash, &signed.offer);
+            let is_backed = book.is_offer_backed(*hash, &signed.offer);
             assert_eq!(is_backed, !unbacked.contains(hash));
         }
     }

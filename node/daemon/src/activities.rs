@@ -14,12 +14,13 @@ use outcry_protocol::types::JobSpec;
 use outcry_protocol::wire::Message;
 use outcry_store::StoreError;
 
+use crate::admission::OrderProblem;
 use crate::audit;
 use crate::chain::ChainProblem;
 use crate::demand;
 use crate::dispute;
 use crate::inputs::{InputProblem, Inputs};
-use crate::node::{Node, OrderProblem};
+use crate::node::Node;
 use crate::progress;
 use crate::run::RunProblem;
 use crate::schedule::Schedule;
@@ -218,8 +219,8 @@ fn deal_and_job(node: &Node, deal: B256) -> Result<(DealRecord, JobSpec), Activi
 
 async fn offer(node: &Arc<Node>) -> Result<(), ActivityProblem> {
     let signed = node.sign_offer().await?;
-    node.admit(Fact::Offered(signed.clone())).await?;
-    node.gossip(Message::Offer(signed)).await;
+    node.admission.admit(Fact::Offered(signed.clone())).await?;
+    node.admission.gossip(Message::Offer(signed)).await;
     Ok(())
 }
 

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use alloy::eips::BlockId;
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
-use alloy::providers::DynProvider;
+use alloy::providers::{DynProvider, Provider};
+use alloy::rpc::client::BatchRequest;
+use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::SolCall;
+use alloy::transports::TransportError;
 use futures::{StreamExt, TryStreamExt, stream};
 use outcry_chain::{
     ChainError, ChainEvent, ContractEvents, Intent, IntentKind, IntentReport, IntentStatus,
@@ -32,8 +35,9 @@ use crate::state::dispute::{DisputeRecord, GameKey, Turn};
 
 /// Longest that one view call may take.
 const CALL_TIME_MAX: Duration = Duration::from_secs(10);
-/// View calls at once.
-const CALLS_AT_ONCE: usize = 16;
+/// View calls of one request, and requests at once.
+const CALLS_PER_REQUEST: usize = 100;
+const REQUESTS_AT_ONCE: usize = 4;
 /// Gas that a contract account may use to judge a signature, as in the market.
 const ERC1271_GAS: u64 = 100_000;
 /// What `isValidSignature` answers for a valid one (ERC-1271).
@@ -136,12 +140,49 @@ impl Chain {
     /// # Errors
     /// [`ChainProblem::Call`], for example because the block is no longer on the chain.
     pub async fn facts(&self, keys: Vec<FactKey>, block: u64) -> Result<Vec<Fact>, ChainProblem> {
-        let reads = keys.into_iter().map(|key| self.fact(key, block));
-        let facts: Vec<Option<Fact>> = stream::iter(reads)
-            .buffered(CALLS_AT_ONCE)
+        let views: Vec<(FactKey, Vec<u8>)> = keys
+            .into_iter()
+            .filter_map(|key| Some((key, view_of(key)?)))
+            .collect();
+        let requests: Vec<_> = views.chunks(CALLS_PER_REQUEST).map(<[_]>::to_vec).collect();
+        let requests = requests
+            .into_iter()
+            .map(|views| self.view_all(views, block));
+        let facts: Vec<Vec<Fact>> = stream::iter(requests)
+            .buffered(REQUESTS_AT_ONCE)
             .try_collect()
             .await?;
-        Ok(facts.into_iter().flatten().collect())
+        Ok(facts.concat())
+    }
+
+    /// Calls views of the market in one request to the endpoint.
+    async fn view_all(
+        &self,
+        views: Vec<(FactKey, Vec<u8>)>,
+        block: u64,
+    ) -> Result<Vec<Fact>, ChainProblem> {
+        let unsendable = |error: TransportError| ChainProblem::Call(error.to_string());
+        let mut answers = Vec::with_capacity(views.len());
+        let sending = {
+            let mut batch = BatchRequest::new(Provider::client(self.market.provider()));
+            for (key, data) in views {
+                let call = TransactionRequest::default()
+                    .to(*self.market.address())
+                    .input(data.into());
+                let params = (call, BlockId::number(block));
+                let answer = batch.add_call::<_, Bytes>("eth_call", &params);
+                answers.push((key, answer.map_err(unsendable)?));
+            }
+            batch.send()
+        };
+        timely("eth_call", sending).await?;
+        let mut facts = Vec::with_capacity(answers.len());
+        for (key, answer) in answers {
+            let answer = timely("eth_call", answer).await?;
+            let fact = fact_of(key, &answer);
+            facts.extend(fact.map_err(|error| ChainProblem::Call(error.to_string()))?);
+        }
+        Ok(facts)
     }
 
     /// What an account has asked back, base units, and from when it may be taken, Unix seconds.
@@ -189,71 +230,6 @@ impl Chain {
         let stake = Stake::new(stake, self.market.provider().clone());
         let call = stake.stakeOf(account);
         timely("stakeOf", call.call()).await
-    }
-
-    /// One fact; `None` for those that follow from a deal's history instead.
-    async fn fact(&self, key: FactKey, block: u64) -> Result<Option<Fact>, ChainProblem> {
-        let at = BlockId::number(block);
-        let market = &self.market;
-        Ok(Some(match key {
-            FactKey::Balance(account, token) => {
-                let free = timely(
-                    "balanceOf",
-                    market.balanceOf(account, token).block(at).call(),
-                )
-                .await?;
-                Fact::Balance {
-                    account,
-                    token,
-                    free: u128::try_from(free).unwrap_or(u128::MAX),
-                }
-            }
-            FactKey::Counter(account) => {
-                let counter =
-                    timely("counterOf", market.counterOf(account).block(at).call()).await?;
-                Fact::Counter { account, counter }
-            }
-            FactKey::Salt(account, salt) => {
-                let bits = timely(
-                    "orderState",
-                    market.orderState(account, salt).block(at).call(),
-                )
-                .await?;
-                Fact::Salt {
-                    account,
-                    salt,
-                    cancelled: bits.cancelled,
-                    taken: bits.taken,
-                    partly: bits.partly,
-                }
-            }
-            FactKey::Taken(bid) => {
-                let tasks = timely("tasksTaken", market.tasksTaken(bid).block(at).call()).await?;
-                Fact::Taken { bid, tasks }
-            }
-            FactKey::Slots(provider, capacity_id) => {
-                let open = timely(
-                    "openSlots",
-                    market.openSlots(provider, capacity_id).block(at).call(),
-                )
-                .await?;
-                Fact::Slots {
-                    provider,
-                    capacity_id,
-                    open,
-                }
-            }
-            FactKey::Barred(bid, provider) => {
-                let barred =
-                    timely("isBarred", market.isBarred(bid, provider).block(at).call()).await?;
-                Fact::Barred {
-                    bid,
-                    provider,
-                    barred,
-                }
-            }
-            FactKey::Freed(..) => return Ok(None),
-        }))
     }
 
     /// Key of the provider's node, out of the call that opened its deal; `None` when the transaction
@@ -312,14 +288,26 @@ impl Chain {
         signer: Address,
         signature: &[u8],
     ) -> Result<bool, ChainProblem> {
-        if signature::check(digest, signer, signature) == Verdict::Valid {
-            return Ok(true);
-        }
+        let is_valid = signature::check(digest, signer, signature) == Verdict::Valid;
+        Ok(is_valid || self.contract_says(digest, signer, signature).await? == Some(true))
+    }
+
+    /// What the contract at `signer` says of a signature (ERC-1271); `None` if there is none, or none
+    /// that answers at all.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`] when the endpoint did not answer.
+    pub async fn contract_says(
+        &self,
+        digest: B256,
+        signer: Address,
+        signature: &[u8],
+    ) -> Result<Option<bool>, ChainProblem> {
         let call = isValidSignatureCall {
             hash: digest,
             signature: signature.to_vec().into(),
         };
-        let request = alloy::rpc::types::TransactionRequest::default()
+        let request = TransactionRequest::default()
             .to(signer)
             .gas_limit(ERC1271_GAS)
             .input(call.abi_encode().into());
@@ -328,9 +316,10 @@ impl Chain {
             Err(_) => Err(ChainProblem::Call(
                 "isValidSignature was not answered in time".into(),
             )),
-            Ok(Ok(answer)) => Ok(answer.get(..4) == Some(&ERC1271_MAGIC[..])),
-            // A contract that refuses says no; an account without code has nothing to say.
-            Ok(Err(error)) if error.is_error_resp() => Ok(false),
+            Ok(Ok(answer)) if answer.is_empty() => Ok(None),
+            Ok(Ok(answer)) => Ok(Some(answer.get(..4) == Some(&ERC1271_MAGIC[..]))),
+            // A contract that reverts says no.
+            Ok(Err(error)) if error.is_error_resp() => Ok(Some(false)),
             Ok(Err(error)) => Err(ChainProblem::Call(error.to_string())),
         }
     }
@@ -697,6 +686,70 @@ async fn timely<T, E: std::fmt::Display>(
     }
 }
 
+/// The call of the market that says a fact; `None` for those that follow from a deal's history instead.
+fn view_of(key: FactKey) -> Option<Vec<u8>> {
+    Some(match key {
+        FactKey::Balance(account, token) => Market::balanceOfCall { account, token }.abi_encode(),
+        FactKey::Counter(account) => Market::counterOfCall { account }.abi_encode(),
+        FactKey::Salt(account, salt) => Market::orderStateCall { account, salt }.abi_encode(),
+        FactKey::Taken(bid) => Market::tasksTakenCall { bidHash: bid }.abi_encode(),
+        FactKey::Slots(provider, capacity_id) => Market::openSlotsCall {
+            provider,
+            capacityId: capacity_id,
+        }
+        .abi_encode(),
+        FactKey::Barred(bid, provider) => Market::isBarredCall {
+            bidHash: bid,
+            provider,
+        }
+        .abi_encode(),
+        FactKey::Freed(..) => return None,
+    })
+}
+
+/// What the answer to [`view_of`] says.
+fn fact_of(key: FactKey, answer: &[u8]) -> Result<Option<Fact>, alloy::sol_types::Error> {
+    Ok(Some(match key {
+        FactKey::Balance(account, token) => {
+            let free = Market::balanceOfCall::abi_decode_returns(answer)?;
+            Fact::Balance {
+                account,
+                token,
+                free: u128::try_from(free).unwrap_or(u128::MAX),
+            }
+        }
+        FactKey::Counter(account) => Fact::Counter {
+            account,
+            counter: Market::counterOfCall::abi_decode_returns(answer)?,
+        },
+        FactKey::Salt(account, salt) => {
+            let bits = Market::orderStateCall::abi_decode_returns(answer)?;
+            Fact::Salt {
+                account,
+                salt,
+                cancelled: bits.cancelled,
+                taken: bits.taken,
+                partly: bits.partly,
+            }
+        }
+        FactKey::Taken(bid) => Fact::Taken {
+            bid,
+            tasks: Market::tasksTakenCall::abi_decode_returns(answer)?,
+        },
+        FactKey::Slots(provider, capacity_id) => Fact::Slots {
+            provider,
+            capacity_id,
+            open: Market::openSlotsCall::abi_decode_returns(answer)?,
+        },
+        FactKey::Barred(bid, provider) => Fact::Barred {
+            bid,
+            provider,
+            barred: Market::isBarredCall::abi_decode_returns(answer)?,
+        },
+        FactKey::Freed(..) => return Ok(None),
+    }))
+}
+
 /// Names of the market's errors, for the sender.
 #[must_use]
 pub fn decode_refusal(data: &[u8]) -> Option<String> {
@@ -910,6 +963,62 @@ fn observe_game(event: GameEvents, place: Place) -> Observed {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// Answers JSON-RPC requests of many calls, the last call first: each call of a view of one account
+    /// with that account's last bytes. Ends with the numbers of calls of so many requests.
+    async fn answer_backwards(listener: TcpListener, requests: usize) -> Vec<usize> {
+        let mut counts = Vec::new();
+        while counts.len() < requests {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            let body = loop {
+                let mut part = [0; 4096];
+                let count = stream.read(&mut part).await.unwrap();
+                request.extend_from_slice(&part[..count]);
+                let text = String::from_utf8_lossy(&request).to_lowercase();
+                if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                    let length = head.split_once("content-length: ").unwrap().1;
+                    let length = length.split("\r\n").next().unwrap();
+                    if body.len() >= length.parse::<usize>().unwrap() {
+                        break body.to_owned();
+                    }
+                }
+            };
+            let calls: Vec<serde_json::Value> = serde_json::from_str(&body).unwrap();
+            counts.push(calls.len());
+            let answers = calls.iter().rev().map(|call| {
+                let data = call["params"][0]["input"].as_str().unwrap();
+                let word = format!("0x{:0>64}", &data[data.len() - 8..]);
+                serde_json::json!({"jsonrpc": "2.0", "id": call["id"], "result": word})
+            });
+            let answer = serde_json::to_string(&answers.collect::<Vec<_>>()).unwrap();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+            let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{answer}", answer.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        counts.sort_unstable();
+        counts
+    }
+
+    #[tokio::test]
+    async fn many_facts_are_read_in_few_requests_whatever_the_order_of_the_answers() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answering = tokio::spawn(answer_backwards(listener, 3));
+        let rpc = Rpc::connect(&[url], 1, |_| ()).await.unwrap();
+        let chain = Chain::new(&rpc, Address::ZERO, None, broadcast::channel(1).0);
+        let account = |number: u64| Address::left_padding_from(&number.to_be_bytes());
+        let keys = (0..250).map(|number| FactKey::Counter(account(number)));
+        let facts = chain.facts(keys.collect(), 1).await.unwrap();
+        let expected = (0..250).map(|counter| Fact::Counter {
+            account: account(counter),
+            counter,
+        });
+        assert_eq!(facts, Vec::from_iter(expected));
+        assert_eq!(answering.await.unwrap(), [50, 100, 100]);
+    }
 
     fn mined_in(block_number: u64) -> IntentStatus {
         IntentStatus::Done(Outcome::Mined {

@@ -26,6 +26,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::api::{self, Access};
 use crate::chain::{Chain, ChainProblem, decode_refusal};
 use crate::config::{Config, ConfigError, Role};
@@ -42,7 +43,7 @@ use crate::run::{Engine, Engines};
 use crate::state::capacity::Capacity;
 use crate::state::{Fact, Setup, State, Windows, journal};
 use crate::turns::Turns;
-use crate::{activities, arrivals, follow, node, progress, prune, secret};
+use crate::{activities, arrivals, follow, progress, prune, secret};
 
 const MIB: u64 = 1 << 20;
 /// Outcomes of transactions that wait for a slow listener.
@@ -337,7 +338,15 @@ pub async fn start_with(
             scratch,
         }),
     });
+    let views = Arc::new(chain.clone());
+    let admission = Arc::new(Admission::new(
+        Arc::clone(&core),
+        domain,
+        views,
+        net.clone(),
+    ));
     let node = Arc::new(Node {
+        admission: Arc::clone(&admission),
         domain,
         parameters,
         stake_per_audit,
@@ -353,13 +362,11 @@ pub async fn start_with(
         executor: engines.executor,
         traces: Traces::new(Arc::clone(&engines.tracer), interpreters, traces_max),
         tracer: engines.tracer,
-        metrics: Arc::new(Metrics::new(registry, rpc_switches)),
+        metrics: Arc::new(Metrics::new(registry, rpc_switches, &admission)),
         reader_health: follower.health(),
         sender_health,
         schedule: std::sync::Mutex::default(),
         notices: progress::limit(),
-        orders: node::order_limit(),
-        unheard: std::sync::Mutex::default(),
         gas: GasUses::default(),
         fetching: Turns::new(FETCHED_AT_ONCE),
         verifying: Turns::new(config.verifier.checks_at_once as usize),
@@ -374,7 +381,7 @@ pub async fn start_with(
     tasks.push(until(&stop, &failed, async move {
         following.await.map_err(|error| error.to_string())
     }));
-    tasks.push(tokio::spawn(ingest(Arc::clone(&node), events)));
+    tasks.push(tokio::spawn(ingest(admission, events, stop.clone())));
     tasks.push(tokio::spawn(activities::carry_out(Arc::clone(&node))));
     tasks.push(tokio::spawn(arrivals::match_them(Arc::clone(&node))));
     tasks.push(tokio::spawn(prune::run(Arc::clone(&node))));
@@ -561,7 +568,7 @@ async fn readmit(node: Arc<Node>) {
         .collect::<Vec<_>>()
     });
     for message in own {
-        if let Err(problem) = node.admit(Fact::Order(message)).await {
+        if let Err(problem) = node.admission.admit(Fact::Order(message)).await {
             tracing::debug!(%problem, code = problem.code().id, "an own order is over");
         }
     }

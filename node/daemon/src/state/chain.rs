@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use alloy::primitives::{Address, B256, U256};
 use outcry_protocol::book::{self, FactKey};
-use outcry_protocol::types::{Bid, Deal, JobSpec};
+use outcry_protocol::types::{Deal, JobSpec};
 
 use super::audit::AuditEvent;
 use super::deal::{Change, DealRecord, Place};
@@ -112,17 +112,6 @@ fn touched_by_deal(terms: &Deal, into: &mut BTreeSet<FactKey>) {
         FactKey::Taken(terms.bidHash),
         FactKey::Slots(terms.provider, terms.capacityId),
     ]);
-}
-
-/// What the chain must say about a bid before it counts.
-#[must_use]
-pub fn facts_of_bid(hash: B256, bid: &Bid) -> [FactKey; 4] {
-    [
-        FactKey::Balance(bid.buyer, bid.token),
-        FactKey::Counter(bid.buyer),
-        FactKey::Salt(bid.buyer, bid.salt),
-        FactKey::Taken(hash),
-    ]
 }
 
 /// The facts that events touch and that must be read again. `terms` finds the terms of known deals.

@@ -39,7 +39,9 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256, Bytes};
-use outcry_protocol::book::{Book, Effect, Event as BookEvent, Fact as BookFact, FactKey};
+use outcry_protocol::book::{
+    Book, Effect, Event as BookEvent, Fact as BookFact, FactKey, facts_of_bid, facts_of_offer,
+};
 use outcry_protocol::history::History;
 use outcry_protocol::matching::{self, Epoch, Match};
 use outcry_protocol::types::{Bid, Deal, JobSpec};
@@ -50,7 +52,7 @@ use outcry_store::Batch;
 use absence::Absences;
 use audit::{AuditFinding, Audits};
 use capacity::{Capacity, Reservation};
-use chain::{Block, Event, Observed, facts_of_bid};
+use chain::{Block, Event, Observed};
 use deal::DealRecord;
 use dispute::Games;
 use epochs::Epochs;
@@ -146,9 +148,8 @@ pub struct State {
     absences: Absences,
     /// Keys of providers whose offers this node never saw, by offer, read from the opening.
     peer_keys: BTreeMap<B256, B256>,
-    /// Facts that the book asked for, and that are read again when the chain touches them.
-    tracked: BTreeSet<FactKey>,
-    /// Those of them that nobody has read yet; tried again with every block.
+    /// Facts that the book asked for and nobody has read yet, or not since the chain touched them;
+    /// tried again with every block.
     unread: BTreeSet<FactKey>,
 }
 
@@ -166,8 +167,11 @@ pub enum Fact {
         /// The touched facts, read at that block.
         facts: Vec<BookFact>,
     },
-    /// An order that passed `order::check` and whose signature is valid.
+    /// An order that passed `order::check` and whose signature is valid: of this node or its users.
     Order(Message),
+    /// The same from a stranger, after the book has learned its [`State::asks_of`]. What the chain
+    /// does not back stays out, so that it costs money to fill books.
+    Heard(Message),
     /// Facts that the book asked for, as of a block.
     Learned {
         /// Number of the block.
@@ -400,7 +404,8 @@ pub struct Changes {
     pub local: Batch,
     /// Facts to be read from the chain.
     pub reads: Vec<FactKey>,
-    /// What the book said about the order that the fact was about.
+    /// What the book said about the order that the fact was about; `None` when it was a
+    /// [`Fact::Heard`] that the chain does not back.
     pub order: Option<Effect>,
     /// What the epoch matched.
     pub epoch: Epoch,
@@ -442,7 +447,6 @@ impl State {
             without_move: BTreeSet::new(),
             absences: Absences::default(),
             peer_keys: BTreeMap::new(),
-            tracked: BTreeSet::new(),
             unread: BTreeSet::new(),
         }
     }
@@ -482,7 +486,6 @@ impl State {
                 // Follows from the deals below.
                 Effect::Read(FactKey::Freed(..)) => {}
                 Effect::Read(key) => {
-                    self.tracked.insert(key);
                     self.unread.insert(key);
                 }
                 Effect::Added(_) | Effect::Known(_) | Effect::Dropped { .. } => {}
@@ -520,7 +523,7 @@ impl State {
             Observed::Audit(event) => self.touched_by_audit(event),
             _ => self.touched_by_game(event),
         }));
-        let touched = keys.into_iter().filter(|key| self.tracked.contains(key));
+        let touched = keys.into_iter().filter(|key| self.book.knows(key));
         touched
             .chain(self.unread.iter().copied())
             .collect::<BTreeSet<_>>()
@@ -539,6 +542,11 @@ impl State {
                 facts,
             } => self.blocks(last, is_head, events, facts, &mut changes),
             Fact::Order(message) => self.order(message, &mut changes),
+            Fact::Heard(message) => {
+                if self.is_backed(&message) {
+                    self.order(message, &mut changes);
+                }
+            }
             Fact::Learned { block, facts } => self.learn(block, facts),
             Fact::Arrivals => self.match_arrivals(&mut changes),
             Fact::Submitted(signed) => self.submitted(signed, &mut changes),
@@ -680,11 +688,16 @@ impl State {
         changes: &mut Changes,
     ) {
         (self.head, self.is_synced) = (last, is_head);
+        // Some may have become known only after the shell had looked what to read.
+        let read: BTreeSet<FactKey> = facts.iter().map(BookFact::key).collect();
+        let mut missed = self.touched(&events);
+        missed.retain(|key| !read.contains(key));
         for event in events {
             self.observe(event, changes);
         }
         self.forget_prices(changes);
         self.learn(last.number, facts);
+        self.unread.extend(missed);
         self.book.apply(BookEvent::Block { timestamp: last.at });
         self.release_reservations(changes);
         for (bid, provider) in self.absences.lift(last.number) {
@@ -934,7 +947,6 @@ impl State {
                 Effect::Added(_) | Effect::Known(_) | Effect::Dropped { .. } => {}
             }
         }
-        self.tracked.extend(&changes.reads);
         self.unread.extend(&changes.reads);
         if bid {
             // What the bid's earlier deals left behind.
@@ -953,9 +965,43 @@ impl State {
         }
     }
 
+    /// Facts that an order needs and the book does not know.
+    #[must_use]
+    pub fn asks_of(&self, message: &Message) -> Vec<FactKey> {
+        let mut keys = match message {
+            Message::Bid(signed) => {
+                let hash = self.book.domain().bid_hash(&signed.bid);
+                facts_of_bid(hash, &signed.bid).to_vec()
+            }
+            Message::Offer(signed) => facts_of_offer(&signed.offer).to_vec(),
+        };
+        keys.retain(|key| !self.book.knows(key));
+        keys
+    }
+
+    /// Whether the chain backs an order, in the book or not, as far as the book knows.
+    #[must_use]
+    pub fn is_backed(&self, message: &Message) -> bool {
+        match message {
+            Message::Bid(signed) => {
+                let hash = self.book.domain().bid_hash(&signed.bid);
+                self.book.is_bid_backed(hash, &signed.bid)
+            }
+            Message::Offer(signed) => {
+                let hash = self.book.domain().offer_hash(&signed.offer);
+                self.book.is_offer_backed(hash, &signed.offer)
+            }
+        }
+    }
+
     fn learn(&mut self, block: u64, facts: Vec<BookFact>) {
         for fact in facts {
-            self.unread.remove(&fact.key());
+            if block < self.head.number {
+                // A block that came meanwhile may have touched it while the book did not know it.
+                self.unread.insert(fact.key());
+            } else {
+                self.unread.remove(&fact.key());
+            }
             self.book.apply(BookEvent::Fact { block, fact });
         }
     }
