@@ -15,7 +15,7 @@ use outcry_protocol::wire::Message;
 use outcry_store::StoreError;
 
 use crate::audit;
-use crate::chain::ChainProblem;
+use crate::chain::{ChainProblem, Over};
 use crate::demand;
 use crate::dispute;
 use crate::inputs::{InputProblem, Inputs};
@@ -23,6 +23,7 @@ use crate::node::{Node, OrderProblem};
 use crate::progress;
 use crate::run::RunProblem;
 use crate::schedule::Schedule;
+use crate::state::capacity::Reservation;
 use crate::state::deal::{DealRecord, Demand};
 use crate::state::gateway::Report;
 use crate::state::provider::Refusal;
@@ -155,7 +156,7 @@ async fn perform(
             let (deal, applied) = record_and_head(node, deal)?;
             let windows = node.read(|state| state.windows);
             node.chain
-                .cancel_admission(&deal, deal.terms.openedAt + windows.admission_s, applied)
+                .cancel_admission(&deal, deal.admission_until(windows.admission_s), applied)
                 .await?;
             Ok(())
         }
@@ -224,29 +225,23 @@ async fn offer(node: &Arc<Node>) -> Result<(), ActivityProblem> {
 }
 
 async fn open(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
-    let (reservation, failed, head) = node.read(|state| {
+    let (reservation, over, head) = node.read(|state| {
         let reservation = state
             .reservations
             .get(&id)
             .cloned()
             .ok_or(ActivityProblem::Stale)?;
-        let failed = reservation
-            .failed
-            .map(|failed| record(state, failed))
-            .transpose()?;
-        Ok::<_, ActivityProblem>((reservation, failed, state.head))
+        Ok::<_, ActivityProblem>((reservation.clone(), over(state, &reservation), state.head))
     })?;
-    let fact =
-        if head.at > reservation.not_after && !node.chain.is_opening(&reservation, head.number)? {
-            Fact::OpenRefused {
-                reservation: id,
-                reason: "the match is stale".into(),
-            }
-        } else {
-            let opening = node
-                .chain
-                .open(&reservation, failed.as_ref(), head.number)
-                .await;
+    let is_stale = over.is_err() || head.at > reservation.not_after;
+    let fact = match over {
+        _ if is_stale && !node.chain.is_opening(&reservation, head.number)? => Fact::OpenRefused {
+            reservation: id,
+            reason: "the match is stale".into(),
+        },
+        Err(problem) => return Err(problem),
+        Ok(over) => {
+            let opening = node.chain.open(&reservation, over, head.number).await;
             match opening {
                 Ok(mined) => Fact::OpenMined {
                     reservation: id,
@@ -258,9 +253,25 @@ async fn open(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
                 },
                 Err(other) => return Err(other.into()),
             }
-        };
+        }
+    };
     node.core.apply(fact).await?;
     Ok(())
+}
+
+/// The deal whose tasks a reservation takes over, if it takes over any.
+fn over(state: &State, reservation: &Reservation) -> Result<Option<Over>, ActivityProblem> {
+    let terms = |deal: B256| Ok::<_, ActivityProblem>(Box::new(record(state, deal)?.terms));
+    if let Some(displaced) = reservation.displaced {
+        let terms = terms(displaced)?;
+        let offer = state.book.offer(&terms.offerHash);
+        let offer = offer.ok_or(ActivityProblem::Stale)?.offer.clone();
+        return Ok(Some(Over::Displaced(terms, Box::new(offer))));
+    }
+    reservation
+        .failed
+        .map(|failed| Ok(Over::Failed(terms(failed)?)))
+        .transpose()
 }
 
 /// Runs the tasks of an own deal that have no result yet, one after another.
@@ -270,8 +281,8 @@ async fn run(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
         let done = state.works.get(&id).map(|work| work.results.clone());
         (done.unwrap_or_default(), state.windows)
     });
-    let until_cancel = deal.terms.openedAt + windows.admission_s * FETCH_THIRDS / 3;
-    let can_cancel = |at: u64| at < deal.terms.openedAt + windows.admission_s;
+    let until_cancel = deal.admission_until(windows.admission_s * FETCH_THIRDS / 3);
+    let can_cancel = |at: u64| at < deal.admission_until(windows.admission_s);
     let look = node.read(|state| can_cancel(state.head.at));
     match run_tasks(node, &deal, &job, &done, look).await {
         Ok(()) => Ok(()),
