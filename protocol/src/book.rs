@@ -704,8 +704,8 @@ impl Book {
     /// tasks that no deal has had. Empty if it is cancelled, expired or served.
     #[must_use]
     pub fn open_ranges(&self, hash: B256, bid: &Bid) -> Vec<OpenRange> {
-        let (cancelled, taken_whole, partly) = self.salt(bid.buyer, bid.salt);
-        if cancelled || self.counter(bid.buyer) != bid.counter || bid.expiry < self.now {
+        let (_, taken_whole, partly) = self.salt(bid.buyer, bid.salt);
+        if !self.is_bid_valid(bid) {
             return Vec::new();
         }
         let of_bid =
@@ -741,6 +741,13 @@ impl Book {
             });
         }
         ranges
+    }
+
+    /// Whether a bid is neither cancelled nor expired. Its tasks may all be taken.
+    #[must_use]
+    pub fn is_bid_valid(&self, bid: &Bid) -> bool {
+        let (cancelled, ..) = self.salt(bid.buyer, bid.salt);
+        !cancelled && self.counter(bid.buyer) == bid.counter && bid.expiry >= self.now
     }
 
     /// Whether an offer is neither cancelled nor expired. Its slots may all be taken.

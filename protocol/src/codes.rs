@@ -118,8 +118,8 @@ registry! {
         "Set roundTripMsMax and roundTripPlace to 0; choose regions instead.";
     ORDER_AUDIT "O-023" Usage "the audit rate and the audit fee do not go together"
         "Set both to 0, or the rate to 1 to 10000 basis points and the fee to what an audit shall pay.";
-    ORDER_RANK_WINDOW "O-024" Usage "rank windows are not supported yet"
-        "Set rankWindow to 0.";
+    ORDER_RANK_WINDOW "O-024" Usage "the rank window is longer than 32 blocks"
+        "Ask for at most 32 blocks, or for none with 0.";
     ORDER_MACHINE "O-025" Usage "the machine version is unknown here"
         "Upgrade the software, or build the order for a version that it knows.";
     ORDER_QUOTA "O-026" Usage "the account has too many live orders"

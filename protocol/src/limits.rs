@@ -38,8 +38,8 @@ pub const OUTPUT_LIMIT_MAX: u64 = 1 << 36;
 pub const PRICE_MAX: u128 = 1 << 100;
 /// Largest collateral multiple in basis points: 100 times the price.
 pub const COLLATERAL_BPS_MAX: u32 = 1_000_000;
-/// Largest audit fee, base units: the 104 bits that a deal has for it beside what it reserves.
-pub const AUDIT_FEE_MAX: u128 = (1 << 104) - 1;
+/// Largest audit fee, base units: the 96 bits that a deal has for it beside what it reserves.
+pub const AUDIT_FEE_MAX: u128 = (1 << 96) - 1;
 /// Basis points of one whole.
 pub const BPS: u32 = 10_000;
 /// Unit prices are base units per this many cycles (10^18).
@@ -56,6 +56,11 @@ pub const SLOTS_MAX: u32 = 4096;
 pub const QUEUE_TIMEOUT_S_MAX: u32 = 86_400;
 /// Longest execution timeout in seconds (thirty days).
 pub const EXECUTION_TIMEOUT_S_MAX: u32 = 30 * 86_400;
+/// Longest rank window, blocks: the provider's slot and everybody's money stand still meanwhile.
+pub const RANK_WINDOW_BLOCKS_MAX: u16 = 32;
+/// Most seconds that a block of a rank window counts, so that the times of a deal, which are in seconds,
+/// can start when its window is surely over. It is the block time of the slowest chain in wide use.
+pub const RANK_BLOCK_S_MAX: u64 = 12;
 /// How far in the future a bid may expire, in seconds (seven days): live bids count against a
 /// balance and occupy the book.
 pub const BID_LIFE_S_MAX: u64 = 7 * 86_400;

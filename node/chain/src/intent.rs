@@ -79,6 +79,8 @@ pub enum IntentKind {
     Join = 29,
     /// Give it up.
     Retire = 30,
+    /// Take the place of a deal with a better offer.
+    Replace = 31,
 }
 
 impl IntentKind {
@@ -116,6 +118,7 @@ impl IntentKind {
             Self::CloseAudit => "close_audit",
             Self::Join => "join",
             Self::Retire => "retire",
+            Self::Replace => "replace",
         }
     }
 }

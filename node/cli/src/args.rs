@@ -261,6 +261,9 @@ pub(crate) struct Terms {
     /// What an audit of a deal pays to auditors and provider, in units of the token; each deal locks it, and gives it back if it is not drawn [default: with a rate, what running a task in the interpreter costs, for each of them]
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) audit_fee: Option<String>,
+    /// Blocks after a deal's opening in which an offer at least 1% better may take its place, at most 32; nothing is run before [default: 0, which runs at once]
+    #[arg(long, value_name = "BLOCKS")]
+    pub(crate) rank_window: Option<u16>,
     /// Seconds that the provider has to fetch and start [default: 120]
     #[arg(long, value_name = "S")]
     pub(crate) queue_timeout: Option<u32>,

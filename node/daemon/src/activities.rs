@@ -16,7 +16,7 @@ use outcry_store::StoreError;
 
 use crate::admission::OrderProblem;
 use crate::audit;
-use crate::chain::ChainProblem;
+use crate::chain::{ChainProblem, Over};
 use crate::demand;
 use crate::dispute;
 use crate::inputs::{InputProblem, Inputs};
@@ -24,6 +24,7 @@ use crate::node::Node;
 use crate::progress;
 use crate::run::RunProblem;
 use crate::schedule::Schedule;
+use crate::state::capacity::Reservation;
 use crate::state::deal::{DealRecord, Demand};
 use crate::state::gateway::Report;
 use crate::state::provider::Refusal;
@@ -156,7 +157,7 @@ async fn perform(
             let (deal, applied) = record_and_head(node, deal)?;
             let windows = node.read(|state| state.windows);
             node.chain
-                .cancel_admission(&deal, deal.terms.openedAt + windows.admission_s, applied)
+                .cancel_admission(&deal, deal.admission_until(windows.admission_s), applied)
                 .await?;
             Ok(())
         }
@@ -225,25 +226,26 @@ async fn offer(node: &Arc<Node>) -> Result<(), ActivityProblem> {
 }
 
 async fn open(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
-    let (reservation, failed, head) = node.read(|state| {
+    let (reservation, over, head) = node.read(|state| {
         let reservation = state
             .reservations
             .get(&id)
             .cloned()
             .ok_or(ActivityProblem::Stale)?;
-        let failed = reservation
-            .failed
-            .map(|failed| record(state, failed))
-            .transpose()?;
-        Ok::<_, ActivityProblem>((reservation, failed, state.head.at))
+        Ok::<_, ActivityProblem>((
+            reservation.clone(),
+            over(state, &reservation),
+            state.head.at,
+        ))
     })?;
-    let fact = if head > reservation.not_after && !node.chain.knows_opening(&reservation)? {
-        Fact::OpenRefused {
+    let is_stale = over.is_err() || head > reservation.not_after;
+    let fact = match over {
+        _ if is_stale && !node.chain.knows_opening(&reservation)? => Fact::OpenRefused {
             reservation: id,
             reason: "the match is stale".into(),
-        }
-    } else {
-        match node.chain.open(&reservation, failed.as_ref()).await {
+        },
+        Err(problem) => return Err(problem),
+        Ok(over) => match node.chain.open(&reservation, over).await {
             Ok(mined) => Fact::OpenMined {
                 reservation: id,
                 block: mined.block_number,
@@ -253,10 +255,25 @@ async fn open(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
                 reason,
             },
             Err(other) => return Err(other.into()),
-        }
+        },
     };
     node.core.apply(fact).await?;
     Ok(())
+}
+
+/// The deal whose tasks a reservation takes over, if it takes over any.
+fn over(state: &State, reservation: &Reservation) -> Result<Option<Over>, ActivityProblem> {
+    let terms = |deal: B256| Ok::<_, ActivityProblem>(Box::new(record(state, deal)?.terms));
+    if let Some(displaced) = reservation.displaced {
+        let terms = terms(displaced)?;
+        let offer = state.book.offer(&terms.offerHash);
+        let offer = offer.ok_or(ActivityProblem::Stale)?.offer.clone();
+        return Ok(Some(Over::Displaced(terms, Box::new(offer))));
+    }
+    reservation
+        .failed
+        .map(|failed| Ok(Over::Failed(terms(failed)?)))
+        .transpose()
 }
 
 /// Runs the tasks of an own deal that have no result yet, one after another.
@@ -266,8 +283,8 @@ async fn run(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
         let done = state.works.get(&id).map(|work| work.results.clone());
         (done.unwrap_or_default(), state.windows)
     });
-    let until_cancel = deal.terms.openedAt + windows.admission_s * FETCH_THIRDS / 3;
-    let can_cancel = |at: u64| at < deal.terms.openedAt + windows.admission_s;
+    let until_cancel = deal.admission_until(windows.admission_s * FETCH_THIRDS / 3);
+    let can_cancel = |at: u64| at < deal.admission_until(windows.admission_s);
     let look = node.read(|state| can_cancel(state.head.at));
     match run_tasks(node, &deal, &job, &done, look).await {
         Ok(()) => Ok(()),

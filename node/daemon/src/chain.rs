@@ -253,6 +253,8 @@ impl Chain {
             vec![open.call]
         } else if let Ok(reopen) = Market::reopenCall::abi_decode(input) {
             vec![reopen.call]
+        } else if let Ok(replace) = Market::replaceCall::abi_decode(input) {
+            vec![replace._0]
         } else if let Ok(many) = Market::openManyCall::abi_decode(input) {
             many.calls
         } else {
@@ -324,15 +326,16 @@ impl Chain {
         }
     }
 
-    /// Opens the deal of a reservation: once. Unlike other calls about deals it could be made twice, and
-    /// would open two; what a fork takes back is matched anew, as another reservation.
+    /// Opens the deal of a reservation, anew, for what a failed deal left, or in the place of another: once.
+    /// Unlike other calls about deals it could be made twice, and would open two; what a fork takes back is
+    /// matched anew, as another reservation.
     ///
     /// # Errors
     /// [`ChainProblem`].
     pub async fn open(
         &self,
         reservation: &Reservation,
-        failed: Option<&DealRecord>,
+        over: Option<Over>,
     ) -> Result<MinedTransaction, ChainProblem> {
         let call = Market::OpenCall {
             bid: reservation.bid.bid.clone().into(),
@@ -342,21 +345,21 @@ impl Chain {
             job: reservation.bid.job.clone().into(),
             count: reservation.count,
         };
-        let (kind, data) = match failed {
-            None => (IntentKind::Open, Market::openCall { call }.abi_encode()),
-            Some(failed) => {
-                let failed_terms = failed.terms.clone().into();
-                (
-                    IntentKind::Reopen,
-                    Market::reopenCall {
-                        call,
-                        failedTerms: failed_terms,
-                    }
-                    .abi_encode(),
-                )
+        let data = match over {
+            None => Market::openCall { call }.abi_encode(),
+            Some(Over::Failed(terms)) => Market::reopenCall {
+                call,
+                failedTerms: (*terms).into(),
             }
+            .abi_encode(),
+            Some(Over::Displaced(terms, offer)) => Market::replaceCall {
+                _0: call,
+                _1: (*terms).into(),
+                _2: (*offer).into(),
+            }
+            .abi_encode(),
         };
-        let mut intent = self.intent(kind, reservation.id, data);
+        let mut intent = self.intent(opening_kind(reservation), reservation.id, data);
         intent.not_after_s = Some(reservation.not_after);
         self.send(intent).await
     }
@@ -366,11 +369,7 @@ impl Chain {
     /// # Errors
     /// [`ChainProblem`].
     pub fn knows_opening(&self, reservation: &Reservation) -> Result<bool, ChainProblem> {
-        let kind = if reservation.failed.is_some() {
-            IntentKind::Reopen
-        } else {
-            IntentKind::Open
-        };
+        let kind = opening_kind(reservation);
         let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
         let status = sender.status(&Intent::id_of(kind, reservation.id, 0))?;
         Ok(status.is_some())
@@ -644,6 +643,25 @@ impl Chain {
     }
 }
 
+/// The deal whose tasks an opening takes over.
+#[derive(Debug, Clone)]
+pub enum Over {
+    /// It failed, or was cancelled.
+    Failed(Box<Deal>),
+    /// It is open, and this was its offer: a better one takes its place.
+    Displaced(Box<Deal>, Box<Offer>),
+}
+
+fn opening_kind(reservation: &Reservation) -> IntentKind {
+    if reservation.displaced.is_some() {
+        IntentKind::Replace
+    } else if reservation.failed.is_some() {
+        IntentKind::Reopen
+    } else {
+        IntentKind::Open
+    }
+}
+
 /// The first attempt that has not come to nothing: it is to be sent, or on its way, or in a block beyond
 /// `applied`. How often that may be is not bounded, because a game that nobody goes on with is lost; whoever
 /// repeats what is refused does so ever more slowly.
@@ -793,6 +811,14 @@ pub fn observe(event: ChainEvent<ContractEvents>, fee_bps: u16) -> Vec<Event> {
             failed: e.failedDealId,
             by: e.dealId,
         },
+        MarketEvents::DealReplaced(e) => changed(
+            e.displacedId,
+            Change::Replaced {
+                by: e.dealId,
+                sender: e.sender,
+                idle_fee: u128::try_from(e.idleFee).unwrap_or(u128::MAX),
+            },
+        ),
         MarketEvents::AdmissionCancelled(e) => {
             let burned_by_buyer = u128::try_from(e.burnedByBuyer).unwrap_or(u128::MAX);
             changed(

@@ -29,7 +29,7 @@ export function isTerminal(state: JobState): boolean {
 }
 
 /** Where a deal stands. */
-export type DealState = "open" | "claimed" | "accepted" | "challenged" | "settled" | "timedOut" | "cancelled" | "slashed";
+export type DealState = "open" | "claimed" | "accepted" | "challenged" | "settled" | "timedOut" | "replaced" | "cancelled" | "slashed";
 
 /** What went wrong, in the node's words. */
 export interface Problem {
@@ -227,6 +227,7 @@ export type JobEventKind =
   | { kind: "progress"; dealId: Hex; tasksDone: number; cycles: number }
   | { kind: "dealClaimed"; dealId: Hex; claimHash: Hex; cycles: string; price: string }
   | { kind: "dealAccepted" | "dealSettled"; dealId: Hex; paid: string }
+  | { kind: "dealReplaced"; dealId: Hex; by: Hex }
   | { kind: "dealFailed"; dealId: Hex; dealState: DealState; refunded: string }
   | { kind: "challenged"; dealId: Hex };
 

@@ -146,7 +146,7 @@ fn bid_view(state: &NodeState, hash: B256) -> Option<OrderView> {
     let in_deals: u32 = state
         .deals_of(hash)
         .iter()
-        .filter(|deal| !deal.has_failed())
+        .filter(|deal| deal.has_tasks())
         .map(|deal| deal.terms.taskCount)
         .sum();
     let order_state = if in_deals >= bid.tasks {

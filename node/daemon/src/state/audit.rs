@@ -596,7 +596,8 @@ impl State {
     /// [`provider::next`] of an own deal.
     pub(super) fn provider_step(&self, deal: &DealRecord, work: &Work) -> Option<provider::Step> {
         let held = self.is_held(deal);
-        provider::next(deal, work, &self.windows, self.head.at, held)
+        let head = (self.head.number, self.head.at);
+        provider::next(deal, work, &self.windows, head, held)
     }
 
     /// [`gateway::next`] of a deal of a job that was submitted here.

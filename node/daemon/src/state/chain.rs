@@ -130,9 +130,12 @@ pub fn touched<'a>(
             | Observed::ClaimDecided { .. }
             | Observed::Audit(_) => {}
             Observed::Opened { terms, .. } => touched_by_deal(terms, &mut keys),
-            Observed::Changed { deal, .. } => {
+            Observed::Changed { deal, change } => {
                 if let Some(terms) = terms(deal) {
                     touched_by_deal(terms, &mut keys);
+                    if let Change::Replaced { sender, .. } = change {
+                        keys.insert(FactKey::Balance(*sender, terms.token));
+                    }
                 }
             }
             Observed::Balance { account, token } => {

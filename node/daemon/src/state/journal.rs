@@ -60,6 +60,8 @@ struct ReservationRecord {
     offer: Bytes,
     count: u32,
     failed: Option<B256>,
+    #[serde(default)]
+    displaced: Option<B256>,
 }
 
 fn encoded(message: Message) -> Bytes {
@@ -162,6 +164,7 @@ pub(super) fn put_reservation(batch: &mut Batch, reservation: &Reservation) {
         offer: encoded(Message::Offer(reservation.offer.clone())),
         count: reservation.count,
         failed: reservation.failed,
+        displaced: reservation.displaced,
     };
     put(batch, keys::reservation(&reservation.id.0, 0), &record);
 }
@@ -328,6 +331,7 @@ impl State {
                 offer: offer_message(&record.offer)?,
                 count: record.count,
                 failed: record.failed,
+                displaced: record.displaced,
                 mined_in: None,
             };
             self.reservations.insert(id, reservation);

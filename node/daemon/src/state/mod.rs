@@ -720,6 +720,7 @@ impl State {
             self.epochs.note(last, &self.book, &changes.epoch);
             self.note_matches(&changes.epoch.matches);
             self.reserve(&changes.epoch.matches, &mut changes.local);
+            self.reserve_replacements(&mut changes.local);
             self.watch_others(&changes.epoch);
         }
         self.promised.clear();
@@ -881,6 +882,7 @@ impl State {
         }
         let failed = matches!(change, deal::Change::Failed { .. });
         let paid = matches!(change, deal::Change::Paid { .. });
+        let replaced = matches!(change, deal::Change::Replaced { .. });
         record.history.push((place, change));
         journal::put_deal(&mut changes.chain, record);
         self.audits.note(record);
@@ -893,6 +895,9 @@ impl State {
                 block: place.block,
                 fact,
             });
+        }
+        if replaced && self.setup.account == Some(provider) {
+            tracing::info!(deal = %id, %bid, "a better offer took the place of this node's");
         }
         if paid {
             self.price_paid(id, changes);

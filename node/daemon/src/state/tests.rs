@@ -20,6 +20,7 @@ use super::provider::TaskResult;
 use super::verifier::Finding;
 mod audits;
 mod prices;
+mod replacements;
 
 use super::{Activity, Changes, Fact, Prunable, Setup, State, Windows};
 
@@ -125,6 +126,11 @@ impl Bench {
 
     /// One block with events, at second `START + at`.
     fn block(&mut self, at: u64, observed: Vec<Observed>) -> Changes {
+        self.block_with(at, observed, Vec::new())
+    }
+
+    /// The same, with what was read at it.
+    fn block_with(&mut self, at: u64, observed: Vec<Observed>, facts: Vec<BookFact>) -> Changes {
         self.block += 1;
         let last = Block {
             number: self.block,
@@ -148,7 +154,7 @@ impl Bench {
             last,
             is_head: true,
             events,
-            facts: Vec::new(),
+            facts,
         })
     }
 
