@@ -23,15 +23,14 @@
 //! add up from level to level, so that no level is larger than a book, and a sync has a time limit.
 //! What it brought stays; what it left out comes from another peer.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use alloy_primitives::B256;
 use bytes::Bytes;
 use libp2p::{PeerId, StreamProtocol};
 use outcry_protocol::limits::{BIDS_MAX, MESSAGE_BYTES_MAX, OFFERS_MAX};
-use rand::seq::SliceRandom;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -340,12 +339,62 @@ fn answer_one(ids: &Ids, book: &dyn BookSource, request: &[u8]) -> Option<Vec<u8
     }
 }
 
+/// Ids of the orders that syncs under way have asked for, so that no other peer is asked for them.
+#[derive(Default)]
+pub(crate) struct Fetching(Mutex<HashSet<B256>>);
+
+/// What one sync has asked for and not been refused; anybody may ask for it again when it ends.
+struct Claims<'a> {
+    fetching: &'a Fetching,
+    ids: HashSet<B256>,
+}
+
+impl<'a> Claims<'a> {
+    fn new(fetching: &'a Fetching) -> Self {
+        Self {
+            fetching,
+            ids: HashSet::new(),
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'a, HashSet<B256>> {
+        let all = self.fetching.0.lock();
+        all.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those of `wanted` that nobody else asks for.
+    fn take(&mut self, wanted: &[B256]) -> Vec<B256> {
+        let mut all = self.all();
+        let mut mine = wanted.to_vec();
+        mine.retain(|id| all.insert(*id));
+        self.ids.extend(&mine);
+        mine
+    }
+
+    /// The peer does not have it after all.
+    fn give_back(&mut self, id: &B256) {
+        if self.ids.remove(id) {
+            self.all().remove(id);
+        }
+    }
+}
+
+impl Drop for Claims<'_> {
+    fn drop(&mut self) {
+        let mut all = self.all();
+        for id in &self.ids {
+            all.remove(id);
+        }
+    }
+}
+
 /// Asks `peer` for the orders that `book` lacks. [`NetError::Protocol`] and [`NetError::TooLong`] in
 /// the inner result say that it answered what no honest peer answers.
 pub(crate) async fn sync(
     streams: &Streams,
     peer: PeerId,
     book: &dyn BookSource,
+    fetching: &Fetching,
     orders: &mpsc::Sender<Bytes>,
     limits: &NetworkLimits,
     metrics: &Metrics,
@@ -366,7 +415,7 @@ pub(crate) async fn sync(
         idle_timeout: limits.idle_timeout,
         outcome: &mut outcome,
     };
-    let exchanged = exchange.run(comparison, &ours, book, orders);
+    let exchanged = exchange.run(comparison, &ours, book, fetching, orders);
     let exchanged = within(limits.book_sync_timeout, exchanged).await;
     metrics
         .snapshot_orders_received
@@ -389,13 +438,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
         comparison: Comparison,
         ours: &Ids,
         book: &dyn BookSource,
+        fetching: &Fetching,
         orders: &mpsc::Sender<Bytes>,
     ) -> Result<(), NetError> {
         let missing = self.compare(comparison, ours).await?;
-        let mut requests: Vec<&[B256]> = missing.chunks(ORDERS_PER_REQUEST).collect();
-        // So that two peers that are asked at once are asked for different orders.
-        requests.shuffle(&mut rand::rng());
-        self.fetch(&requests, book, orders).await
+        let mut claims = Claims::new(fetching);
+        let others = self.fetch(&missing, book, &mut claims, orders).await?;
+        // The peers that were asked for these may have kept them for themselves.
+        self.fetch(&others, book, &mut claims, orders).await?;
+        Ok(())
     }
 
     /// Finds out which ids the peer has and we lack.
@@ -416,31 +467,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
         Ok(comparison.missing)
     }
 
-    /// Fetches orders, except those that came meanwhile in another way.
+    /// Fetches orders that came in no other way meanwhile. Returns those that others are asked for.
     async fn fetch(
         &mut self,
-        requests: &[&[B256]],
+        missing: &[B256],
         book: &dyn BookSource,
+        claims: &mut Claims<'_>,
         orders: &mpsc::Sender<Bytes>,
-    ) -> Result<(), NetError> {
-        for wanted in requests {
-            let wanted: Vec<&B256> = wanted
-                .iter()
-                .filter(|id| book.order(id).is_none())
-                .collect();
-            if wanted.is_empty() {
+    ) -> Result<Vec<B256>, NetError> {
+        let mut others = Vec::new();
+        for wanted in missing.chunks(ORDERS_PER_REQUEST) {
+            let mut wanted = wanted.to_vec();
+            wanted.retain(|id| book.order(id).is_none());
+            let mine = claims.take(&wanted);
+            wanted.retain(|id| !mine.contains(id));
+            others.extend(wanted);
+            if mine.is_empty() {
                 continue;
             }
             let mut request = vec![ASK_ORDERS];
-            request.extend(wanted.iter().flat_map(|id| id.0));
+            request.extend(mine.iter().flat_map(|id| id.0));
             self.send(&request).await?;
             let answer = self.receive(ORDERS_BYTES_MAX).await?;
-            for order in split_orders(&answer.into(), wanted.len())? {
+            for (id, order) in mine.iter().zip(split_orders(&answer.into(), mine.len())?) {
+                if order.is_empty() {
+                    claims.give_back(id);
+                    continue;
+                }
                 self.outcome.orders_received += 1;
                 orders.send(order).await.map_err(|_| NetError::Stopped)?;
             }
         }
-        Ok(())
+        Ok(others)
     }
 
     async fn send(&mut self, request: &[u8]) -> Result<(), NetError> {
@@ -628,7 +686,7 @@ impl Comparison {
     }
 }
 
-/// Cuts an answer into the orders that it holds; those that are gone meanwhile are left out.
+/// Cuts an answer into as many orders as were asked for; those that are gone meanwhile are empty.
 fn split_orders(answer: &Bytes, asked: usize) -> Result<Vec<Bytes>, NetError> {
     const CUT: NetError = NetError::Protocol("its orders are cut short");
     let mut orders = Vec::new();
@@ -640,10 +698,7 @@ fn split_orders(answer: &Bytes, asked: usize) -> Result<Vec<Bytes>, NetError> {
         if length > MESSAGE_BYTES_MAX || length > rest.len() {
             return Err(CUT);
         }
-        let order = rest.split_to(length);
-        if !order.is_empty() {
-            orders.push(order);
-        }
+        orders.push(rest.split_to(length));
     }
     if rest.is_empty() {
         Ok(orders)
@@ -740,7 +795,7 @@ mod tests {
         #[test]
         fn any_answer_is_orders_within_the_limits_or_an_error(answer: Vec<u8>, asked in 0..300_usize) {
             if let Ok(orders) = split_orders(&answer.into(), asked) {
-                prop_assert!(orders.len() <= asked);
+                prop_assert_eq!(orders.len(), asked);
             }
         }
     }
@@ -908,10 +963,15 @@ mod tests {
         };
         exchange.send(&request).await.unwrap();
         let ours = Ids(Vec::new());
-        let run = exchange.run(comparison, &ours, &book, &orders);
+        let fetching = Fetching::default();
+        let run = exchange.run(comparison, &ours, &book, &fetching, &orders);
         let outcome = within(sync_timeout, run).await;
         server.abort();
         drop(orders);
+        assert!(
+            fetching.0.lock().unwrap().is_empty(),
+            "all claims are given back"
+        );
         let mut orders = Vec::new();
         while let Some(order) = arrived.recv().await {
             orders.push(order);
@@ -979,6 +1039,19 @@ mod tests {
             "{outcome:?}"
         );
         assert!(orders.is_empty());
+    }
+
+    #[test]
+    fn what_one_sync_asks_for_no_other_does_until_it_is_refused_or_ends() {
+        let fetching = Fetching::default();
+        let [a, b, c] = [1, 2, 3].map(B256::repeat_byte);
+        let (mut first, mut second) = (Claims::new(&fetching), Claims::new(&fetching));
+        assert_eq!(first.take(&[a, b]), [a, b]);
+        assert_eq!(second.take(&[a, b, c]), [c]);
+        first.give_back(&a);
+        assert_eq!(second.take(&[a, b]), [a]);
+        drop(first);
+        assert_eq!(second.take(&[a, b]), [b]);
     }
 
     /// A book that counts how often its ids were listed.

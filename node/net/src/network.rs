@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::behaviour::Transport;
 use crate::blob::{self, Attempt, Blobs};
+use crate::book::Fetching;
 use crate::driver::{Command, Driver};
 use crate::metrics::Metrics;
 use crate::scoring::blame;
@@ -196,6 +197,7 @@ impl Network {
                 addresses,
                 blobs: Arc::new(Blobs::new(blobs, streams.clone(), metrics.clone(), &limits)),
                 book: handlers.book,
+                fetching: Fetching::default(),
                 streams,
                 metrics,
                 limits,
@@ -243,6 +245,7 @@ struct Shared {
     addresses: watch::Receiver<Vec<Multiaddr>>,
     blobs: Arc<Blobs>,
     book: Arc<dyn BookSource>,
+    fetching: Fetching,
     streams: Streams,
     metrics: Arc<Metrics>,
     limits: NetworkLimits,
@@ -414,6 +417,7 @@ impl NetworkHandle {
             &shared.streams,
             id,
             &*shared.book,
+            &shared.fetching,
             &orders,
             &shared.limits,
             &shared.metrics,

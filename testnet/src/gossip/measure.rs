@@ -23,6 +23,8 @@ const SETTLING: Duration = Duration::from_secs(15);
 const OFFERED_EVERY: Duration = Duration::from_micros(2_600);
 /// Nodes that a node is told to join by.
 const KNOWN: usize = 4;
+/// Bytes per node and second below which nodes count as having met.
+const MEETING: f64 = 4_000.0;
 
 /// A network of real nodes over links with delays.
 #[derive(Debug)]
@@ -89,7 +91,7 @@ pub struct Propagation {
     /// Length of an order's message in bytes.
     pub order_bytes: usize,
     /// Bytes on the links per node and order, encryption and control messages included, less what
-    /// as many idle seconds cost.
+    /// as many idle seconds cost, before and after on average.
     pub bytes_per_node_and_order: f64,
     /// The same as a multiple of the order's length.
     pub times_order_bytes: f64,
@@ -157,7 +159,7 @@ impl Crowd {
         link_delay_s: f64,
     ) -> anyhow::Result<Propagation> {
         let nodes = self.members.len();
-        let idle_bytes_per_s = self.settle().await;
+        let idle_before = self.settle().await;
         let copies = |crowd: &Self| -> f64 {
             let metric = |member: &Member| {
                 member.metric("gossip_topic_msg_recv_counts_unfiltered_total", "")
@@ -213,8 +215,12 @@ impl Crowd {
         }
         // Three heartbeats after the last order nobody tells of it any more.
         tokio::time::sleep(Duration::from_secs(4)).await;
-        let idle = idle_bytes_per_s * started.elapsed().as_secs_f64();
-        let bytes = (self.links.bytes_sent() - sent_before) as f64 - idle;
+        let (bytes, seconds) = (
+            self.links.bytes_sent() - sent_before,
+            started.elapsed().as_secs_f64(),
+        );
+        let idle_bytes_per_s = f64::midpoint(idle_before, self.idle_bytes_per_s().await);
+        let bytes = bytes as f64 - idle_bytes_per_s * seconds;
         let pairs = (nodes * orders) as f64;
         let copies = copies(self) - copies_before;
         let mut mesh = 0.0;
@@ -249,17 +255,20 @@ impl Crowd {
     async fn settle(&self) -> f64 {
         tokio::time::sleep(SETTLING).await;
         let started = Instant::now();
-        let mut before = f64::INFINITY;
         loop {
-            let (from, sent) = (Instant::now(), self.links.bytes_sent());
-            tokio::time::sleep(SETTLING).await;
-            let rate = (self.links.bytes_sent() - sent) as f64 / from.elapsed().as_secs_f64();
-            // Meeting costs much more than having met, and less from one time to the next.
-            if rate > 0.8 * before || started.elapsed() > PATIENCE {
-                return rate.min(before);
+            let rate = self.idle_bytes_per_s().await;
+            if rate < MEETING * self.members.len() as f64 || started.elapsed() > PATIENCE {
+                return rate;
             }
-            before = rate;
         }
+    }
+
+    /// Bytes that all nodes send a second now.
+    #[allow(clippy::cast_precision_loss, reason = "bytes far below 2^52")]
+    async fn idle_bytes_per_s(&self) -> f64 {
+        let (from, sent) = (Instant::now(), self.links.bytes_sent());
+        tokio::time::sleep(SETTLING).await;
+        (self.links.bytes_sent() - sent) as f64 / from.elapsed().as_secs_f64()
     }
 
     /// Waits until all books hold the same bids, so many.
@@ -289,7 +298,7 @@ impl Crowd {
 
 /// A few nodes that were started before `node`, the same for the same seed: the last one, so that the
 /// network is one, and others.
-fn known(seed: u64, node: usize) -> Vec<usize> {
+pub(super) fn known(seed: u64, node: usize) -> Vec<usize> {
     let mut known = std::collections::BTreeSet::new();
     if node > 0 {
         known.insert(node - 1);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::links::Delays;
-use super::measure::{Healing, Propagation, Spread};
+use super::measure::{Healing, Propagation, Spread, known};
 
 /// What real nodes showed, and the model takes over.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -210,17 +210,17 @@ const SYNCED_EVERY_US: u64 = 20_000_000;
 const DELAYS_TO_CONNECT: u64 = 8;
 const DELAYS_TO_SYNC: u64 = 10;
 
-/// Time until all books are equal after a cut is healed, in microseconds: those that knew somebody
-/// beyond the cut dial again, whoever is met anew is asked for its book, and every node asks some peer
-/// now and then.
+/// Time until all books are equal after a cut is healed, in microseconds: those that were told of
+/// somebody beyond the cut dial again, whoever is met anew is asked for its book, and every node asks
+/// some peer now and then.
 fn healing(nodes: usize, delays: &Delays) -> u64 {
     let mut random = SplitMix(delays.seed ^ 1);
     let peers = mesh(nodes, CONNECTED as f64, &mut random);
     let half = nodes / 2;
     let mut events = BinaryHeap::new();
-    for (node, peers) in peers.iter().enumerate() {
-        for &peer in peers {
-            if node < peer && (node < half) != (peer < half) {
+    for node in 0..nodes {
+        for peer in known(delays.seed, node) {
+            if (node < half) != (peer < half) {
                 let dialled = random.next() % DIALLED_EVERY_US
                     + DELAYS_TO_CONNECT * micros(delays.between(node, peer));
                 events.push(Reverse((dialled, node, peer, false)));

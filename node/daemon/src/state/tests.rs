@@ -863,11 +863,9 @@ fn a_bid_without_money_displaces_nobody_from_a_full_book() {
     node.block(0, vec![]);
     let (signed, honest) = signed_bid(1);
     node.apply(Fact::Submitted(signed));
-    let (Message::Bid(mut longer), _) = foreign_bid(8) else {
-        panic!("it is a bid")
-    };
-    longer.bid.expiry += 100;
-    let account = longer.bid.buyer;
+    let (mut longer, _) = signed_bid(1);
+    let account = Address::repeat_byte(0xb2);
+    (longer.bid.buyer, longer.bid.expiry) = (account, longer.bid.expiry + 100);
     let message = Message::Bid(longer);
     let asked = node.state.asks_of(&message);
     let facts = asked.iter().filter_map(answer).map(|fact| match fact {
