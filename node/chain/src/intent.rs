@@ -79,6 +79,10 @@ pub enum IntentKind {
     Join = 29,
     /// Give it up.
     Retire = 30,
+    /// End a draw on reserved capacity.
+    EndDraw = 31,
+    /// Bring a round of the auction on.
+    Tend = 32,
 }
 
 impl IntentKind {
@@ -116,6 +120,8 @@ impl IntentKind {
             Self::CloseAudit => "close_audit",
             Self::Join => "join",
             Self::Retire => "retire",
+            Self::EndDraw => "end_draw",
+            Self::Tend => "tend",
         }
     }
 }

@@ -74,6 +74,7 @@ impl Coded for ChainProblem {
     }
 }
 
+mod auction;
 mod audits;
 
 pub(crate) use audits::join_call;
@@ -725,6 +726,13 @@ pub fn observe(event: ChainEvent<ContractEvents>, fee_bps: u16) -> Vec<Event> {
         }
         ContractEvents::Audits(event) => {
             let observed = audits::observe(event, place).map(Observed::Audit);
+            return observed
+                .map(|observed| Event { place, observed })
+                .into_iter()
+                .collect();
+        }
+        ContractEvents::Auction(event) => {
+            let observed = auction::observe(event);
             return observed
                 .map(|observed| Event { place, observed })
                 .into_iter()

@@ -128,6 +128,7 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
         signer: None,
         core,
         chain: Chain::new(&rpc, market, None, broadcast::channel(1).0),
+        auction: None,
         fetcher: Fetcher {
             net,
             blobs,

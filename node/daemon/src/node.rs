@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use outcry_net::{BlobStore, NetError, PeerKey};
@@ -12,7 +12,7 @@ use outcry_protocol::book::{Effect, FactKey};
 use outcry_protocol::codes::{self, Code, Coded};
 use outcry_protocol::hash::Domain;
 use outcry_protocol::order;
-use outcry_protocol::types::{Accept, Bid};
+use outcry_protocol::types::{Accept, Bid, Offer};
 use outcry_protocol::wire::{Message, SignedBid, SignedOffer};
 use outcry_sdk::Network;
 use outcry_sdk::api::JobEvent;
@@ -27,6 +27,7 @@ use crate::gas::GasUses;
 use crate::inputs::Fetcher;
 use crate::metrics::Metrics;
 use crate::rate::RateLimit;
+use crate::reserve::Auction;
 use crate::run::Execute;
 use crate::schedule::Schedule;
 use crate::state::chain::facts_of_bid;
@@ -72,6 +73,8 @@ pub struct Node {
     pub core: Arc<Core>,
     /// The market.
     pub chain: Chain,
+    /// The auction, if the network has one.
+    pub(crate) auction: Option<Auction>,
     /// Peers and blobs.
     pub fetcher: Fetcher,
     /// What runs tasks.
@@ -365,24 +368,46 @@ impl Node {
     /// [`OrderProblem`].
     pub async fn sign_offer(&self) -> Result<SignedOffer, OrderProblem> {
         let (capacity, now) = self.read(|state| (state.setup.capacity.clone(), state.head.at));
-        let (Some(capacity), Some(signer)) = (capacity, &self.signer) else {
+        let Some(capacity) = capacity else {
             return Err(ChainProblem::NoAccount.into());
         };
+        let expiry = now + capacity.offer_s;
+        self.sign(|salt, counter| Some(capacity.offer(expiry, salt, counter)))
+            .await
+    }
+
+    /// Signs an offer for a draw. It is not gossiped: who has it can open a deal with it.
+    ///
+    /// # Errors
+    /// [`OrderProblem`].
+    pub async fn sign_draw_offer(&self, draw: B256) -> Result<SignedOffer, OrderProblem> {
+        self.sign(|salt, counter| {
+            self.read(|state| state.draw_offer(state.draws.get(&draw)?, salt, counter))
+        })
+        .await
+    }
+
+    /// Signs the offer that is made of a salt and the account's counter.
+    async fn sign(
+        &self,
+        offer: impl FnOnce(U256, u64) -> Option<Offer>,
+    ) -> Result<SignedOffer, OrderProblem> {
+        let Some(signer) = &self.signer else {
+            return Err(ChainProblem::NoAccount.into());
+        };
+        let account = signer.address();
         let block = self.read(|state| state.head.number);
         let facts = self
             .chain
-            .facts(vec![FactKey::Counter(capacity.provider)], block)
+            .facts(vec![FactKey::Counter(account)], block)
             .await?;
         let counter = facts.first().map_or(0, |fact| match fact {
             outcry_protocol::book::Fact::Counter { counter, .. } => *counter,
             _ => 0,
         });
-        let salt = self.next_order_number(capacity.provider).await?;
-        let offer = capacity.offer(
-            now + capacity.offer_s,
-            alloy::primitives::U256::from(salt),
-            counter,
-        );
+        let salt = self.next_order_number(account).await?;
+        let offer = offer(U256::from(salt), counter)
+            .ok_or_else(|| ChainProblem::Refused("the draw is over".into()))?;
         let signature = signer
             .sign_hash_sync(&self.domain.offer_hash(&offer))
             .map_err(|error| ChainProblem::Call(error.to_string()))?;

@@ -116,21 +116,23 @@ pub struct Reservation {
 }
 
 /// Seconds of chain time that an opening may take; later the match is stale.
-const OPENING_S_MAX: u64 = 60;
+pub(super) const OPENING_S_MAX: u64 = 60;
 
 impl State {
-    /// Slots that no deal and no reservation holds.
+    /// Slots of the own offers that no deal and no reservation holds. Draws have slots of their own.
     #[must_use]
     pub fn slots_free(&self) -> u32 {
         let Some(capacity) = &self.setup.capacity else {
             return 0;
         };
         let open = self.works.keys().filter(|id| {
-            self.deals
-                .get(*id)
-                .is_some_and(|deal| deal.state() == DealState::Open)
+            self.deals.get(*id).is_some_and(|deal| {
+                deal.state() == DealState::Open && deal.terms.capacityId == capacity.capacity_id
+            })
         });
-        let busy = open.count() + self.reservations.len();
+        let opening = self.reservations.values();
+        let opening = opening.filter(|one| one.offer.offer.capacityId == capacity.capacity_id);
+        let busy = open.count() + opening.count();
         capacity
             .slots
             .saturating_sub(u32::try_from(busy).unwrap_or(u32::MAX))
