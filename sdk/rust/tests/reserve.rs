@@ -8,9 +8,9 @@ mod development;
 use alloy::primitives::U256;
 use alloy::providers::{DynProvider, Provider};
 use alloy::signers::local::PrivateKeySigner;
-use development::{KEYS, mined, parameters};
+use development::{KEYS, latest, mined, parameters};
 use outcry_contracts::{Auction, AuctionParameters, TestToken, deploy};
-use outcry_protocol::auction::{Alternative, AuctionOrder, Backing, Entry, Phase, Pool};
+use outcry_protocol::auction::{Alternative, AuctionOrder, Backing, Entry, Phase};
 use outcry_protocol::money::BURN;
 use outcry_sdk::api::{Amount, TokenInfo};
 use outcry_sdk::{AuctionRules, Chain, Network, SealedOrder, SealedOrders};
@@ -41,31 +41,9 @@ impl Market {
         let development = development::Chain::start();
         let (first, deployer) = development.account(KEYS[0]);
         let mut wanted = parameters(first.address());
-        let pool = |region| Pool {
-            region,
-            memoryMib: 512,
-            diskMib: 512,
-            egressMib: 0,
-            attributes: U256::ZERO,
-            speed: 1_000,
-            unitDeposit: 7,
-        };
-        let latest = alloy::eips::BlockNumberOrTag::Latest;
-        let head = deployer.get_block_by_number(latest).await.unwrap().unwrap();
         wanted.auction = Some(AuctionParameters {
-            token: None,
-            start: head.header.timestamp,
-            interval_s: 400,
-            intervals: 5,
-            commit_s: 100,
-            reveal_s: 100,
-            post_s: 100,
-            fee_bps: 130,
             result_bond: BOND.into(),
-            deposit_min: 50,
-            draw_s: 10,
-            draw_fee_bps: 50,
-            pools: vec![pool(0), pool(1)],
+            ..development::auction(latest(&deployer).await)
         });
         let deployed = deploy(deployer, &wanted).await.unwrap();
         let token = TokenInfo {
