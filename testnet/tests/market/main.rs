@@ -11,4 +11,5 @@ mod fixture;
 mod interruptions;
 mod kill;
 mod prices;
+mod reserve;
 mod who_pays;
