@@ -81,9 +81,9 @@ pub(crate) async fn tend(node: &Arc<Node>, number: u64) -> Result<(), ActivityPr
     let auction = node.auction.as_ref().ok_or(ActivityProblem::Stale)?;
     let Auction { client, rules, .. } = auction;
     // What is read from here on is no older than this.
-    let (changed, applied) = node.read(|state| {
-        let changed = state.round_changed(number).ok_or(ActivityProblem::Stale)?;
-        Ok::<_, ActivityProblem>((changed, state.head.number))
+    let (mark, applied) = node.read(|state| {
+        let mark = state.round_mark(number).ok_or(ActivityProblem::Stale)?;
+        Ok::<_, ActivityProblem>((mark, state.head.number))
     })?;
     let sealed = auction.sealed.clone();
     let orders = tokio::task::spawn_blocking(move || sealed.all())
@@ -93,7 +93,7 @@ pub(crate) async fn tend(node: &Arc<Node>, number: u64) -> Result<(), ActivityPr
     let round = client.round(rules, number).await?;
     let token = node.network.token_at(rules.parameters.token);
     steps.extend(client.plan_tending(rules, &token, &round).await?);
-    steps.extend(client.plan_earnings(rules, &round).await?);
+    steps.extend(client.plan_payouts(rules, &round).await?);
     let mut refused = None;
     for step in steps {
         tracing::info!(what = step.what, "tending the auction");
@@ -114,7 +114,7 @@ pub(crate) async fn tend(node: &Arc<Node>, number: u64) -> Result<(), ActivityPr
         .apply(Fact::Tended {
             round: number,
             phase: round.phase,
-            changed,
+            mark,
         })
         .await?;
     Ok(())

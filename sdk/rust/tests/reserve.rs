@@ -233,20 +233,23 @@ async fn a_round_through_the_client_ends_with_units_held_and_every_base_unit_acc
 
     // After the season the provider has earned what the buyer paid, less the fee.
     market.go_to(calendar.season_end(term.season)).await;
-    let [step] = &chain.plan_earnings(&market.rules, &seen).await.unwrap()[..] else {
+    let [step] = &chain.plan_payouts(&market.rules, &seen).await.unwrap()[..] else {
         panic!("who posted the result has half of the fee");
     };
     chain.execute(step).await.unwrap();
-    let left = chain.plan_earnings(&market.rules, &seen).await.unwrap();
+    let left = chain.plan_payouts(&market.rules, &seen).await.unwrap();
     assert!(left.is_empty());
+    let selling = &market.accounts[provider].chain;
+    let left = selling.plan_payouts(&market.rules, &seen).await.unwrap();
+    let [reclaim] = &left[..] else {
+        panic!("the deposit of who sold: {left:?}");
+    };
+    selling.execute(reclaim).await.unwrap();
     let any = Auction::new(market.rules.address, &market.accounts[0].provider);
     let mut sum = any.balanceOf(BURN).call().await.unwrap();
     for account in 0..market.accounts.len() {
         sum += U256::from(market.free(account).await);
     }
-    // The provider's deposit is reclaimed by nobody here.
-    let stored = any.orderOf(round, 1).call().await.unwrap();
-    sum += U256::from(stored._1);
     assert_eq!(sum, any.totalHeld().call().await.unwrap());
     let deposited = market.accounts.len() as u64 * FUNDS + BOND - withdrawn;
     assert_eq!(sum, U256::from(deposited));

@@ -578,7 +578,7 @@ impl Auction {
         for number in rounds {
             let round = chain.round(&self.rules, number).await?;
             steps.extend(chain.plan_tending(&self.rules, &self.token, &round).await?);
-            steps.extend(chain.plan_earnings(&self.rules, &round).await?);
+            steps.extend(chain.plan_payouts(&self.rules, &round).await?);
         }
         self.send(&steps, settings, console).await
     }

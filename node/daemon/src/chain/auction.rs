@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, Bytes, keccak256};
 use outcry_chain::{Intent, IntentKind, MinedTransaction, Urgency};
 use outcry_contracts::Auction::AuctionEvents;
-use outcry_protocol::auction::order;
+use outcry_protocol::auction::{AuctionOrder, Backing, order};
 
 use super::{Chain, ChainProblem};
 use crate::state::chain::Observed;
@@ -43,8 +43,14 @@ pub(super) fn observe(event: AuctionEvents) -> Option<Observed> {
             },
         ),
         AuctionEvents::Revealed(e) => {
-            let commitment = order::commitment(e.round, &e.order.into());
-            round(e.round, RoundEvent::Revealed { commitment })
+            let order = AuctionOrder::from(e.order);
+            let revealed = RoundEvent::Revealed {
+                order: e.index,
+                account: order.account,
+                is_new: order.backing != Backing::Holdings,
+                commitment: order::commitment(e.round, &order),
+            };
+            round(e.round, revealed)
         }
         AuctionEvents::Posted(e) => round(
             e.round,
@@ -71,6 +77,7 @@ pub(super) fn observe(event: AuctionEvents) -> Option<Observed> {
                 earns: false,
             },
         ),
+        AuctionEvents::Reclaimed(e) => round(e.round, RoundEvent::Reclaimed { order: e.index }),
         AuctionEvents::Earned(e) => round(e.round, RoundEvent::Earned { order: e.index }),
         AuctionEvents::Drawn(e) => Some(Observed::Drawn {
             provider: e.provider,

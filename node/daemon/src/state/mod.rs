@@ -205,8 +205,8 @@ pub enum Fact {
         round: u64,
         /// Its phase then.
         phase: Phase,
-        /// Its last change then.
-        changed: u64,
+        /// What [`State::round_mark`] said of it before.
+        mark: u64,
     },
     /// An opening is in a block.
     OpenMined {
@@ -587,11 +587,7 @@ impl State {
                 self.order(Message::Offer(signed), &mut changes);
             }
             Fact::DrawOffered { draw, offer } => self.draw_offered(draw, offer, &mut changes),
-            Fact::Tended {
-                round,
-                phase,
-                changed,
-            } => self.round_tended(round, phase, changed),
+            Fact::Tended { round, phase, mark } => self.round_tended(round, phase, mark),
             Fact::OpenMined { reservation, block } => {
                 if let Some(reservation) = self.reservations.get_mut(&reservation) {
                     reservation.mined_in = Some(block);

@@ -18,6 +18,8 @@ use super::{Changes, State, journal};
 
 /// Part of the post phase in which tenders wait for each other.
 const TURNS: u64 = 4;
+/// The mark of a round whose season is over; no block has this number.
+const SEASON_OVER: u64 = u64::MAX;
 
 /// What is known of rounds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub struct Rounds {
     /// When rounds begin and end; `None` for a node that tends none.
     pub calendar: Option<Calendar>,
     open: BTreeMap<u64, Round>,
-    /// The phase in which a round was last looked at, and its last change then.
+    /// The phase in which a round was last looked at, and its [`State::round_mark`] then.
     tended: BTreeMap<u64, (Phase, u64)>,
 }
 
@@ -43,6 +45,9 @@ pub struct Round {
     results: BTreeMap<u32, Address>,
     /// Results of this node's account whose bond it has not got back.
     bonds: BTreeSet<u32>,
+    /// Own orders of new capacity: once they have sold some, their deposits stay until the season is over.
+    offers: BTreeSet<u16>,
+    deposits: BTreeSet<u16>,
     /// Orders that earn for this node, as sellers or through the fee, with the interval before which they are
     /// paid out.
     earning: BTreeMap<u16, u64>,
@@ -62,6 +67,12 @@ pub enum RoundEvent {
     },
     /// An order was revealed.
     Revealed {
+        /// The order.
+        order: u16,
+        /// Whose it is.
+        account: Address,
+        /// Whether it offers new capacity.
+        is_new: bool,
         /// Its hash.
         commitment: B256,
     },
@@ -91,6 +102,11 @@ pub enum RoundEvent {
         /// Whether it earns.
         earns: bool,
     },
+    /// A deposit went back after the season.
+    Reclaimed {
+        /// The order.
+        order: u16,
+    },
     /// An order's intervals were paid out.
     Earned {
         /// The order.
@@ -103,7 +119,7 @@ impl Round {
         self.results.last_key_value().map(|(_, poster)| *poster)
     }
 
-    /// Whether nothing is left to do, once it is final.
+    /// Whether nothing is left to do, once it is final, but for deposits.
     fn is_over(&self) -> bool {
         self.closed >= self.orders && self.bonds.is_empty() && self.earning.is_empty()
     }
@@ -141,9 +157,21 @@ impl State {
                 round.closed < round.orders
                     || !round.bonds.is_empty()
                     || paid.any(|paid| *paid < over)
+                    || self.has_deposits(calendar, number, round)
             }
             _ => false,
         }
+    }
+
+    /// Whether deposits are to be taken back: once, for penalties may have left nothing of them.
+    fn has_deposits(&self, calendar: &Calendar, number: u64, round: &Round) -> bool {
+        self.is_season_over(calendar, number)
+            && !round.deposits.is_empty()
+            && self.rounds.tended.get(&number) != Some(&(Phase::Final, SEASON_OVER))
+    }
+
+    fn is_season_over(&self, calendar: &Calendar, number: u64) -> bool {
+        self.head.at >= calendar.season_end(calendar.term(number).season)
     }
 
     /// When it is this node's turn to post: nodes come one after another, in another order in each round.
@@ -156,16 +184,20 @@ impl State {
         from + place % wait.max(1)
     }
 
-    /// When a round last changed, as far as this node knows.
+    /// What a round is like now, as far as this node knows: another mark, and there may be something to do
+    /// again. `None` for one that is over.
     #[must_use]
-    pub fn round_changed(&self, number: u64) -> Option<u64> {
-        self.rounds.open.get(&number).map(|round| round.changed)
+    pub fn round_mark(&self, number: u64) -> Option<u64> {
+        let round = self.rounds.open.get(&number)?;
+        let calendar = self.rounds.calendar.as_ref()?;
+        let is_over = self.is_season_over(calendar, number);
+        Some(if is_over { SEASON_OVER } else { round.changed })
     }
 
-    /// All that could be done for a round in a phase was done, as of a change of it.
-    pub(super) fn round_tended(&mut self, number: u64, phase: Phase, changed: u64) {
+    /// All that could be done for a round in a phase was done, as of a mark.
+    pub(super) fn round_tended(&mut self, number: u64, phase: Phase, mark: u64) {
         if self.rounds.open.contains_key(&number) {
-            self.rounds.tended.insert(number, (phase, changed));
+            self.rounds.tended.insert(number, (phase, mark));
         }
     }
 
@@ -189,8 +221,16 @@ impl State {
                     round.sealed.insert(commitment);
                 }
             }
-            RoundEvent::Revealed { commitment } => {
+            RoundEvent::Revealed {
+                order,
+                account,
+                is_new,
+                commitment,
+            } => {
                 round.sealed.remove(&commitment);
+                if is_new && account == me {
+                    round.offers.insert(order);
+                }
                 round.orders = round.orders.saturating_add(1);
                 round.changed = place.block;
             }
@@ -218,6 +258,12 @@ impl State {
                 if earns && (account == me || round.best() == Some(me)) {
                     round.earning.insert(order, calendar.term(number).from);
                 }
+                if earns && round.offers.contains(&order) {
+                    round.deposits.insert(order);
+                }
+            }
+            RoundEvent::Reclaimed { order } => {
+                round.deposits.remove(&order);
             }
             RoundEvent::Earned { order } => {
                 let term = calendar.term(number);
@@ -238,13 +284,21 @@ impl State {
             return;
         };
         let now = self.head.at;
-        self.rounds.open.retain(|number, round| {
-            let keep = calendar.phase(*number, now) != Phase::Final || !round.is_over();
-            if !keep {
-                changes.chain.delete(keys::round(*number));
-            }
-            keep
-        });
+        let open = self.rounds.open.iter();
+        let over: Vec<u64> = open
+            .filter(|(number, round)| {
+                let is_settled = calendar.phase(**number, now) == Phase::Final && round.is_over();
+                let has_deposits = !round.deposits.is_empty()
+                    && (!self.is_season_over(&calendar, **number)
+                        || self.has_deposits(&calendar, **number, round));
+                is_settled && !has_deposits
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        for number in over {
+            changes.chain.delete(keys::round(number));
+            self.rounds.open.remove(&number);
+        }
         let open = &self.rounds.open;
         self.rounds
             .tended

@@ -566,10 +566,11 @@ impl Chain {
 
     /// The transactions that pay out what orders of a round have earned in the intervals that are over:
     /// those of the account, and if the round's result is its own all of them, since it gets half of the fee.
+    /// After the season also those that return deposits of the account's orders that sold new capacity.
     ///
     /// # Errors
     /// [`Error::NoKey`], [`Error::Chain`].
-    pub async fn plan_earnings(
+    pub async fn plan_payouts(
         &self,
         rules: &AuctionRules,
         round: &Round,
@@ -577,9 +578,14 @@ impl Chain {
         let me = self.signer()?.address();
         let number = round.number;
         let is_poster = round.best().is_some_and(|best| best.poster == me);
-        let interval = rules.calendar.round_at(self.now().await?).unwrap_or(0);
+        let now = self.now().await?;
+        let interval = rules.calendar.round_at(now).unwrap_or(0);
+        let is_over = now
+            >= rules
+                .calendar
+                .season_end(rules.calendar.term(number).season);
         let auction = Auction::new(rules.address, &self.provider);
-        let mut calls = Vec::new();
+        let (mut calls, mut deposits) = (Vec::new(), Vec::new());
         for (index, one) in (0..).zip(&round.orders) {
             if !one.is_settled || !is_poster && one.order.account != me {
                 continue;
@@ -594,9 +600,16 @@ impl Chain {
                 };
                 calls.push(call.abi_encode().into());
             }
+            // Of an order that is settled only new capacity that was sold keeps a deposit.
+            if is_over && one.order.account == me && one.deposit > 0 {
+                deposits.push(self.plan_reclaim(rules, number, index).data);
+            }
         }
         let what = format!("pay out what orders of round {number} have earned");
-        Ok(self.auction_batches(rules, "earn", &what, calls))
+        let mut steps = self.auction_batches(rules, "earn", &what, calls);
+        let what = format!("take back deposits of orders of round {number}");
+        steps.extend(self.auction_batches(rules, "reclaim", &what, deposits));
+        Ok(steps)
     }
 }
 

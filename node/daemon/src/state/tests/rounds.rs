@@ -50,7 +50,14 @@ fn event(event: RoundEvent) -> Observed {
 }
 
 fn revealed() -> Observed {
+    revealed_by(OTHER, false)
+}
+
+fn revealed_by(account: Address, is_new: bool) -> Observed {
     event(RoundEvent::Revealed {
+        order: 0,
+        account,
+        is_new,
         commitment: COMMITMENT,
     })
 }
@@ -73,11 +80,11 @@ fn tends(node: &Bench) -> bool {
 
 /// The node did what there was to do.
 fn tended(node: &mut Bench, phase: Phase) {
-    let changed = node.state.round_changed(ROUND).unwrap();
+    let mark = node.state.round_mark(ROUND).unwrap();
     node.apply(Fact::Tended {
         round: ROUND,
         phase,
-        changed,
+        mark,
     });
 }
 
@@ -146,7 +153,7 @@ fn a_round_without_orders_is_left_alone() {
         node.block(phase(n) + PHASE_S / 2, vec![]);
         assert!(!tends(&node));
     }
-    assert_eq!(node.state.round_changed(ROUND), None, "it is forgotten");
+    assert_eq!(node.state.round_mark(ROUND), None, "it is forgotten");
 }
 
 #[test]
@@ -164,7 +171,7 @@ fn a_final_round_is_tended_until_all_is_settled_and_the_bond_is_back() {
     );
     assert!(!tends(&node));
     node.restart();
-    assert_eq!(node.state.round_changed(ROUND), None, "it is forgotten");
+    assert_eq!(node.state.round_mark(ROUND), None, "it is forgotten");
 }
 
 #[test]
@@ -185,7 +192,35 @@ fn what_an_own_order_earns_is_paid_out_after_each_interval_and_no_more_after_the
         }
     }
     assert_eq!(paid, [8, 9, 10]);
-    assert_eq!(node.state.round_changed(ROUND), None, "it is forgotten");
+    assert_eq!(node.state.round_mark(ROUND), None, "it is forgotten");
+}
+
+#[test]
+fn the_deposit_of_sold_capacity_is_taken_back_after_the_season_and_asked_for_once() {
+    for is_taken_back in [true, false] {
+        let mut node = tender();
+        node.block(phase(1), vec![revealed_by(ME, true)]);
+        node.block(phase(2), vec![posted(1, OTHER)]);
+        node.block(phase(4), vec![closed(0, ME, true)]);
+        node.block(10 * INTERVAL_S - 1, vec![]);
+        node.block(
+            10 * INTERVAL_S,
+            vec![event(RoundEvent::Earned { order: 0 })],
+        );
+        assert!(tends(&node), "season 1 ends with interval 9");
+        if is_taken_back {
+            node.block(
+                10 * INTERVAL_S + 1,
+                vec![event(RoundEvent::Reclaimed { order: 0 })],
+            );
+        } else {
+            // Penalties left nothing of it.
+            tended(&mut node, Phase::Final);
+        }
+        node.block(10 * INTERVAL_S + 2, vec![]);
+        assert!(!tends(&node));
+        assert_eq!(node.state.round_mark(ROUND), None, "it is forgotten");
+    }
 }
 
 #[test]
@@ -194,5 +229,5 @@ fn a_node_that_tends_nothing_keeps_nothing_of_rounds() {
     node.block(phase(1), vec![revealed()]);
     node.block(phase(4), vec![]);
     assert!(!tends(&node));
-    assert_eq!(node.state.round_changed(ROUND), None);
+    assert_eq!(node.state.round_mark(ROUND), None);
 }
