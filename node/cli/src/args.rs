@@ -537,7 +537,7 @@ pub(crate) enum Reserve {
     ///
     /// The provider has to run it in time, or pays twice what is left of the unit's price. `outcry logs`,
     /// `outcry get` and so on take the id as that of any job.
-    Draw(ReserveDraw),
+    Draw(Box<ReserveDraw>),
     /// Show a draw
     Drawn {
         /// Name of the draw
