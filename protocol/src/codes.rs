@@ -173,7 +173,7 @@ registry! {
 
     // Funds.
     FUNDS_INSUFFICIENT "F-001" Payment "the balance on the market is too small"
-        "`outcry deposit` the missing amount.";
+        "Deposit the missing amount: `outcry deposit`, and in the auction `outcry reserve deposit`.";
     FUNDS_TOKEN_FEE "F-002" Payment "the token takes a fee on transfers"
         "Such tokens are refused; use another.";
     FUNDS_TOKEN_REBASED "F-003" Payment "the token changes balances by itself"

@@ -74,10 +74,11 @@ impl Settled {
         }
     }
 
-    /// The candle of this deal alone; `None` if it has no price.
+    /// The candle of this deal alone; `None` if it has no price, or is free: what jobs that are drawn on
+    /// reserved capacity cost was agreed on in the auction.
     #[must_use]
     pub fn candle(&self) -> Option<Candle> {
-        let price = self.price()?;
+        let price = self.price().filter(|_| self.paid > 0)?;
         let tick = Tick {
             block: self.block,
             log_index: self.log_index,

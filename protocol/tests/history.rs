@@ -127,7 +127,8 @@ fn a_price_is_rounded_down_and_what_has_none_makes_no_candle_but_a_digest() {
     assert_eq!(deal(1, START, most + 1, most.into()).price(), None);
     let mut history = History::default();
     assert_eq!(history.record(&deal(1, START, 0, 1)), Some(Vec::new()));
-    assert_eq!(history.position().deals, 1);
+    assert_eq!(history.record(&deal(2, START, 5, 0)), Some(Vec::new()));
+    assert_eq!(history.position().deals, 2);
     assert_ne!(history.position().digest, B256::ZERO);
 }
 
@@ -351,7 +352,7 @@ fn any_deals() -> impl Strategy<Value = Vec<Settled>> {
         0u8..2,
         0u32..3_000,
         0u64..1_000,
-        0u128..1_000,
+        prop_oneof![1 => Just(0u128), 9 => 1u128..1_000],
         0u64..100,
         any::<bool>(),
     );
@@ -381,7 +382,7 @@ fn by_definition(deals: &[Settled], filter: &Filter, interval: u64) -> Vec<(u64,
             && filter
                 .class
                 .is_none_or(|class| class == Class::of(&settled.reserved));
-        if wanted && settled.cycles > 0 {
+        if wanted && settled.cycles > 0 && settled.paid > 0 {
             groups
                 .entry(settled.at / interval * interval)
                 .or_default()

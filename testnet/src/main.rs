@@ -32,6 +32,9 @@ enum Verb {
         /// Slots of each provider
         #[arg(long, default_value_t = 1)]
         slots: u32,
+        /// Of these, held back for jobs drawn on capacity that the provider sold in the auction
+        #[arg(long, default_value_t = 0)]
+        reserved: u32,
         /// Seconds between blocks
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
         block_time: u64,
@@ -119,6 +122,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             providers,
             verifiers,
             slots,
+            reserved,
             block_time,
             dir,
             detach,
@@ -135,6 +139,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
                 providers,
                 verifiers,
                 slots,
+                reserved,
                 interpreters: 0,
                 block_time_s: block_time,
                 windows: deployment::LOCAL,
@@ -196,6 +201,7 @@ async fn with(command: &[String]) -> anyhow::Result<ExitCode> {
         providers: 2,
         verifiers: 0,
         slots: 1,
+        reserved: 0,
         interpreters: 0,
         block_time_s: 1,
         windows: deployment::LOCAL,

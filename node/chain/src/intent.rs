@@ -81,6 +81,10 @@ pub enum IntentKind {
     Retire = 30,
     /// Take the place of a deal with a better offer.
     Replace = 31,
+    /// End a draw on reserved capacity.
+    EndDraw = 32,
+    /// Bring a round of the auction on.
+    Tend = 33,
 }
 
 impl IntentKind {
@@ -119,6 +123,8 @@ impl IntentKind {
             Self::Join => "join",
             Self::Retire => "retire",
             Self::Replace => "replace",
+            Self::EndDraw => "end_draw",
+            Self::Tend => "tend",
         }
     }
 }

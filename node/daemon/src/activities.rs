@@ -22,6 +22,7 @@ use crate::dispute;
 use crate::inputs::{InputProblem, Inputs};
 use crate::node::Node;
 use crate::progress;
+use crate::reserve;
 use crate::run::RunProblem;
 use crate::schedule::Schedule;
 use crate::state::capacity::Reservation;
@@ -72,6 +73,9 @@ pub enum ActivityProblem {
         /// Its words.
         message: String,
     },
+    /// The auction.
+    #[error(transparent)]
+    Auction(#[from] outcry_sdk::Error),
     /// A game can't be played, or a claim not challenged.
     #[error("{0}")]
     Dispute(String),
@@ -88,6 +92,7 @@ impl Coded for ActivityProblem {
             Self::Run(problem) => problem.code(),
             Self::Store(error) => error.code(),
             Self::Peer(error) => error.code(),
+            Self::Auction(error) => error.code(),
             Self::Claim(_) => &codes::DEAL_CLAIM,
             Self::Mismatch(_) => &codes::DEAL_RESULT,
             Self::RefusedByPeer { .. } => &codes::NET_PEER,
@@ -193,10 +198,13 @@ async fn perform(
         Activity::CloseAudit(claim) => audit::close(node, claim).await,
         Activity::Join => audit::join(node, attempt).await,
         Activity::Retire => audit::retire(node).await,
+        Activity::OfferForDraw(draw) => reserve::offer(node, draw).await,
+        Activity::EndDraw(draw) => reserve::end(node, draw).await,
+        Activity::Tend(round) => reserve::tend(node, round).await,
     }
 }
 
-fn record(state: &State, deal: B256) -> Result<DealRecord, ActivityProblem> {
+pub(crate) fn record(state: &State, deal: B256) -> Result<DealRecord, ActivityProblem> {
     state
         .deals
         .get(&deal)

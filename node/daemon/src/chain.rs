@@ -78,6 +78,7 @@ impl Coded for ChainProblem {
     }
 }
 
+mod auction;
 mod audits;
 
 pub(crate) use audits::join_call;
@@ -359,7 +360,8 @@ impl Chain {
             }
             .abi_encode(),
         };
-        let mut intent = self.intent(opening_kind(reservation), reservation.id, data);
+        let (kind, subject) = opening(reservation);
+        let mut intent = self.intent(kind, subject, data);
         intent.not_after_s = Some(reservation.not_after);
         self.send(intent).await
     }
@@ -369,9 +371,9 @@ impl Chain {
     /// # Errors
     /// [`ChainProblem`].
     pub fn knows_opening(&self, reservation: &Reservation) -> Result<bool, ChainProblem> {
-        let kind = opening_kind(reservation);
+        let (kind, subject) = opening(reservation);
         let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
-        let status = sender.status(&Intent::id_of(kind, reservation.id, 0))?;
+        let status = sender.status(&Intent::id_of(kind, subject, 0))?;
         Ok(status.is_some())
     }
 
@@ -652,14 +654,18 @@ pub enum Over {
     Displaced(Box<Deal>, Box<Offer>),
 }
 
-fn opening_kind(reservation: &Reservation) -> IntentKind {
-    if reservation.displaced.is_some() {
+/// What names a reservation's opening: the match, and the offer, since each attempt to serve a draw has an
+/// offer of its own.
+fn opening(reservation: &Reservation) -> (IntentKind, B256) {
+    let kind = if reservation.displaced.is_some() {
         IntentKind::Replace
     } else if reservation.failed.is_some() {
         IntentKind::Reopen
     } else {
         IntentKind::Open
-    }
+    };
+    let salt = B256::from(reservation.offer.offer.salt);
+    (kind, keccak256([reservation.id.0, salt.0].concat()))
 }
 
 /// The first attempt that has not come to nothing: it is to be sent, or on its way, or in a block beyond
@@ -792,6 +798,13 @@ pub fn observe(event: ChainEvent<ContractEvents>, fee_bps: u16) -> Vec<Event> {
         }
         ContractEvents::Audits(event) => {
             let observed = audits::observe(event, place).map(Observed::Audit);
+            return observed
+                .map(|observed| Event { place, observed })
+                .into_iter()
+                .collect();
+        }
+        ContractEvents::Auction(event) => {
+            let observed = auction::observe(event);
             return observed
                 .map(|observed| Event { place, observed })
                 .into_iter()

@@ -138,6 +138,7 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
         signer: None,
         core,
         chain,
+        auction: None,
         fetcher: Fetcher {
             net,
             blobs,

@@ -41,6 +41,7 @@ pub mod node;
 pub mod progress;
 mod prune;
 pub mod rate;
+mod reserve;
 pub mod run;
 pub mod schedule;
 pub mod secret;

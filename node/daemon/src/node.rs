@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use outcry_net::{BlobStore, PeerKey};
 use outcry_protocol::book::FactKey;
 use outcry_protocol::hash::Domain;
-use outcry_protocol::types::Accept;
+use outcry_protocol::types::{Accept, Offer};
 use outcry_protocol::wire::SignedOffer;
 use outcry_sdk::Network;
 use outcry_sdk::api::JobEvent;
@@ -24,6 +24,7 @@ use crate::gas::GasUses;
 use crate::inputs::Fetcher;
 use crate::metrics::Metrics;
 use crate::rate::RateLimit;
+use crate::reserve::Auction;
 use crate::run::Execute;
 use crate::schedule::Schedule;
 use crate::state::State;
@@ -49,6 +50,8 @@ pub struct Node {
     pub core: Arc<Core>,
     /// The market.
     pub chain: Chain,
+    /// The auction, if the network has one.
+    pub(crate) auction: Option<Auction>,
     /// Peers and blobs.
     pub fetcher: Fetcher,
     /// The way into the book, and to the peers.
@@ -133,24 +136,46 @@ impl Node {
     /// [`OrderProblem`].
     pub async fn sign_offer(&self) -> Result<SignedOffer, OrderProblem> {
         let (capacity, now) = self.read(|state| (state.setup.capacity.clone(), state.head.at));
-        let (Some(capacity), Some(signer)) = (capacity, &self.signer) else {
+        let Some(capacity) = capacity else {
             return Err(ChainProblem::NoAccount.into());
         };
+        let expiry = now + capacity.offer_s;
+        self.sign(|salt, counter| Some(capacity.offer(expiry, salt, counter)))
+            .await
+    }
+
+    /// Signs an offer for a draw. It is not gossiped: who has it can open a deal with it.
+    ///
+    /// # Errors
+    /// [`OrderProblem`].
+    pub async fn sign_draw_offer(&self, draw: B256) -> Result<SignedOffer, OrderProblem> {
+        self.sign(|salt, counter| {
+            self.read(|state| state.draw_offer(state.draws.get(&draw)?, salt, counter))
+        })
+        .await
+    }
+
+    /// Signs the offer that is made of a salt and the account's counter.
+    async fn sign(
+        &self,
+        offer: impl FnOnce(U256, u64) -> Option<Offer>,
+    ) -> Result<SignedOffer, OrderProblem> {
+        let Some(signer) = &self.signer else {
+            return Err(ChainProblem::NoAccount.into());
+        };
+        let account = signer.address();
         let block = self.read(|state| state.head.number);
         let facts = self
             .chain
-            .facts(vec![FactKey::Counter(capacity.provider)], block)
+            .facts(vec![FactKey::Counter(account)], block)
             .await?;
         let counter = facts.first().map_or(0, |fact| match fact {
             outcry_protocol::book::Fact::Counter { counter, .. } => *counter,
             _ => 0,
         });
-        let salt = self.next_order_number(capacity.provider).await?;
-        let offer = capacity.offer(
-            now + capacity.offer_s,
-            alloy::primitives::U256::from(salt),
-            counter,
-        );
+        let salt = self.next_order_number(account).await?;
+        let offer = offer(U256::from(salt), counter)
+            .ok_or_else(|| ChainProblem::Refused("the draw is over".into()))?;
         let signature = signer
             .sign_hash_sync(&self.domain.offer_hash(&offer))
             .map_err(|error| ChainProblem::Call(error.to_string()))?;

@@ -39,9 +39,10 @@ use crate::ingest::{SharedBook, ingest};
 use crate::inputs::Fetcher;
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::reserve::Auction;
 use crate::run::{Engine, Engines};
 use crate::state::capacity::Capacity;
-use crate::state::{Fact, Setup, State, Windows, journal};
+use crate::state::{Fact, Setup, State, Windows, draw, journal};
 use crate::turns::Turns;
 use crate::{activities, arrivals, follow, progress, prune, secret};
 
@@ -231,8 +232,19 @@ pub async fn start_with(
     let (audit_rules, stake_per_audit) = chain.audit_rules().await?;
     let interpreters = interpreters(&config, &chain.game_parameters().await?);
 
+    let auction = match network.auction {
+        None => None,
+        Some(_) => {
+            let client = outcry_sdk::Chain::over(&network, rpc.provider().clone(), signer.clone());
+            let rules = client.auction().await.map_err(StartError::Network)?;
+            let orders = config.reserve.orders_dir.clone();
+            let orders = orders.unwrap_or_else(|| folder.path().join("reserve"));
+            Some((client, rules, orders))
+        }
+    };
     // The market stays first: it names the cursor.
-    let contracts = vec![network.market, parameters.game, parameters.audits];
+    let mut contracts = vec![network.market, parameters.game, parameters.audits];
+    contracts.extend(network.auction);
     let mut reading = FollowerConfig::new(contracts, config.chain.start_block);
     (reading.finality, reading.poll_interval) = (finality, poll_interval);
     let follower = Follower::open(rpc.clone(), Arc::clone(&store), reading).await?;
@@ -283,6 +295,20 @@ pub async fn start_with(
         } else {
             0
         });
+    if let Some((_, rules, _)) = &auction {
+        state.draws.terms = draw::Terms {
+            pools: rules.pools.clone(),
+            draw_s: rules.parameters.drawS.into(),
+        };
+        let tends = config.reserve.tend && account.is_some();
+        state.rounds.calendar = tends.then_some(rules.calendar);
+    }
+    if config.reserve.tend && state.rounds.calendar.is_none() {
+        tracing::warn!(
+            "no rounds are tended: that needs a network with an auction, and `account_key_file` or \
+             OUTCRY_ACCOUNT_KEY"
+        );
+    }
     // The own offer of an earlier life; `readmit` puts it into the book.
     state.offer = journal::offers(store.as_ref(), 0)?
         .pop()
@@ -354,6 +380,7 @@ pub async fn start_with(
         signer,
         core,
         chain,
+        auction: auction.map(|(client, rules, orders)| Auction::new(client, rules, orders)),
         fetcher: Fetcher {
             net,
             blobs,
@@ -492,7 +519,7 @@ fn capacity(config: &Config, network: &Network, provider: Address, peer_key: B25
         peer_key,
         capacity_id: peer_key,
         token: wanted.token.unwrap_or(default_token),
-        slots: wanted.slots,
+        slots: wanted.slots.saturating_sub(config.reserve.slots),
         region: wanted.region,
         attributes: wanted
             .attributes

@@ -12,4 +12,5 @@ mod interruptions;
 mod kill;
 mod prices;
 mod replaced;
+mod reserve;
 mod who_pays;

@@ -119,7 +119,7 @@ pub struct Reservation {
 }
 
 /// Seconds of chain time that an opening may take; later the match is stale.
-const OPENING_S_MAX: u64 = 60;
+pub(super) const OPENING_S_MAX: u64 = 60;
 /// Deals of a block for which the book is searched for a better offer; those of the smallest ids. Each
 /// search looks at every offer once, and who fills the list with deals of his own pays for opening them.
 const RANKED_MAX: usize = 16;
@@ -134,18 +134,20 @@ enum Takes {
 }
 
 impl State {
-    /// Slots that no deal and no reservation holds.
+    /// Slots of the own offers that no deal and no reservation holds. Draws have slots of their own.
     #[must_use]
     pub fn slots_free(&self) -> u32 {
         let Some(capacity) = &self.setup.capacity else {
             return 0;
         };
         let open = self.works.keys().filter(|id| {
-            self.deals
-                .get(*id)
-                .is_some_and(|deal| deal.state() == DealState::Open)
+            self.deals.get(*id).is_some_and(|deal| {
+                deal.state() == DealState::Open && deal.terms.capacityId == capacity.capacity_id
+            })
         });
-        let busy = open.count() + self.reservations.len();
+        let opening = self.reservations.values();
+        let opening = opening.filter(|one| one.offer.offer.capacityId == capacity.capacity_id);
+        let busy = open.count() + opening.count();
         capacity
             .slots
             .saturating_sub(u32::try_from(busy).unwrap_or(u32::MAX))

@@ -9,6 +9,8 @@ use outcry_protocol::types::{Deal, JobSpec};
 use super::audit::AuditEvent;
 use super::deal::{Change, DealRecord, Place};
 use super::dispute::{DisputeRecord, Turn};
+use super::draw::Draw;
+use super::round::RoundEvent;
 
 /// A block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,32 @@ pub enum Observed {
     },
     /// Something happened about audits.
     Audit(AuditEvent),
+    /// Something happened in a round of the auction.
+    Round {
+        /// The round.
+        round: u64,
+        /// What.
+        event: RoundEvent,
+    },
+    /// A job was drawn on reserved capacity.
+    Drawn {
+        /// Who has to serve it.
+        provider: Address,
+        /// The draw.
+        draw: Box<Draw>,
+    },
+    /// Claims of a draw's tasks were shown.
+    DrawAnswered {
+        /// The draw.
+        draw: B256,
+        /// Of how many tasks so far.
+        answered: u32,
+    },
+    /// A draw is over otherwise.
+    DrawEnded {
+        /// The draw.
+        draw: B256,
+    },
     /// A free balance changed, and no deal did.
     Balance {
         /// Whose.
@@ -128,7 +156,11 @@ pub fn touched<'a>(
             | Observed::GameBegan(_)
             | Observed::GameWentOn { .. }
             | Observed::ClaimDecided { .. }
-            | Observed::Audit(_) => {}
+            | Observed::Audit(_)
+            | Observed::Round { .. }
+            | Observed::Drawn { .. }
+            | Observed::DrawAnswered { .. }
+            | Observed::DrawEnded { .. } => {}
             Observed::Opened { terms, .. } => touched_by_deal(terms, &mut keys),
             Observed::Changed { deal, change } => {
                 if let Some(terms) = terms(deal) {

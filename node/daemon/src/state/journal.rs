@@ -250,6 +250,8 @@ impl State {
         }
         self.load_jobs(store)?;
         self.load_audits(store)?;
+        self.load_draws(store)?;
+        self.load_rounds(store)?;
         self.load_prices(store)?;
         self.load_work(store)
     }

@@ -14,6 +14,8 @@
 //! | [`provider`], [`gateway`], [`verifier`] | each role's next step about a deal |
 //! | [`dispute`] | games about claims, and what a party does next |
 //! | [`audit`] | audits of claims: who brings them on, and what a party does next |
+//! | [`draw`] | jobs drawn on reserved capacity |
+//! | [`round`] | rounds of the auction that this node tends |
 //! | [`prices`] | what settled deals paid |
 //! | [`epochs`] | digests by which nodes are compared |
 //! | [`journal`] | how state is written to the store and read back |
@@ -24,6 +26,7 @@ pub mod capacity;
 pub mod chain;
 pub mod deal;
 pub mod dispute;
+pub mod draw;
 pub mod epochs;
 #[cfg(test)]
 pub(crate) mod example;
@@ -31,6 +34,7 @@ pub mod gateway;
 pub mod journal;
 pub mod prices;
 pub mod provider;
+pub mod round;
 pub mod verifier;
 
 #[cfg(test)]
@@ -39,6 +43,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256, Bytes};
+use outcry_protocol::auction::Phase;
 use outcry_protocol::book::{
     Book, Effect, Event as BookEvent, Fact as BookFact, FactKey, facts_of_bid, facts_of_offer,
 };
@@ -55,9 +60,11 @@ use capacity::{Capacity, Reservation};
 use chain::{Block, Event, Observed};
 use deal::DealRecord;
 use dispute::Games;
+use draw::Draws;
 use epochs::Epochs;
 use gateway::{Acceptance, JobRecord, Report};
 use provider::{TaskResult, Work};
+use round::Rounds;
 use verifier::{Checked, Verifications};
 
 /// Deals that stay; beyond, the oldest that are over are forgotten before their time.
@@ -138,6 +145,10 @@ pub struct State {
     pub disputes: Games,
     /// Audits, the beacons that draw them, and who holds them.
     pub audits: Audits,
+    /// Jobs drawn on this node's reserved capacity.
+    pub draws: Draws,
+    /// Rounds of the auction.
+    pub rounds: Rounds,
     /// What settled deals paid.
     pub prices: History,
     /// Digests of the last epochs.
@@ -185,6 +196,22 @@ pub enum Fact {
     Submitted(SignedBid),
     /// The node signed an offer of its own. It is an [`Fact::Order`] as well.
     Offered(SignedOffer),
+    /// The node signed an offer for a draw, for nobody else to see.
+    DrawOffered {
+        /// The draw.
+        draw: B256,
+        /// The offer.
+        offer: SignedOffer,
+    },
+    /// What could be done for a round of the auction was done.
+    Tended {
+        /// The round.
+        round: u64,
+        /// Its phase then.
+        phase: Phase,
+        /// What [`State::round_mark`] said of it before.
+        mark: u64,
+    },
     /// An opening is in a block.
     OpenMined {
         /// The reservation.
@@ -378,6 +405,12 @@ pub enum Activity {
     Join,
     /// Give it up.
     Retire,
+    /// Sign an offer for a draw.
+    OfferForDraw(B256),
+    /// Send `answer`, `giveBack` or `lapse` for a draw.
+    EndDraw(B256),
+    /// Do for a round of the auction what is to be done.
+    Tend(u64),
 }
 
 impl Activity {
@@ -391,6 +424,9 @@ impl Activity {
                 | Self::Commit(_)
                 | Self::Reveal(_)
                 | Self::Object(_)
+                | Self::OfferForDraw(_)
+                | Self::EndDraw(_)
+                | Self::Tend(_)
         )
     }
 }
@@ -442,6 +478,8 @@ impl State {
             verifications: Verifications::default(),
             disputes: Games::default(),
             audits: Audits::default(),
+            draws: Draws::default(),
+            rounds: Rounds::default(),
             prices: History::default(),
             epochs: Epochs::default(),
             without_move: BTreeSet::new(),
@@ -556,6 +594,8 @@ impl State {
                 self.offer = Some((hash, signed.clone()));
                 self.order(Message::Offer(signed), &mut changes);
             }
+            Fact::DrawOffered { draw, offer } => self.draw_offered(draw, offer, &mut changes),
+            Fact::Tended { round, phase, mark } => self.round_tended(round, phase, mark),
             Fact::OpenMined { reservation, block } => {
                 if let Some(reservation) = self.reservations.get_mut(&reservation) {
                     reservation.mined_in = Some(block);
@@ -696,6 +736,7 @@ impl State {
             self.observe(event, changes);
         }
         self.forget_prices(changes);
+        self.forget_rounds(changes);
         self.learn(last.number, facts);
         self.unread.extend(missed);
         self.book.apply(BookEvent::Block { timestamp: last.at });
@@ -844,6 +885,12 @@ impl State {
                 self.claim_decided(claim_hash, place, &turn, changes);
             }
             Observed::Audit(event) => self.audit_event(place, event, changes),
+            Observed::Round { round, event } => self.round_event(round, place, event, changes),
+            Observed::Drawn { provider, draw } => self.drawn(provider, *draw, changes),
+            Observed::DrawAnswered { draw, answered } => {
+                self.draw_answered(draw, answered, changes);
+            }
+            Observed::DrawEnded { draw } => self.draw_ended(draw, changes),
             Observed::Balance { .. } => {}
             Observed::Cancelled { account, salt } => {
                 self.cancel_jobs(changes, |bid| bid.buyer == account && bid.salt == salt);
@@ -1190,6 +1237,13 @@ impl State {
         wanted.extend(self.unchecked().into_iter().map(Activity::Verify));
         wanted.extend(self.wanted_of_games());
         wanted.extend(self.wanted_of_audits());
+        wanted.extend(self.rounds_to_tend().into_iter().map(Activity::Tend));
+        wanted.extend(self.steps_of_draws().map(|(draw, step)| match step {
+            draw::Step::Offer => Activity::OfferForDraw(draw),
+            draw::Step::Answer(_) | draw::Step::GiveBack | draw::Step::Lapse => {
+                Activity::EndDraw(draw)
+            }
+        }));
         wanted
     }
 
@@ -1324,7 +1378,7 @@ impl State {
         let Some(capacity) = &self.setup.capacity else {
             return false;
         };
-        if self.is_draining || self.setup.account.is_none() {
+        if self.is_draining || self.setup.account.is_none() || capacity.slots == 0 {
             return false;
         }
         let renew_at =

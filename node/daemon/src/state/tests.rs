@@ -19,8 +19,10 @@ use super::gateway::Report;
 use super::provider::TaskResult;
 use super::verifier::Finding;
 mod audits;
+mod draws;
 mod prices;
 mod replacements;
+mod rounds;
 
 use super::{Activity, Changes, Fact, Prunable, Setup, State, Windows};
 
