@@ -86,9 +86,12 @@ pub(crate) async fn tend(node: &Arc<Node>, number: u64) -> Result<(), ActivityPr
         Ok::<_, ActivityProblem>((mark, state.head.number))
     })?;
     let sealed = auction.sealed.clone();
-    let orders = tokio::task::spawn_blocking(move || sealed.all())
+    let (orders, unreadable) = tokio::task::spawn_blocking(move || sealed.all())
         .await
         .map_err(|error| ChainProblem::Call(error.to_string()))??;
+    for error in unreadable {
+        tracing::error!(%error, "a sealed order can't be read and may lose its deposit");
+    }
     let mut steps = client.plan_reveals(rules, &orders).await?;
     let round = client.round(rules, number).await?;
     let token = node.network.token_at(rules.parameters.token);

@@ -168,7 +168,7 @@ async fn a_round_through_the_client_ends_with_units_held_and_every_base_unit_acc
     }
     market.go_to(calendar.reveal_from(round)).await;
     for account in &market.accounts {
-        for sealed in account.sealed.all().unwrap() {
+        for sealed in account.sealed.all().unwrap().0 {
             let owner = sealed.order.account;
             let committed =
                 account

@@ -192,10 +192,20 @@ impl Auction {
         console: &mut Console<'_>,
     ) -> Result<u8, Failure> {
         if !settings.global.dry_run && !steps.is_empty() {
-            let what: Vec<&str> = steps.iter().map(|step| step.what.as_str()).collect();
-            settings.confirm(&format!("{}?", what.join(", ")), console)?;
+            self.confirm(steps, settings, console)?;
         }
         account::execute(&self.client, steps, settings, console).await
+    }
+
+    /// Asks whether to send transactions.
+    fn confirm(
+        &self,
+        steps: &[Step],
+        settings: &Settings,
+        console: &mut Console<'_>,
+    ) -> Result<(), Failure> {
+        let what: Vec<&str> = steps.iter().map(|step| step.what.as_str()).collect();
+        settings.confirm(&format!("{}?", what.join(", ")), console)
     }
 
     /// Base units of an amount that may be negative.
@@ -331,26 +341,15 @@ impl Auction {
         if settings.global.dry_run {
             return self.send(&steps, settings, console).await;
         }
+        self.confirm(&steps, settings, console)?;
         let path = self.sealed.keep(&sealed)?;
         console.note(&format!(
             "the order lies in {} until it is revealed",
             path.display()
         ));
-        if let Err(failure) = self.send(&steps, settings, console).await {
-            let committed = chain
-                .committed(
-                    &self.rules,
-                    round,
-                    sealed.order.account,
-                    sealed.commitment(),
-                )
-                .await;
-            // Whatever the chain may still have is worth the file.
-            if matches!(committed, Ok(0)) && failure.code != codes::CHAIN_UNREACHABLE.id {
-                self.sealed.forget(&sealed)?;
-            }
-            return Err(failure);
-        }
+        // The file stays whatever comes of this: a transaction may be mined though sending it failed.
+        // `outcry reserve reveal` removes what was never committed to once the round is past.
+        account::execute(&self.client, &steps, settings, console).await?;
         if !wait {
             let seconds = calendar.reveal_from(round).saturating_sub(now);
             console.note(&format!(
@@ -358,23 +357,34 @@ impl Auction {
             ));
             return Ok(0);
         }
-        while chain.now().await? < calendar.reveal_from(round) {
+        // A deposit depends on it: an endpoint that fails is asked again.
+        loop {
+            match chain.now().await {
+                Ok(now) if now >= calendar.reveal_from(round) => break,
+                Ok(_) => {}
+                Err(error) => console.note(&error.to_string()),
+            }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         self.reveal(settings, console).await
     }
 
-    fn mine(&self) -> Result<Vec<SealedOrder>, Failure> {
+    /// Sealed orders for this auction; says which files can't be read.
+    fn mine(&self, console: &mut Console<'_>) -> Result<Vec<SealedOrder>, Failure> {
         let chain_id = self.client.network().chain_id;
-        let all = self.sealed.all()?.into_iter();
+        let (all, unreadable) = self.sealed.all()?;
+        for error in unreadable {
+            console.note(&format!("{error}: it may be worth a deposit"));
+        }
         Ok(all
+            .into_iter()
             .filter(|one| one.chain_id == chain_id && one.auction == self.rules.address)
             .collect())
     }
 
     async fn reveal(&self, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
         let chain = self.client.chain();
-        let mine = self.mine()?;
+        let mine = self.mine(console)?;
         let steps = chain.plan_reveals(&self.rules, &mine).await?;
         for sealed in mine {
             let committed = chain
@@ -402,14 +412,14 @@ impl Auction {
             }
         }
         // Files stay until the round is past its reveal phase: a fork could undo what is sent now.
-        account::execute(&self.client, &steps, settings, console).await
+        account::execute_each(&self.client, &steps, settings, console).await
     }
 
     async fn ls(&self, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
         let chain = self.client.chain();
         let now = chain.now().await?;
         let mut rows = Vec::new();
-        for sealed in self.mine()? {
+        for sealed in self.mine(console)? {
             let commitment = sealed.commitment();
             let account = sealed.order.account;
             let deposit = chain
@@ -572,15 +582,34 @@ impl Auction {
             .unwrap_or(0);
         let rounds = match round {
             Some(round) => vec![round],
-            None => (running.saturating_sub(1)..=running).collect(),
+            // The one that runs first: what it needs can be too late, settling can't.
+            None => (running.saturating_sub(1)..=running).rev().collect(),
         };
         let mut steps = Vec::new();
+        let mut failed = None;
         for number in rounds {
-            let round = chain.round(&self.rules, number).await?;
-            steps.extend(chain.plan_tending(&self.rules, &self.token, &round).await?);
-            steps.extend(chain.plan_payouts(&self.rules, &round).await?);
+            match self.plan_round(number).await {
+                Ok(plan) => steps.extend(plan),
+                Err(failure) => {
+                    console.note(&format!("round {number}: {}", failure.message));
+                    failed.get_or_insert(failure);
+                }
+            }
         }
-        self.send(&steps, settings, console).await
+        if !settings.global.dry_run && !steps.is_empty() {
+            self.confirm(&steps, settings, console)?;
+        }
+        let sent = account::execute_each(&self.client, &steps, settings, console).await?;
+        failed.map_or(Ok(sent), Err)
+    }
+
+    /// What can be done for a round now.
+    async fn plan_round(&self, number: u64) -> Result<Vec<Step>, Failure> {
+        let chain = self.client.chain();
+        let round = chain.round(&self.rules, number).await?;
+        let mut steps = chain.plan_tending(&self.rules, &self.token, &round).await?;
+        steps.extend(chain.plan_payouts(&self.rules, &round).await?);
+        Ok(steps)
     }
 }
 

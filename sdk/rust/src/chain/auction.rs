@@ -490,8 +490,14 @@ impl Chain {
                     let free = self.auction_balance(rules, me).await?;
                     if free < bond {
                         let missing = Amount(bond.0 - free.0);
-                        let deposit = self.plan_auction_deposit(rules, token, missing);
-                        steps.extend(deposit.await?);
+                        match self.plan_auction_deposit(rules, token, missing).await {
+                            Ok(deposit) => steps.extend(deposit),
+                            // Who has no bond to put up can still disprove.
+                            Err(Error::WalletBalance { .. }) if !steps.is_empty() => {
+                                return Ok(steps);
+                            }
+                            Err(error) => return Err(error),
+                        }
                     }
                     let call = Auction::postCall {
                         round: number,
