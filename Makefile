@@ -106,6 +106,7 @@ bench: build bench-auction bench-spot ## Measure; figures go to target/bench/*.j
 	@$(CARGO) run --release --locked -p outcry-native --example commit -- --out target/bench/commit.json
 	@$(CARGO) run --release --locked -p outcry-executor --example load -- --out target/bench/load.json
 	@$(BIN)/outcry-testnet bench --out target/bench/market.json
+	@$(BIN)/outcry-testnet gossip --out target/bench/gossip.json
 
 .PHONY: fuzz
 fuzz: contracts/node_modules/.stamp ## Compare generated programs, changed proofs and floats in all executions

@@ -28,6 +28,7 @@ contract GasTest is MarketTest {
         vm.warp(block.timestamp + 2 * WINDOW);
 
         _single();
+        _replaced();
         // A provider that has had as many unsettled deals before.
         _batch(128, false);
         _batch(192, true);
@@ -81,6 +82,29 @@ contract GasTest is MarketTest {
         vm.prank(provider);
         market.finalise(deal, made);
         _figure("finalise after accept", _execution(abi.encodeCall(market.finalise, (deal, made))));
+    }
+
+    /// @dev A deal with a rank window opens, and a better offer of the same provider takes its place.
+    function _replaced() private {
+        Bid memory bid = _saltedBid(1, 68);
+        bid.rankWindow = 2;
+        Offer memory displaced = _saltedOffer(65);
+        Offer memory better = _saltedOffer(69);
+        better.startFee = 0;
+        better.cyclePrice -= 100_000_000_000;
+        OpenCall memory call = _call(bid, displaced, 1);
+        vm.recordLogs();
+        vm.prank(provider);
+        market.open(call);
+        _figure("open with a rank window", _execution(abi.encodeCall(market.open, (call))));
+        Deal memory deal = _openedDeal(vm.getRecordedLogs());
+        vm.warp(block.timestamp + 2);
+        call = _call(bid, better, 1);
+        vm.recordLogs();
+        vm.prank(provider);
+        market.replace(call, deal, displaced);
+        _figure("replace", _execution(abi.encodeCall(market.replace, (call, deal, displaced))));
+        _live(_openedDeal(vm.getRecordedLogs()));
     }
 
     function _batch(uint256 salt, bool measured) private {

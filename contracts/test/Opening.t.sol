@@ -323,9 +323,6 @@ contract OpeningTest is MarketTest {
         bid = _bid(1);
         bid.roundTripMsMax = 1;
         _refusedBid(bid, IOpening.RoundTripUnsupported.selector);
-        bid = _bid(1);
-        bid.rankWindow = 1;
-        _refusedBid(bid, IOpening.RankWindowUnsupported.selector);
         Offer memory offer = _offer();
         offer.resources.gpuCount = 1;
         _refusedOffer(offer, IOpening.GpuUnsupported.selector);
@@ -335,7 +332,7 @@ contract OpeningTest is MarketTest {
         Bid memory bid = _bid(1);
         bid.auditRateBps = 1;
         _refusedBid(bid, IOpening.AuditTermsInvalid.selector);
-        bid.auditFee = 1 << 104;
+        bid.auditFee = 1 << 96;
         _refusedBid(bid, IOpening.AuditTermsInvalid.selector);
         bid.auditFee = 1;
         bid.auditRateBps = 10_001;

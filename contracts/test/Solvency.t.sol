@@ -65,6 +65,7 @@ contract Trade is MarketTest {
         offer.tip = uint128((seed >> 56) % 5000);
         offer.startFee = uint128((seed >> 72) % 100_000);
         if (seed & 1 << 130 == 0) (bid.auditRateBps, bid.auditFee) = (5000, uint128(1 + (seed >> 131) % 1e6));
+        if (seed & 1 << 129 == 0) bid.rankWindow = uint16(1 + (seed >> 200) % 4);
         OpenCall memory call = _call(bid, offer, uint32(1 + (seed >> 96) % tasks));
         vm.recordLogs();
         vm.prank(ANYBODY);
@@ -94,6 +95,22 @@ contract Trade is MarketTest {
         try market.reopen(call, deals[i]) {
             _remember(call, vm.getRecordedLogs());
             ++done["reopen"];
+        } catch {}
+    }
+
+    function replaceDeal(uint256 seed) external {
+        if (deals.length == 0) return;
+        uint256 i = _pick(seed);
+        Offer memory displaced = calls[i].offer;
+        Offer memory offer = calls[i].offer;
+        offer.salt = nextSalt++;
+        offer.cyclePrice -= uint128((seed >> 16) % 1e11);
+        OpenCall memory call = _call(calls[i].bid, offer, deals[i].taskCount);
+        vm.recordLogs();
+        vm.prank(seed & 1 << 200 == 0 ? ANYBODY : provider);
+        try market.replace(call, deals[i], displaced) {
+            _remember(call, vm.getRecordedLogs());
+            ++done["replace"];
         } catch {}
     }
 
@@ -234,6 +251,7 @@ contract Trade is MarketTest {
 
     function pass(uint256 seed) external {
         vm.warp(block.timestamp + (seed % 4 == 0 ? seed % 50_000 : seed % 600));
+        vm.roll(block.number + (seed >> 32) % 8);
     }
 }
 
@@ -255,7 +273,7 @@ contract SolvencyTest is MarketTest {
     function targetSelectors() external view returns (Selectors[] memory targets) {
         targets = new Selectors[](1);
         targets[0].addr = address(trade);
-        bytes4[] memory s = new bytes4[](20);
+        bytes4[] memory s = new bytes4[](21);
         // Openings, claims and time come more often, or most sequences would do nothing.
         (s[0], s[1], s[2], s[3]) =
             (Trade.openDeal.selector, Trade.openMore.selector, Trade.reopenDeal.selector, Trade.cancelAdmission.selector);
@@ -267,6 +285,7 @@ contract SolvencyTest is MarketTest {
             (Trade.withdraw.selector, Trade.cancelOrders.selector, Trade.pass.selector, Trade.claimDeal.selector);
         (s[16], s[17], s[18], s[19]) =
             (Trade.release.selector, Trade.openAudit.selector, Trade.closeAudit.selector, Trade.releaseFee.selector);
+        s[20] = Trade.replaceDeal.selector;
         targets[0].selectors = s;
     }
 
@@ -291,7 +310,7 @@ contract SolvencyTest is MarketTest {
             if (state.status == DealStatus.Open) ++open;
             uint256 pot = deal.collateral;
             if (!state.accepted) pot += uint256(deal.escrow) + deal.buyerTip;
-            if (!state.auditUsed) pot += deal.resources >> 152;
+            if (!state.auditUsed) pot += uint96(deal.resources >> 152);
             if (deal.token == NATIVE) lockedCoins += pot;
             else lockedTokens += pot;
             lockedCoins += FLOOR;
@@ -313,6 +332,7 @@ contract SolvencyTest is MarketTest {
             else if (action == 1) trade.openMore(seed);
             else if (action == 2) trade.reopenDeal(seed);
             else if (action == 3 && seed % 3 == 0) trade.cancelAdmission(seed);
+            else if (action == 3) trade.replaceDeal(seed);
             else if (action == 4) trade.acceptDeal(seed);
             else if (action == 5) trade.finaliseDeal(seed);
             else if (action == 6) trade.timeoutDeal(seed);
@@ -328,7 +348,7 @@ contract SolvencyTest is MarketTest {
             else if (action == 16) trade.releaseFee(seed);
             else trade.claimDeal(seed);
         }
-        string[18] memory actions = [
+        string[19] memory actions = [
             "open",
             "open more",
             "reopen",
@@ -346,7 +366,8 @@ contract SolvencyTest is MarketTest {
             "open audit",
             "close audit",
             "fail audit",
-            "release fee"
+            "release fee",
+            "replace"
         ];
         for (uint256 i = 0; i < actions.length; ++i) {
             assertTrue(trade.done(bytes32(bytes(actions[i]))) != 0, actions[i]);

@@ -10,6 +10,7 @@ import {Hashing} from "../src/market/Hashing.sol";
 import {Merkle} from "../src/market/Merkle.sol";
 import {Money} from "../src/market/Money.sol";
 import {BidWords, OfferWords} from "../src/market/OrderWords.sol";
+import {Ranking} from "../src/market/Ranking.sol";
 import {Refusal} from "../src/market/Refusal.sol";
 import {Signatures} from "../src/market/Signatures.sol";
 import {DealStatus} from "../src/types/Calls.sol";
@@ -197,6 +198,8 @@ contract VectorsTest is MarketTest {
             assertEq(dealId, _word(json, at, "dealId"), "deal id");
             assertEq(AuditTerms.rate(deal), _uint(json, at, "auditRateBps"), "audit rate");
             assertEq(AuditTerms.fee(deal), _uint(json, at, "auditFee"), "audit fee");
+            assertEq(Ranking.window(deal), _uint(json, at, "rankWindow"), "rank window");
+            assertEq(Ranking.startsBy(deal), _uint(json, at, "startsBy"), "from when its times count");
             _place(deal, dealId);
             vm.warp(deal.openedAt);
             bytes memory tasks = _bytes(json, at, "tasks");
@@ -215,7 +218,7 @@ contract VectorsTest is MarketTest {
         bytes32 cell = keccak256(abi.encode(uint256(deal.cell), uint256(pool) + 1));
         VmStore(address(vm)).store(address(market), pool, bytes32(uint256(1)));
         VmStore(address(vm)).store(
-            address(market), cell, bytes32(DealWord.unwrap(DealWords.opened(dealId)))
+            address(market), cell, bytes32(DealWord.unwrap(DealWords.opened(dealId, 0)))
         );
         assertStatus(deal, DealStatus.Open);
     }
@@ -251,6 +254,38 @@ contract VectorsTest is MarketTest {
         string memory expected = vm.parseJsonString(json, string.concat(at, ".", field));
         if (bytes(expected).length == 0) assertTrue(value > type(uint128).max, field);
         else assertEq(value, vm.parseUint(expected), field);
+    }
+
+    function test_offers_rank_alike() public {
+        string memory json = _read("ranking");
+        for (uint256 i = _count(json, "scores"); i != 0; --i) {
+            string memory at = _item("scores", i - 1);
+            BidWords memory bid;
+            Deal memory deal;
+            bid.cyclesExpected = uint64(_uint(json, at, "cyclesExpected"));
+            (bid.priceCap, bid.valueOfTime) =
+                (uint128(_uint(json, at, "priceCap")), uint128(_uint(json, at, "valueOfTime")));
+            (deal.startFee, deal.unitPrice) =
+                (uint128(_uint(json, at, "startFee")), uint128(_uint(json, at, "unitPrice")));
+            deal.taskCount = uint32(_uint(json, at, "count"));
+            uint256 cost = Ranking.expectedCost(bid, deal);
+            assertEq(cost, _uint(json, at, "cost"), "expected cost");
+            uint256 score = Ranking.score(bid, cost, _uint(json, at, "speed"), deal.taskCount);
+            assertEq(score, _uint(json, at, "score"), "score");
+        }
+        for (uint256 i = _count(json, "comparisons"); i != 0; --i) {
+            string memory at = _item("comparisons", i - 1);
+            bool better = Ranking.isBetter(_uint(json, at, "score"), _uint(json, at, "than"));
+            assertTrue(better == vm.parseJsonBool(json, string.concat(at, ".better")), "better");
+        }
+        for (uint256 i = _count(json, "idleFees"); i != 0; --i) {
+            string memory at = _item("idleFees", i - 1);
+            Deal memory deal;
+            (deal.unitPrice, deal.openedAt) = (uint128(_uint(json, at, "unitPrice")), uint64(block.timestamp));
+            vm.warp(block.timestamp + _uint(json, at, "heldS"));
+            uint256 fee = Ranking.idleFee(deal, _uint(json, at, "cost"), _uint(json, at, "speed"));
+            assertEq(fee, _uint(json, at, "idleFee"), "idle fee");
+        }
     }
 
     function test_unit_prices_are_computed_alike() public view {

@@ -27,6 +27,29 @@ use crate::order::{self, OrderError};
 use crate::types::{Bid, Offer};
 use crate::wire::{SignedBid, SignedOffer};
 
+/// What the chain must say about a bid before it counts.
+#[must_use]
+pub fn facts_of_bid(hash: B256, bid: &Bid) -> [FactKey; 4] {
+    [
+        FactKey::Balance(bid.buyer, bid.token),
+        FactKey::Counter(bid.buyer),
+        FactKey::Salt(bid.buyer, bid.salt),
+        FactKey::Taken(hash),
+    ]
+}
+
+/// What the chain must say about an offer before it counts.
+#[must_use]
+pub fn facts_of_offer(offer: &Offer) -> [FactKey; 5] {
+    [
+        FactKey::Balance(offer.provider, offer.token),
+        FactKey::Balance(offer.provider, Address::ZERO),
+        FactKey::Counter(offer.provider),
+        FactKey::Salt(offer.provider, offer.salt),
+        FactKey::Slots(offer.provider, offer.capacityId),
+    ]
+}
+
 /// What changes the book.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -396,6 +419,8 @@ pub struct Book {
     bids: Side<SignedBid>,
     offers: Side<SignedOffer>,
     facts: BTreeMap<FactKey, (u64, Value)>,
+    /// More facts than this make the book forget those that no order needs.
+    facts_max: usize,
 }
 
 impl Book {
@@ -415,6 +440,7 @@ impl Book {
             bids: Side::new(capacity.bids, capacity.bids_per_account),
             offers: Side::new(capacity.offers, capacity.offers_per_account),
             facts: BTreeMap::new(),
+            facts_max: FACTS_MAX,
         }
     }
 
@@ -454,18 +480,9 @@ impl Book {
             self.bids.orders.contains_key(&hash),
             effects,
         ) {
-            let (buyer, token, salt) = (signed.bid.buyer, signed.bid.token, signed.bid.salt);
+            let wanted = facts_of_bid(hash, &signed.bid);
             self.bids.insert(hash, signed, effects);
-            self.ask(
-                self.bids.orders.contains_key(&hash),
-                &[
-                    FactKey::Balance(buyer, token),
-                    FactKey::Counter(buyer),
-                    FactKey::Salt(buyer, salt),
-                    FactKey::Taken(hash),
-                ],
-                effects,
-            );
+            self.ask(self.bids.orders.contains_key(&hash), &wanted, effects);
         }
     }
 
@@ -479,14 +496,7 @@ impl Book {
             self.offers.orders.contains_key(&hash),
             effects,
         ) {
-            let offer = &signed.offer;
-            let wanted = [
-                FactKey::Balance(offer.provider, offer.token),
-                FactKey::Balance(offer.provider, Address::ZERO),
-                FactKey::Counter(offer.provider),
-                FactKey::Salt(offer.provider, offer.salt),
-                FactKey::Slots(offer.provider, offer.capacityId),
-            ];
+            let wanted = facts_of_offer(&signed.offer);
             self.offers.insert(hash, signed, effects);
             self.ask(self.offers.orders.contains_key(&hash), &wanted, effects);
         }
@@ -532,30 +542,45 @@ impl Book {
             return;
         }
         self.facts.insert(key, (block, fact.value()));
-        if self.facts.len() > FACTS_MAX {
+        if self.facts.len() > self.facts_max {
             self.forget_unused();
+            // Facts that orders need are bounded by the orders; to go through all of them again for
+            // every further one would not be.
+            self.facts_max = FACTS_MAX.max(self.facts.len().saturating_mul(2));
         }
     }
 
-    /// Forgets facts about accounts and bids that have no order here. Happens by itself at
-    /// [`FACTS_MAX`]; an order that needs them later asks for them.
+    /// Forgets facts that no order here needs. Happens by itself at [`FACTS_MAX`]; an order that needs
+    /// them later asks for them.
     pub fn forget_unused(&mut self) {
+        let bids = self.bids.orders.values();
+        let offers = self.offers.orders.values();
+        let salts: BTreeSet<(Address, U256)> = bids
+            .map(|signed| (signed.bid.buyer, signed.bid.salt))
+            .chain(
+                offers
+                    .clone()
+                    .map(|signed| (signed.offer.provider, signed.offer.salt)),
+            )
+            .collect();
+        let pools: BTreeSet<(Address, B256)> = offers
+            .map(|signed| (signed.offer.provider, signed.offer.capacityId))
+            .collect();
         let mut facts = std::mem::take(&mut self.facts);
         let mut barred: BTreeMap<B256, usize> = BTreeMap::new();
         facts.retain(|key, _| match *key {
-            FactKey::Balance(account, _)
-            | FactKey::Counter(account)
-            | FactKey::Salt(account, _) => {
+            FactKey::Balance(account, _) | FactKey::Counter(account) => {
                 self.bids.accounts.contains_key(&account)
                     || self.offers.accounts.contains_key(&account)
             }
+            FactKey::Salt(account, salt) => salts.contains(&(account, salt)),
             FactKey::Taken(bid) | FactKey::Freed(bid, _) => self.bids.orders.contains_key(&bid),
             FactKey::Barred(bid, _) => {
                 let count = barred.entry(bid).or_default();
                 *count += 1;
                 *count <= BARRED_PER_BID_MAX && self.bids.orders.contains_key(&bid)
             }
-            FactKey::Slots(provider, _) => self.offers.accounts.contains_key(&provider),
+            FactKey::Slots(provider, pool) => pools.contains(&(provider, pool)),
         });
         self.facts = facts;
     }
@@ -598,6 +623,12 @@ impl Book {
     /// All offers that are kept, by id; also cancelled ones.
     pub fn offers(&self) -> impl ExactSizeIterator<Item = (&B256, &SignedOffer)> {
         self.offers.orders.iter()
+    }
+
+    /// Whether the chain has said this, as far as it is remembered.
+    #[must_use]
+    pub fn knows(&self, key: &FactKey) -> bool {
+        self.facts.contains_key(key)
     }
 
     /// Free balance; `None` if the chain was not asked yet.
@@ -673,8 +704,8 @@ impl Book {
     /// tasks that no deal has had. Empty if it is cancelled, expired or served.
     #[must_use]
     pub fn open_ranges(&self, hash: B256, bid: &Bid) -> Vec<OpenRange> {
-        let (cancelled, taken_whole, partly) = self.salt(bid.buyer, bid.salt);
-        if cancelled || self.counter(bid.buyer) != bid.counter || bid.expiry < self.now {
+        let (_, taken_whole, partly) = self.salt(bid.buyer, bid.salt);
+        if !self.is_bid_valid(bid) {
             return Vec::new();
         }
         let of_bid =
@@ -712,6 +743,13 @@ impl Book {
         ranges
     }
 
+    /// Whether a bid is neither cancelled nor expired. Its tasks may all be taken.
+    #[must_use]
+    pub fn is_bid_valid(&self, bid: &Bid) -> bool {
+        let (cancelled, ..) = self.salt(bid.buyer, bid.salt);
+        !cancelled && self.counter(bid.buyer) == bid.counter && bid.expiry >= self.now
+    }
+
     /// Whether an offer is neither cancelled nor expired. Its slots may all be taken.
     #[must_use]
     pub fn is_offer_live(&self, offer: &Offer) -> bool {
@@ -735,20 +773,84 @@ impl Book {
         })
     }
 
-    /// Names the set of live orders: two nodes with the same digest hold the same ones. The ids of the
-    /// bids, then those of the offers, each list ascending and after its length, as words behind
-    /// `keccak256("outcry.book.v1")`. What the chain says enters only by which orders are live.
+    /// Names the set of backed orders: two nodes with the same digest hold the same ones. The ids of
+    /// the bids, then those of the offers, each list ascending and after its length, as words behind
+    /// `keccak256("outcry.book.v1")`. What the chain says enters only by which orders it backs.
     /// Vectors: `matching.json`.
     #[must_use]
     pub fn digest(&self) -> B256 {
-        let bids: Vec<B256> = self.live_bids().map(|(hash, ..)| *hash).collect();
-        let offers: Vec<B256> = self.live_offers().map(|(hash, _)| *hash).collect();
+        let (bids, offers) = self.backed();
         let mut words = Words::new("outcry.book.v1");
         for ids in [bids, offers] {
             words.number(ids.len() as u128);
             ids.into_iter().for_each(|id| words.word(id));
         }
         words.finish()
+    }
+
+    /// Ids of the bids and of the offers that the chain backs, ascending: what a node shows to its
+    /// peers. See [`Book::is_bid_backed`] and [`Book::is_offer_backed`].
+    #[must_use]
+    pub fn backed(&self) -> (Vec<B256>, Vec<B256>) {
+        let uncovered = self.uncovered();
+        let bids = self.live_bids().map(|(hash, ..)| *hash);
+        let bids = bids.filter(|hash| !uncovered.contains(hash)).collect();
+        let unbacked = self.unbacked();
+        let offers = self.live_offers().map(|(hash, _)| *hash);
+        (
+            bids,
+            offers.filter(|hash| !unbacked.contains(hash)).collect(),
+        )
+    }
+
+    /// Whether a bid is live and covered. It need not be in the book, but its [`facts_of_bid`] must.
+    #[must_use]
+    pub fn is_bid_backed(&self, hash: B256, bid: &Bid) -> bool {
+        !self.open_ranges(hash, bid).is_empty() && self.is_covered(hash, bid)
+    }
+
+    /// Whether an offer is live and backed: an account's live offers are as far as it can have as many
+    /// deals, one for each collateral floor among its free coins besides those that hold slots of the
+    /// pools that these offers name. Later expiry first, then smaller id: a renewed offer takes the
+    /// place of the one before. The offer need not be in the book, but its [`facts_of_offer`] must.
+    #[must_use]
+    pub fn is_offer_backed(&self, hash: B256, offer: &Offer) -> bool {
+        let rank = (Reverse(offer.expiry), hash);
+        let others = self.live_offers_of(offer.provider);
+        let others: Vec<_> = others.filter(|(other, _)| *other != rank).collect();
+        let before = others.iter().filter(|(other, _)| *other < rank).count();
+        let all = others.into_iter().map(|(_, other)| other).chain([offer]);
+        self.is_offer_live(offer) && before < self.deals_max(offer.provider, all)
+    }
+
+    /// Live offers that are not backed.
+    #[must_use]
+    pub fn unbacked(&self) -> BTreeSet<B256> {
+        let accounts = self.offers.accounts.keys();
+        let unbacked = accounts.flat_map(|account| {
+            let live: Vec<_> = self.live_offers_of(*account).collect();
+            let most = self.deals_max(*account, live.iter().map(|(_, offer)| *offer));
+            live.into_iter().skip(most).map(|((_, hash), _)| hash)
+        });
+        unbacked.collect()
+    }
+
+    /// An account's live offers; those that the book would rather keep come first.
+    fn live_offers_of(&self, account: Address) -> impl Iterator<Item = (Rank, &Offer)> {
+        let ranks = self.offers.accounts.get(&account).into_iter().flatten();
+        ranks.filter_map(|rank| {
+            let offer = &self.offers.orders.get(&rank.1)?.offer;
+            self.is_offer_live(offer).then_some((*rank, offer))
+        })
+    }
+
+    /// Deals that an account can have at a time with some offers of its own.
+    fn deals_max<'a>(&self, account: Address, offers: impl Iterator<Item = &'a Offer>) -> usize {
+        let pools: BTreeSet<B256> = offers.map(|offer| offer.capacityId).collect();
+        let open = pools
+            .into_iter()
+            .map(|pool| self.slots_open(account, pool) as usize);
+        open.fold(self.floors(account), usize::saturating_add)
     }
 
     /// What a live bid holds of its account's balance: what one task as a deal of its own locks at
@@ -763,26 +865,38 @@ impl Book {
     /// the order of their salts; one whose [`Book::commitment`] exceeds what is left is passed over.
     #[must_use]
     pub fn uncovered(&self) -> BTreeSet<B256> {
-        let mut accounts: BTreeMap<(Address, Address), Vec<Held>> = BTreeMap::new();
-        for (hash, signed, _) in self.live_bids() {
-            let bid = &signed.bid;
-            accounts.entry((bid.buyer, bid.token)).or_default().push((
-                bid.salt,
-                *hash,
-                Self::commitment(bid),
-            ));
-        }
-        let mut uncovered = BTreeSet::new();
-        for ((account, token), bids) in accounts {
-            uncovered.extend(beyond(self.balance(account, token).unwrap_or(0), bids));
-        }
-        uncovered
+        let all = self.bids.accounts.keys();
+        all.flat_map(|account| self.uncovered_of(*account))
+            .collect()
     }
 
-    /// Whether the account's balance covers this bid besides the account's live ones: what a node
-    /// checks before it forwards a bid. The bid itself need not be in the book.
+    /// Of [`Book::uncovered`] those of one account.
+    #[must_use]
+    pub fn uncovered_of(&self, account: Address) -> Vec<B256> {
+        let mut by_token: BTreeMap<Address, Vec<Held>> = BTreeMap::new();
+        for (_, hash) in self.bids.accounts.get(&account).into_iter().flatten() {
+            if let Some(signed) = self.bids.orders.get(hash)
+                && !self.open_ranges(*hash, &signed.bid).is_empty()
+            {
+                let held = (signed.bid.salt, *hash, Self::commitment(&signed.bid));
+                by_token.entry(signed.bid.token).or_default().push(held);
+            }
+        }
+        let uncovered = by_token
+            .into_iter()
+            .map(|(token, bids)| beyond(self.balance(account, token).unwrap_or(0), bids));
+        uncovered.flatten().collect()
+    }
+
+    /// Whether the account's balance covers this bid besides the account's live ones. The bid itself
+    /// need not be in the book.
     #[must_use]
     pub fn is_covered(&self, hash: B256, bid: &Bid) -> bool {
+        self.is_covered_instead(hash, bid, hash)
+    }
+
+    /// The same, if it takes the place of another bid of the account.
+    pub(crate) fn is_covered_instead(&self, hash: B256, bid: &Bid, replaced: B256) -> bool {
         let others = self
             .bids
             .accounts
@@ -791,7 +905,7 @@ impl Book {
             .flatten()
             .filter_map(|(_, other)| {
                 let signed = self.bids.orders.get(other).filter(|signed| {
-                    *other != hash
+                    ![hash, replaced].contains(other)
                         && signed.bid.token == bid.token
                         && !self.open_ranges(*other, &signed.bid).is_empty()
                 })?;
@@ -801,6 +915,17 @@ impl Book {
             .chain([(bid.salt, hash, Self::commitment(bid))])
             .collect();
         !beyond(self.balance(bid.buyer, bid.token).unwrap_or(0), bids).contains(&hash)
+    }
+
+    /// Collateral floors that an account's free coins hold: deals that it can open.
+    #[must_use]
+    pub fn floors(&self, account: Address) -> usize {
+        let coins = self.balance(account, Address::ZERO).unwrap_or(0);
+        coins
+            .checked_div(self.collateral_floor)
+            .map_or(usize::MAX, |floors| {
+                usize::try_from(floors).unwrap_or(usize::MAX)
+            })
     }
 }
 

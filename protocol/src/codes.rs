@@ -118,8 +118,8 @@ registry! {
         "Set roundTripMsMax and roundTripPlace to 0; choose regions instead.";
     ORDER_AUDIT "O-023" Usage "the audit rate and the audit fee do not go together"
         "Set both to 0, or the rate to 1 to 10000 basis points and the fee to what an audit shall pay.";
-    ORDER_RANK_WINDOW "O-024" Usage "rank windows are not supported yet"
-        "Set rankWindow to 0.";
+    ORDER_RANK_WINDOW "O-024" Usage "the rank window is longer than 32 blocks"
+        "Ask for at most 32 blocks, or for none with 0.";
     ORDER_MACHINE "O-025" Usage "the machine version is unknown here"
         "Upgrade the software, or build the order for a version that it knows.";
     ORDER_QUOTA "O-026" Usage "the account has too many live orders"
@@ -173,7 +173,7 @@ registry! {
 
     // Funds.
     FUNDS_INSUFFICIENT "F-001" Payment "the balance on the market is too small"
-        "`outcry deposit` the missing amount.";
+        "Deposit the missing amount: `outcry deposit`, and in the auction `outcry reserve deposit`.";
     FUNDS_TOKEN_FEE "F-002" Payment "the token takes a fee on transfers"
         "Such tokens are refused; use another.";
     FUNDS_TOKEN_REBASED "F-003" Payment "the token changes balances by itself"

@@ -3,17 +3,18 @@
 use alloy_primitives::U256;
 
 use crate::hash::Domain;
-use crate::limits::AUDIT_FEE_MAX;
+use crate::limits::{AUDIT_FEE_MAX, RANK_BLOCK_S_MAX};
 use crate::money::{self, MoneyError, Tariff};
 use crate::types::{Bid, Deal, JobSpec, Offer, Resources};
 
 const REGION_SHIFT: usize = 128;
 const AUDIT_RATE_SHIFT: usize = 136;
 const AUDIT_FEE_SHIFT: usize = 152;
+const RANK_WINDOW_SHIFT: usize = 248;
 
 /// `Deal.resources`, low bits first: of the bid memory MiB (32), disk MiB (32), egress MiB (32), GPU
-/// class (16), GPU count (16); of the offer region (8); of the bid audit rate in basis points (16) and
-/// audit fee in base units (104), which must be at most [`AUDIT_FEE_MAX`].
+/// class (16), GPU count (16); of the offer region (8); of the bid audit rate in basis points (16), audit
+/// fee in base units (96), which must be at most [`AUDIT_FEE_MAX`], and rank window in blocks (8).
 #[must_use]
 pub fn packed_resources(bid: &Bid, region: u8) -> U256 {
     let reserved = &bid.resources;
@@ -25,6 +26,7 @@ pub fn packed_resources(bid: &Bid, region: u8) -> U256 {
         | U256::from(region) << REGION_SHIFT
         | U256::from(bid.auditRateBps) << AUDIT_RATE_SHIFT
         | U256::from(bid.auditFee) << AUDIT_FEE_SHIFT
+        | U256::from(bid.rankWindow) << RANK_WINDOW_SHIFT
 }
 
 /// What a deal reserves on its slot.
@@ -55,13 +57,28 @@ pub fn audit_rate(deal: &Deal) -> u16 {
 /// What an audit of this deal pays to all who take part in it, base units of its token.
 #[must_use]
 pub fn audit_fee(deal: &Deal) -> u128 {
-    // 256 - 152 bits are left: 104.
-    (deal.resources >> AUDIT_FEE_SHIFT).to()
+    (deal.resources >> AUDIT_FEE_SHIFT & U256::from(AUDIT_FEE_MAX)).to()
+}
+
+/// Blocks after its opening in which a better offer may take this deal's place; 0 if none may.
+#[must_use]
+pub fn rank_window(deal: &Deal) -> u8 {
+    // 256 - 248 bits are left: 8.
+    (deal.resources >> RANK_WINDOW_SHIFT).to()
+}
+
+/// The second at which the deal's rank window is over at the latest, and from which its times count: that
+/// of the opening if there is none.
+#[must_use]
+pub fn starts_by(deal: &Deal) -> u64 {
+    deal.openedAt
+        .saturating_add(u64::from(rank_window(deal)) * RANK_BLOCK_S_MAX)
 }
 
 /// The terms of a deal that opens at `opened_at` (Unix seconds, the block's timestamp) over `count`
 /// tasks from `first_task`. `cell` and `first_task` are chosen by the market: the log of the opening
-/// has them. The deal's id is [`Domain::deal_id`].
+/// has them. The deal's id is [`Domain::deal_id`]. A deal that takes the place of another has the terms of
+/// a bid without a rank window, under the hash of the bid that was signed.
 ///
 /// # Errors
 /// [`MoneyError`] if an amount needs more bits than the deal has for it.
@@ -102,6 +119,7 @@ pub fn terms(
         providerTip: offer.tip,
         openedAt: opened_at,
         deadline: opened_at
+            .saturating_add(u64::from(bid.rankWindow) * RANK_BLOCK_S_MAX)
             .saturating_add(bid.queueTimeout.into())
             .saturating_add(bid.executionTimeout.into()),
         bidSalt: bid.salt,

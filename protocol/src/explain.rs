@@ -6,6 +6,7 @@ use alloy_primitives::{Address, B256, U256};
 use crate::book::Book;
 use crate::codes::{self, Code, Coded};
 use crate::fit::{Constraint, Demand, Rejection, judge};
+use crate::hash::job_hash;
 use crate::limits::{EXECUTION_TIMEOUT_S_MAX, PRICE_MAX};
 use crate::money::{self, Tariff};
 use crate::order::{self, OrderError};
@@ -154,24 +155,50 @@ impl Change {
         }
     }
 
-    /// Whether the offer fits the bid once it is changed.
-    fn suffices(&self, bid: &Bid, job: &JobSpec, offer: &Offer) -> bool {
-        let (mut bid, mut job) = (bid.clone(), job.clone());
-        self.apply(&mut bid, &mut job);
-        let beside = |rejection| matches!(rejection, Rejection::SelfDeal);
-        let mut others = 0;
-        judge(&bid, &job, offer, |rejection| {
-            others += usize::from(!beside(rejection));
-            true
-        });
-        others == 0
+    /// Whether the bid itself changes, not the world.
+    fn is_of_bid(&self) -> bool {
+        !matches!(
+            self,
+            Self::WaitForSlot | Self::WaitForProvider | Self::UseOtherAccount
+        )
     }
 
-    /// The bid (and job) after the change. A real one must be signed anew.
-    pub fn apply(&self, bid: &mut Bid, job: &mut JobSpec) {
+    /// Whether the offer fits the bid once it is changed, the changed bid's form and money included.
+    /// Raising the cap, for one, also raises the collateral and what the buyer must hold.
+    fn suffices(&self, wanted: &Wanted<'_>, offer: &Offer) -> bool {
+        // The world changes by what the one rejection named.
+        if !self.is_of_bid() {
+            return true;
+        }
+        let Wanted { book, bid, job, .. } = wanted;
+        let (bid, job) = self.applied(bid, job);
+        if order::validate_bid_form(&bid, &job).is_err() {
+            return false;
+        }
+        let mut fits = true;
+        let mut reject = |_| {
+            fits = false;
+            true
+        };
+        judge(&bid, &job, offer, &mut reject);
+        circumstances(book, &bid, &job, offer, &mut reject);
+        // Who does not pay yet is told so before, and may ask what it would take. But a token is only
+        // worth naming to somebody who has it: anybody can make one.
+        let is_paid = || book.is_covered_instead(book.domain().bid_hash(&bid), &bid, wanted.hash);
+        let must_pay = wanted.is_covered || matches!(self, Self::PayIn(_));
+        fits && (!must_pay || is_paid())
+    }
+
+    /// The bid and job after the change. A real one must be signed anew.
+    #[must_use]
+    pub fn applied(&self, bid: &Bid, job: &JobSpec) -> (Bid, JobSpec) {
+        let (mut bid, mut job) = (bid.clone(), job.clone());
         match *self {
             Self::PayIn(token) => bid.token = token,
-            Self::UseMachine(version) => job.machineVersion = version,
+            Self::UseMachine(version) => {
+                job.machineVersion = version;
+                bid.jobHash = job_hash(&job);
+            }
             Self::AcceptRegion(region) => bid.regions |= U256::from(1) << usize::from(region),
             Self::DropAttributes(bits) => bid.attributes &= !bits,
             Self::LowerMemory(mib) => bid.resources.memoryMib = mib,
@@ -182,6 +209,7 @@ impl Change {
             Self::LowerCollateral(bps) => bid.collateralBps = bps,
             Self::WaitForSlot | Self::WaitForProvider | Self::UseOtherAccount => {}
         }
+        (bid, job)
     }
 }
 
@@ -207,8 +235,18 @@ pub struct Explanation {
     pub problem: Option<BidProblem>,
     /// Constraints that at least one live offer fails, in the order in which they are tried.
     pub failures: Vec<Failure>,
-    /// At most one per constraint, cheapest first (by expected price of a task).
+    /// At most one per constraint, cheapest first (by expected price of a task); another token last.
     pub changes: Vec<Suggestion>,
+}
+
+/// The bid that is explained.
+struct Wanted<'a> {
+    book: &'a Book,
+    hash: B256,
+    bid: &'a Bid,
+    job: &'a JobSpec,
+    /// Whether the buyer's balance reaches it.
+    is_covered: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -233,6 +271,14 @@ pub fn explain(book: &Book, bid: &Bid, job: &JobSpec) -> Explanation {
     let (mut offers, mut fitting) = (0, 0);
     let bars_anyone = book.bars_anyone(hash);
     let demand = Demand::of(bid, job);
+    let wanted = Wanted {
+        book,
+        hash,
+        bid,
+        job,
+        is_covered: book.is_covered(hash, bid),
+    };
+    let unbacked = book.unbacked();
     for (offer_hash, signed) in book.live_offers() {
         offers += 1;
         let mut failed = 0u32;
@@ -257,7 +303,11 @@ pub fn explain(book: &Book, bid: &Bid, job: &JobSpec) -> Explanation {
         if bars_anyone && book.is_barred(hash, signed.offer.provider) {
             count(Rejection::Barred);
         }
-        circumstances(book, bid, job, &signed.offer, &mut count);
+        if unbacked.contains(offer_hash) {
+            count(Rejection::ProviderBalance);
+        } else {
+            circumstances(book, bid, job, &signed.offer, &mut count);
+        }
         match (failed, only) {
             (0, _) => fitting += 1,
             (1, Some(rejection)) => {
@@ -265,10 +315,8 @@ pub fn explain(book: &Book, bid: &Bid, job: &JobSpec) -> Explanation {
                 tally.alone += 1;
                 if let Some(change) = Change::lifting(&rejection) {
                     let (extent, best) = (change.extent(), tally.change);
-                    // Raising the cap, for one, also raises the collateral: hold the offer against
-                    // the changed bid.
                     if best.is_none_or(|best| (extent, *offer_hash) < (best.0, best.1))
-                        && change.suffices(bid, job, &signed.offer)
+                        && change.suffices(&wanted, &signed.offer)
                     {
                         tally.change = Some((extent, *offer_hash, change));
                     }
@@ -293,8 +341,7 @@ pub fn explain(book: &Book, bid: &Bid, job: &JobSpec) -> Explanation {
         .filter_map(|tally| tally.change)
         .filter_map(|(_, offer, change)| {
             let signed = book.offer(&offer)?;
-            let (mut changed, mut relinked) = (bid.clone(), job.clone());
-            change.apply(&mut changed, &mut relinked);
+            let (changed, _) = change.applied(bid, job);
             let tariff = Tariff::of(&changed, &signed.offer).ok()?;
             Some(Suggestion {
                 change,
@@ -303,8 +350,11 @@ pub fn explain(book: &Book, bid: &Bid, job: &JobSpec) -> Explanation {
             })
         })
         .collect();
-    // Stable: equal costs stay in the order of the constraints.
-    changes.sort_by_key(|suggestion| suggestion.cost);
+    // Stable: equal costs stay in the order of the constraints. Costs in another token do not compare.
+    changes.sort_by_key(|suggestion| {
+        let is_elsewhere = matches!(suggestion.change, Change::PayIn(_));
+        (is_elsewhere, suggestion.cost)
+    });
     Explanation {
         offers,
         fitting,

@@ -18,7 +18,7 @@ use crate::class::Class;
 use crate::hash::Words;
 use crate::limits::{
     BPS, CANDLES_KEPT_MAX, CANDLES_SPARE, CANDLES_SPARE_S, CYCLES_PER_UNIT_PRICE, HOURS_KEPT_S,
-    MINUTES_KEPT_S,
+    MINUTES_KEPT_S, PRICED_SPEED_MAX,
 };
 use crate::types::Resources;
 
@@ -52,10 +52,15 @@ pub struct Settled {
 }
 
 impl Settled {
-    /// Base units per 10^18 cycles, rounded down, start fees included; `None` without cycles, or
-    /// beyond 128 bits. That is 10^-9 base units per 10^9 cycles.
+    /// Base units per 10^18 cycles, rounded down, start fees included; `None` without cycles, beyond
+    /// 128 bits, or for more cycles than [`PRICED_SPEED_MAX`] allows for the time that the deal held its
+    /// slot (a second at least). That is 10^-9 base units per 10^9 cycles.
     #[must_use]
     pub fn price(&self) -> Option<u128> {
+        let cycles_max = u128::from(self.held_s.max(1)) * u128::from(PRICED_SPEED_MAX);
+        if u128::from(self.cycles) > cycles_max {
+            return None;
+        }
         per(self.paid, CYCLES_PER_UNIT_PRICE, self.cycles.into())
     }
 
@@ -69,10 +74,11 @@ impl Settled {
         }
     }
 
-    /// The candle of this deal alone; `None` if it has no price.
+    /// The candle of this deal alone; `None` if it has no price, or is free: what jobs that are drawn on
+    /// reserved capacity cost was agreed on in the auction.
     #[must_use]
     pub fn candle(&self) -> Option<Candle> {
-        let price = self.price()?;
+        let price = self.price().filter(|_| self.paid > 0)?;
         let tick = Tick {
             block: self.block,
             log_index: self.log_index,

@@ -221,6 +221,49 @@ impl Ledger {
         Ok(())
     }
 
+    /// A better offer takes the place of an open deal: what that held is free again; the sender pays its
+    /// provider the idle fee ([`crate::ranking::idle_fee`]) and its buyer the tip of its opening; then the
+    /// new deal opens, as [`Ledger::open`].
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn replace(
+        &mut self,
+        displaced: B256,
+        idle_fee: u128,
+        id: B256,
+        deal: Deal,
+        sender: Address,
+    ) -> Result<(), LedgerError> {
+        let before = self.clone();
+        let replaced = self
+            .displace(displaced, idle_fee, sender)
+            .and_then(|()| self.open(id, deal, sender));
+        if replaced.is_err() {
+            *self = before;
+        }
+        replaced
+    }
+
+    fn displace(&mut self, id: B256, idle_fee: u128, sender: Address) -> Result<(), LedgerError> {
+        let entry = self.deals.get_mut(&id).ok_or(LedgerError::Unknown(id))?;
+        entry.state = entry.state.next(DealEvent::Replace)?;
+        let audit_fee = std::mem::take(&mut entry.audit_fee);
+        let deal = entry.deal.clone();
+        self.credit(
+            deal.buyer,
+            deal.token,
+            deal.escrow + deal.buyerTip + audit_fee,
+        );
+        self.credit(deal.provider, deal.token, deal.collateral);
+        self.credit(deal.provider, NATIVE, self.parameters.collateral_floor);
+        for (to, amount) in [(deal.provider, idle_fee), (deal.buyer, deal.buyerTip)] {
+            self.debit(sender, deal.token, amount)?;
+            self.credit(to, deal.token, amount);
+        }
+        Ok(())
+    }
+
     /// The provider claims. A sender that is not the provider gets the provider's tip, as far as
     /// the provider's free balance reaches.
     ///
@@ -268,8 +311,8 @@ impl Ledger {
         let is_demanded = from.standing().is_some_and(|claim| claim.demanded);
         let p = self.parameters;
         match event {
-            // A claim brings its price along: see `claim`.
-            DealEvent::Claim => return Err(refused.into()),
+            // A claim brings its price along, what replaces a deal its terms: see `claim`, `replace`.
+            DealEvent::Claim | DealEvent::Replace => return Err(refused.into()),
             // The bid asked for none, or there was one.
             DealEvent::Audit if audit_fee == 0 => return Err(refused.into()),
             DealEvent::Audit => self.credit(p.audits, deal.token, audit_fee),

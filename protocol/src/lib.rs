@@ -5,7 +5,7 @@
 //! | stage | modules |
 //! | --- | --- |
 //! | an order is written, signed, sent | [`types`], [`hash`], [`signature`], [`order`], [`wire`] |
-//! | it enters the book and is matched | [`book`], [`fit`], [`matching`]; asked about: [`explain`], [`quote`] |
+//! | it enters the book and is matched, or takes the place of a deal | [`book`], [`fit`], [`matching`], [`ranking`]; asked about: [`explain`], [`quote`] |
 //! | a deal opens, is claimed and settled | [`deal`], [`money`], [`lifecycle`], [`ledger`] |
 //! | what deals reserved and paid is compared | [`class`], [`history`] |
 //! | capacity is reserved by auction | [`auction`] |
@@ -36,6 +36,7 @@ pub mod merkle;
 pub mod money;
 pub mod order;
 pub mod quote;
+pub mod ranking;
 pub mod signature;
 pub mod status;
 mod tree;

@@ -58,6 +58,8 @@ pub enum DealState {
     Claimed(Standing),
     /// Paid, collateral returned.
     Settled,
+    /// A better offer took its place within the rank window; its tasks are the other deal's.
+    Replaced,
     /// Cancelled in the admission window; the tasks can be opened again.
     Cancelled,
     /// Refunded (unless accepted before), collateral slashed; the tasks can be opened again.
@@ -80,6 +82,8 @@ pub struct Standing {
 states! {
     /// What the chain reports about a deal.
     DealEvent {
+        /// A better offer took the deal's place, within the rank window.
+        Replace = "replace",
         /// Either side cancelled in the admission window.
         Cancel = "cancel",
         /// The provider claimed, at or before the deadline.
@@ -199,16 +203,17 @@ impl Standing {
 
 impl DealState {
     /// All values, in the order of the life cycle.
-    pub const ALL: [Self; 20] = {
-        let mut all = [Self::Open; 20];
+    pub const ALL: [Self; 21] = {
+        let mut all = [Self::Open; 21];
         let mut bits = 0;
         while bits < Standing::NAMES.len() {
             all[1 + bits] = Self::Claimed(Standing::of_bits(bits));
             bits += 1;
         }
         all[17] = Self::Settled;
-        all[18] = Self::Cancelled;
-        all[19] = Self::Failed;
+        all[18] = Self::Replaced;
+        all[19] = Self::Cancelled;
+        all[20] = Self::Failed;
         all
     };
 
@@ -220,6 +225,7 @@ impl DealState {
             // Four bits: below 16.
             Self::Claimed(standing) => Standing::NAMES[standing.bits()],
             Self::Settled => "settled",
+            Self::Replaced => "replaced",
             Self::Cancelled => "cancelled",
             Self::Failed => "failed",
         }
@@ -228,7 +234,10 @@ impl DealState {
     /// Whether nothing more can happen to the deal.
     #[must_use]
     pub const fn is_terminal(self) -> bool {
-        matches!(self, Self::Settled | Self::Cancelled | Self::Failed)
+        matches!(
+            self,
+            Self::Settled | Self::Replaced | Self::Cancelled | Self::Failed
+        )
     }
 
     /// Whether the provider has the price.
@@ -237,7 +246,7 @@ impl DealState {
         match self {
             Self::Claimed(standing) => standing.accepted,
             Self::Settled => true,
-            Self::Open | Self::Cancelled | Self::Failed => false,
+            Self::Open | Self::Replaced | Self::Cancelled | Self::Failed => false,
         }
     }
 
@@ -253,14 +262,15 @@ impl DealState {
     /// The state after an event. Acceptance releases the price once while a claim stands; nothing
     /// finalises while a demand, a game or an audit is open; a game's verdict goes before a demand's
     /// timeout and before the end of an audit that the provider did not answer. Not stated here:
-    /// clocks, whether an audit can still be drawn, and that a deal has at most one demand and at
-    /// most one audit.
+    /// clocks, rank windows, whether an audit can still be drawn, and that a deal has at most one demand
+    /// and at most one audit.
     ///
     /// # Errors
     /// [`Refused`] if the event does not apply.
     pub fn next(self, event: DealEvent) -> Result<Self, Refused> {
         use DealEvent as E;
         match (self, event) {
+            (Self::Open, E::Replace) => Some(Self::Replaced),
             (Self::Open, E::Cancel) => Some(Self::Cancelled),
             (Self::Open, E::Claim) => Some(Self::Claimed(Standing::default())),
             (Self::Open, E::Timeout) => Some(Self::Failed),

@@ -38,8 +38,8 @@ pub const OUTPUT_LIMIT_MAX: u64 = 1 << 36;
 pub const PRICE_MAX: u128 = 1 << 100;
 /// Largest collateral multiple in basis points: 100 times the price.
 pub const COLLATERAL_BPS_MAX: u32 = 1_000_000;
-/// Largest audit fee, base units: the 104 bits that a deal has for it beside what it reserves.
-pub const AUDIT_FEE_MAX: u128 = (1 << 104) - 1;
+/// Largest audit fee, base units: the 96 bits that a deal has for it beside what it reserves.
+pub const AUDIT_FEE_MAX: u128 = (1 << 96) - 1;
 /// Basis points of one whole.
 pub const BPS: u32 = 10_000;
 /// Unit prices are base units per this many cycles (10^18).
@@ -47,21 +47,25 @@ pub const CYCLES_PER_UNIT_PRICE: u128 = 1_000_000_000_000_000_000;
 
 /// Fastest speed an offer may sign, cycles per second: 10^13, a thousand times today's core.
 pub const SPEED_MAX: u64 = 10_000_000_000_000;
+/// Cycles per second and slot beyond which a deal makes no price: several times what any machine runs, so
+/// that nobody moves a price by claiming cycles that cost nothing.
+pub const PRICED_SPEED_MAX: u64 = 100_000_000_000;
 /// Most slots of an offer: a machine room behind one key; larger ones use several capacity ids.
 pub const SLOTS_MAX: u32 = 4096;
 /// Longest queue timeout in seconds (one day): collateral stands still meanwhile.
 pub const QUEUE_TIMEOUT_S_MAX: u32 = 86_400;
 /// Longest execution timeout in seconds (thirty days).
 pub const EXECUTION_TIMEOUT_S_MAX: u32 = 30 * 86_400;
-/// Shortest queue timeout in seconds: fetching inputs and a block or two fit into it.
-pub const QUEUE_TIMEOUT_S_MIN: u32 = 1;
+/// Longest rank window, blocks: the provider's slot and everybody's money stand still meanwhile.
+pub const RANK_WINDOW_BLOCKS_MAX: u16 = 32;
+/// Most seconds that a block of a rank window counts, so that the times of a deal, which are in seconds,
+/// can start when its window is surely over. It is the block time of the slowest chain in wide use.
+pub const RANK_BLOCK_S_MAX: u64 = 12;
 /// How far in the future a bid may expire, in seconds (seven days): live bids count against a
 /// balance and occupy the book.
 pub const BID_LIFE_S_MAX: u64 = 7 * 86_400;
 /// How far in the future an offer may expire, in seconds (one hour): offers are renewed.
 pub const OFFER_LIFE_S_MAX: u64 = 3_600;
-/// Numbers of regions: one bit each in `Bid.regions`.
-pub const REGIONS: u16 = 256;
 
 /// Most live bids of one account in the book.
 pub const BIDS_PER_ACCOUNT_MAX: usize = 1024;
@@ -81,9 +85,6 @@ pub const MATCHES_PER_BID_MAX: usize = 256;
 /// Most nodes and offers that the search for one range of a bid looks at, so that no book can make a
 /// bid cost more. It looks at a few hundred where what the bid asks for is common.
 pub const LOOKS_MAX: u32 = 4096;
-
-/// Largest protocol fee in basis points, immutable in the contract (5%).
-pub const FEE_BPS_MAX: u16 = 500;
 
 /// Latest machine version whose rules this code knows.
 pub const MACHINE_VERSION_MAX: u32 = 1;

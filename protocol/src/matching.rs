@@ -22,7 +22,7 @@ use crate::fit::{Demand, Fit};
 use crate::hash::{Words, bid_rank};
 use crate::limits::{LOOKS_MAX, MATCHES_PER_BID_MAX};
 use crate::money;
-use crate::tree::{Ahead, Class, Forest, Found, Traits};
+use crate::tree::{Ahead, Forest, Found, Traits, TreeKey};
 use crate::types::Offer;
 use crate::wire::SignedBid;
 
@@ -114,6 +114,14 @@ pub fn run(book: &Book, beacon: B256) -> Epoch {
 #[must_use]
 pub fn arrivals(book: &Book, beacon: B256, matches: &[Match], bids: &BTreeSet<B256>) -> Epoch {
     let placed: BTreeSet<B256> = matches.iter().map(|found| found.bid).collect();
+    let buyers: BTreeSet<Address> = bids
+        .iter()
+        .filter_map(|hash| Some(book.bid(hash)?.bid.buyer))
+        .collect();
+    let uncovered: BTreeSet<B256> = buyers
+        .into_iter()
+        .flat_map(|buyer| book.uncovered_of(buyer))
+        .collect();
     let mut waiting = Vec::new();
     for hash in bids.difference(&placed) {
         let Some(signed) = book.bid(hash) else {
@@ -122,7 +130,7 @@ pub fn arrivals(book: &Book, beacon: B256, matches: &[Match], bids: &BTreeSet<B2
         let ranges = book.open_ranges(*hash, &signed.bid);
         if !ranges.is_empty() {
             waiting.push(Waiting {
-                is_covered: book.is_covered(*hash, &signed.bid),
+                is_covered: !uncovered.contains(hash),
                 ..Waiting::new(*hash, signed, ranges, book.bars_anyone(*hash))
             });
         }
@@ -340,14 +348,17 @@ impl<'a> Engine<'a> {
 
     /// The live offers among those that a bid might accept.
     pub(crate) fn suiting(book: &'a Book, demand: &Demand) -> Self {
-        Self::of(book, |offer| Class::of(offer).suits(demand))
+        Self::of(book, |offer| TreeKey::of(offer).suits(demand))
     }
 
     fn of(book: &'a Book, is_wanted: impl Fn(&Offer) -> bool) -> Self {
+        let unbacked = book.unbacked();
         let offers: Vec<(B256, &Offer)> = book
             .offers()
             .map(|(hash, signed)| (*hash, &signed.offer))
-            .filter(|(_, offer)| is_wanted(offer) && book.is_offer_live(offer))
+            .filter(|(hash, offer)| {
+                is_wanted(offer) && book.is_offer_live(offer) && !unbacked.contains(hash)
+            })
             .collect();
         let mut seats: Vec<Seat> = offers
             .iter()
@@ -377,7 +388,7 @@ impl<'a> Engine<'a> {
         };
         let leaves = (0..).zip(&offers).filter_map(|(number, (_, offer))| {
             let collateral = engine.collateral_left(number)?;
-            Some((Class::of(offer), Traits::of(offer, number, collateral)))
+            Some((TreeKey::of(offer), Traits::of(offer, number, collateral)))
         });
         engine.forest = Forest::new(leaves.collect(), offers.len());
         engine

@@ -10,7 +10,7 @@ use crate::limits::{
     AUDIT_FEE_MAX, BID_LIFE_S_MAX, BPS, COLLATERAL_BPS_MAX, CYCLE_LIMIT_MAX,
     EXECUTION_TIMEOUT_S_MAX, MACHINE_VERSION_MAX, OFFER_LIFE_S_MAX, OUTPUT_LIMIT_MAX,
     OUTPUT_LIMIT_MIN, PAGE_LIMIT_MAX, PAGES_PER_MIB, PRICE_MAX, QUEUE_TIMEOUT_S_MAX,
-    SLOT_LIMIT_MAX, SLOTS_MAX, SPEED_MAX, TASKS_PER_JOB_MAX,
+    RANK_WINDOW_BLOCKS_MAX, SLOT_LIMIT_MAX, SLOTS_MAX, SPEED_MAX, TASKS_PER_JOB_MAX,
 };
 use crate::signature::{self, Verdict};
 use crate::types::{Bid, JobSpec, Offer};
@@ -134,9 +134,9 @@ pub enum OrderError {
         /// In the bid, base units.
         fee: u128,
     },
-    /// Any rank window.
-    #[error("rank windows are not supported yet")]
-    RankWindow,
+    /// Above [`RANK_WINDOW_BLOCKS_MAX`].
+    #[error("the rank window is {0} blocks, the most is {RANK_WINDOW_BLOCKS_MAX}")]
+    RankWindow(u16),
     /// Zero, or newer than this code.
     #[error("machine version {0} is unknown here, the latest is {MACHINE_VERSION_MAX}")]
     Machine(u32),
@@ -164,7 +164,7 @@ impl Coded for OrderError {
             Self::Gpu => &codes::ORDER_GPU,
             Self::RoundTrip => &codes::ORDER_ROUND_TRIP,
             Self::Audit { .. } => &codes::ORDER_AUDIT,
-            Self::RankWindow => &codes::ORDER_RANK_WINDOW,
+            Self::RankWindow(_) => &codes::ORDER_RANK_WINDOW,
             Self::Machine(_) => &codes::ORDER_MACHINE,
         }
     }
@@ -306,7 +306,10 @@ pub fn validate_bid_form(bid: &Bid, job: &JobSpec) -> Result<(), OrderError> {
             OrderError::Timeout { field, value, max },
         )?;
     }
-    require(bid.rankWindow == 0, OrderError::RankWindow)
+    require(
+        bid.rankWindow <= RANK_WINDOW_BLOCKS_MAX,
+        OrderError::RankWindow(bid.rankWindow),
+    )
 }
 
 /// Everything about an offer that needs no chain. `now` is the latest block's time, Unix seconds.

@@ -1,6 +1,6 @@
 //! Tournament trees over the offers of an epoch: the best offer for a bid without a look at all.
 //!
-//! There is one tree for each [`Class`], since a bid must name these fields exactly. A node keeps of
+//! There is one tree for each [`TreeKey`], since a bid must name these fields exactly. A node keeps of
 //! the offers below it that can still open a deal the least of each price, the most of everything
 //! else, all attribute bits together, and the least number: an offer that is at least as good for
 //! every bid as each of them. So what that offer lacks they all lack, and its score bounds theirs. The
@@ -17,6 +17,10 @@ use crate::fit::Demand;
 use crate::money::{self, Tariff};
 use crate::types::Offer;
 
+mod sketch;
+
+use sketch::{Aim, Sketch};
+
 /// Children of a node.
 const WIDTH: usize = 8;
 /// Prices of an offer: the start fee, then what a cycle costs for itself and with each resource.
@@ -32,14 +36,14 @@ const NONE: u32 = u32::MAX;
 
 /// What a bid must name exactly: one tree for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Class {
+pub(crate) struct TreeKey {
     pub(crate) token: Address,
     pub(crate) machine: u32,
     pub(crate) region: u8,
     pub(crate) gpu_class: u16,
 }
 
-impl Class {
+impl TreeKey {
     pub(crate) fn of(offer: &Offer) -> Self {
         Self {
             token: offer.token,
@@ -132,19 +136,24 @@ impl Traits {
         self
     }
 
-    /// A field by which a tree is ordered: those that set an offer's price, in turn.
+    /// A field by which a tree is ordered. Those that part offers most for the usual bid come first and
+    /// more than once: the price of cycles is most of a score. Memory and collateral set none, but
+    /// every bid asks for them, and a node that joins the one of some offers with the other of others
+    /// promises what none of them holds.
     fn key(&self, turn: usize) -> u128 {
         match turn % KEYS {
-            0 => self.prices[CYCLE],
-            1 => self.prices[START],
-            2 => self.speed.into(),
-            _ => self.prices[MEMORY],
+            0 | 2 | 5 => self.prices[CYCLE],
+            1 => self.memory.into(),
+            3 => self.speed.into(),
+            4 => self.prices[MEMORY],
+            6 => self.prices[START],
+            _ => self.collateral,
         }
     }
 }
 
 /// Fields of [`Traits::key`].
-const KEYS: usize = 4;
+const KEYS: usize = 8;
 
 /// Up to [`WIDTH`] nodes or leaves with one parent, field by field.
 ///
@@ -289,162 +298,6 @@ impl Block {
     }
 }
 
-/// A block in four cache lines, rounded in favour of its offers: all that a search for the single
-/// best offer reads of most blocks. It leaves out what few bids ask for.
-#[derive(Debug, Clone)]
-#[repr(C, align(64))]
-struct Sketch {
-    /// Of the attributes the lowest 32 bits.
-    attributes: [u32; WIDTH],
-    memory: [u32; WIDTH],
-    /// `2^64 / speed / 2^pace_shift`.
-    pace: [u32; WIDTH],
-    /// `startFee / 2^fee_shift`.
-    fee: [u32; WIDTH],
-    /// Price of cycles and of memory, `/ 2^price_shift`.
-    cycle_price: [u32; WIDTH],
-    memory_price: [u32; WIDTH],
-    /// As in the block.
-    number: [u32; WIDTH],
-    children: u32,
-    count: u32,
-    pace_shift: u8,
-    fee_shift: u8,
-    price_shift: u8,
-}
-
-/// How far to shift values so that all of them fit 31 bits.
-fn shift(values: impl Iterator<Item = u128>) -> u8 {
-    let bits = values.map(|value| u128::BITS - value.leading_zeros()).max();
-    bits.unwrap_or(0).saturating_sub(31) as u8
-}
-
-impl Sketch {
-    fn of(block: &Block) -> Self {
-        let is_live = |lane: &usize| block.speed[*lane] != 0;
-        let live = || (0..block.count as usize).filter(is_live);
-        let pace = |lane: usize| u64::MAX / block.speed[lane].max(1);
-        let pace_shift = shift(live().map(|lane| pace(lane).into()));
-        let fee_shift = shift(live().map(|lane| block.prices[START][lane]));
-        let price_shift =
-            shift(live().map(|lane| block.prices[CYCLE][lane].max(block.prices[MEMORY][lane])));
-        let mut sketch = Self {
-            attributes: [0; WIDTH],
-            memory: [0; WIDTH],
-            // A pace that no bid accepts.
-            pace: [i32::MIN as u32; WIDTH],
-            fee: [0; WIDTH],
-            cycle_price: [0; WIDTH],
-            memory_price: [0; WIDTH],
-            number: block.number,
-            children: block.children,
-            count: block.count,
-            pace_shift,
-            fee_shift,
-            price_shift,
-        };
-        for lane in live() {
-            sketch.attributes[lane] = block.attributes[0][lane] as u32;
-            sketch.memory[lane] = block.memory[lane].min(i32::MAX as u32);
-            sketch.pace[lane] = (pace(lane) >> pace_shift) as u32;
-            sketch.fee[lane] = (block.prices[START][lane] >> fee_shift) as u32;
-            sketch.cycle_price[lane] = (block.prices[CYCLE][lane] >> price_shift) as u32;
-            sketch.memory_price[lane] = (block.prices[MEMORY][lane] >> price_shift) as u32;
-        }
-        sketch
-    }
-
-    /// Which may suit, as bits.
-    #[inline]
-    fn mask(&self, aim: &Aim) -> u32 {
-        let pace_max = (aim.pace_max >> self.pace_shift).min(i32::MAX as u64) as i32;
-        let mut failed = [0i32; WIDTH];
-        for lane in 0..WIDTH {
-            let missing = aim.attributes & !self.attributes[lane] as i32;
-            // Each is negative exactly if it fails.
-            failed[lane] = pace_max.wrapping_sub(self.pace[lane] as i32)
-                | (self.memory[lane] as i32).wrapping_sub(aim.memory)
-                | missing.wrapping_neg()
-                | missing;
-        }
-        let mut mask = 0;
-        for (lane, failed) in failed.into_iter().enumerate() {
-            mask |= u32::from(failed >= 0) << lane;
-        }
-        mask
-    }
-
-    /// For each, a number that no first task's score, in the aim's units, is below.
-    #[inline]
-    fn bounds(&self, mut mask: u32, aim: &Aim, mut each: impl FnMut(usize, u64)) {
-        // What does not fit 64 bits is taken for less, which is as good as less precise.
-        let narrow = |wide: u128| u64::try_from(wide).unwrap_or(u64::MAX);
-        // The weight has 49 bits for cycles within the limit, and no price is shifted by more than 69:
-        // it keeps its upper 64 bits.
-        let weight = (u128::from(aim.weight) << self.price_shift) >> aim.unit;
-        let excess = (u128::BITS - weight.leading_zeros()).saturating_sub(64);
-        let weight = weight >> excess;
-        let cycles = narrow(u128::from(aim.cycles) << self.pace_shift);
-        while mask != 0 {
-            let lane = mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            // 31 bits, and 31 times 31.
-            let unit_price = u64::from(self.cycle_price[lane])
-                + u64::from(self.memory_price[lane]) * aim.memory as u64;
-            let fee = narrow((u128::from(self.fee[lane]) << self.fee_shift) >> aim.unit);
-            let work = narrow((u128::from(unit_price) * weight) >> (64 - excess.min(64)));
-            let cost = fee.saturating_add(work);
-            if cost > aim.cost_max {
-                continue;
-            }
-            let seconds = over_64_bits(self.pace[lane].into(), cycles);
-            let time = narrow((u128::from(aim.value_of_time) * u128::from(seconds)) >> aim.unit);
-            each(lane, cost.saturating_add(time));
-        }
-    }
-}
-
-/// `ceil(a * b / 2^64)`
-#[inline]
-fn over_64_bits(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    (product >> 64) as u64 + u64::from(product as u64 != 0)
-}
-
-/// What a bid asks for, in the terms of a [`Sketch`]: amounts in units of 2^unit base units.
-struct Aim {
-    attributes: i32,
-    memory: i32,
-    pace_max: u64,
-    cycles: u64,
-    weight: u64,
-    value_of_time: u64,
-    cost_max: u64,
-    unit: u32,
-}
-
-impl Aim {
-    fn of(demand: &Demand) -> Self {
-        // No score of an offer that fits exceeds this; it is to fit 62 bits.
-        let most = demand.price_cap.saturating_add(
-            demand
-                .value_of_time
-                .saturating_mul(u128::from(demand.seconds_max())),
-        );
-        let unit = (u128::BITS - most.leading_zeros()).saturating_sub(62);
-        Self {
-            attributes: (demand.attributes.as_limbs()[0] & i32::MAX as u64) as i32,
-            memory: demand.resources.memoryMib.min(i32::MAX as u32) as i32,
-            pace_max: u64::MAX / demand.speed_min,
-            cycles: demand.cycles,
-            weight: demand.cycle_weight,
-            value_of_time: u64::try_from(demand.value_of_time).unwrap_or(u64::MAX),
-            cost_max: (demand.price_cap >> unit) as u64,
-            unit,
-        }
-    }
-}
-
 /// A node to look into.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ahead {
@@ -485,14 +338,14 @@ pub(crate) struct Forest {
     /// Of each block.
     sketches: Vec<Sketch>,
     /// Of each tree, ascending.
-    classes: Vec<Class>,
+    classes: Vec<TreeKey>,
     /// Place of each offer, by its number.
     leaves: Vec<u32>,
 }
 
 impl Forest {
     /// The trees of offers whose numbers are below `numbers`.
-    pub(crate) fn new(mut offers: Vec<(Class, Traits)>, numbers: usize) -> Self {
+    pub(crate) fn new(mut offers: Vec<(TreeKey, Traits)>, numbers: usize) -> Self {
         offers.sort_unstable_by_key(|(class, traits)| (*class, traits.number));
         let mut forest = Self {
             leaves: vec![NONE; numbers],
@@ -614,9 +467,8 @@ impl Forest {
         let aim = Aim::of(demand);
         stack.clear();
         let mut looks = self.roots(demand, |found| {
-            let bound = u64::try_from(found.score >> aim.unit).unwrap_or(u64::MAX);
             stack.push(Ahead {
-                bound,
+                bound: aim.units(found.score),
                 number: found.number,
                 children: found.children.unwrap_or(NONE),
             });
@@ -644,18 +496,18 @@ impl Forest {
             }
             let from = stack.len();
             let block = ahead.children as usize;
-            sketch.bounds(sketch.mask(&aim), &aim, |lane, bound| {
+            sketch.bounds(&aim, |lane, bound| {
                 if bound > least {
                     return;
                 }
                 let number = sketch.number[lane];
-                if sketch.children == NONE {
+                if sketch.is_of_leaves() {
                     if let Some(score) = self.blocks[block].fits(lane, demand)
                         && (score, number) < best
                         && may_serve(number)
                     {
                         best = (score, number);
-                        least = u64::try_from(score >> aim.unit).unwrap_or(u64::MAX);
+                        least = aim.units(score);
                     }
                     return;
                 }

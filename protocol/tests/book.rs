@@ -3,7 +3,7 @@
 
 mod market;
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use market::*;
 use outcry_protocol::book::{Book, Capacity, Dropped, Effect, Event, Fact, FactKey, OpenRange};
 use outcry_protocol::types::{Bid, Offer};
@@ -300,4 +300,61 @@ fn facts_that_no_order_needs_can_be_forgotten() {
     book.forget_unused();
     assert_eq!(book.balance(account(1), TOKEN), Some(1 << 60));
     assert_eq!(book.balance(account(5), TOKEN), None);
+}
+
+#[test]
+fn an_account_has_as_many_offers_as_it_can_have_deals_the_longest_lived_first() {
+    let mut book = funded_book();
+    let offers: Vec<Offer> = (0..4)
+        .map(|n| Offer {
+            expiry: NOW + 100 + n % 3,
+            salt: U256::from(n),
+            capacityId: pool((n / 2) as u8),
+            ..offer()
+        })
+        .collect();
+    let hash = |offer: &Offer| domain().offer_hash(offer);
+    for one in &offers {
+        book.apply(signed_offer(one.clone()));
+    }
+    let provider = offers[0].provider;
+    let mut ranked: Vec<&Offer> = offers.iter().collect();
+    ranked.sort_by_key(|one| (std::cmp::Reverse(one.expiry), hash(one)));
+    // Free coins, deals that hold slots of the pool 0, and offers backed.
+    for (block, (coins, open, backed)) in [
+        (0, 0, 0),
+        (FLOOR - 1, 0, 0),
+        (FLOOR, 0, 1),
+        (3 * FLOOR - 1, 0, 2),
+        (3 * FLOOR - 1, 1, 3),
+        (0, 2, 2),
+        (1 << 100, 0, 4),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let block = block as u64 + 2;
+        book.apply(balance(block, provider, Address::ZERO, coins));
+        let fact = Fact::Slots {
+            provider,
+            capacity_id: pool(0),
+            open,
+        };
+        book.apply(Event::Fact { block, fact });
+        let unbacked = book.unbacked();
+        for (place, one) in ranked.iter().enumerate() {
+            let hash = hash(one);
+            assert_eq!(unbacked.contains(&hash), place >= backed);
+            assert_eq!(book.is_offer_backed(hash, one), place < backed);
+        }
+        assert_eq!(book.backed().1.len(), backed);
+    }
+    // A renewed offer takes the place of the one before, as if it were in the book.
+    book.apply(balance(20, provider, Address::ZERO, FLOOR));
+    let renewed = Offer {
+        expiry: NOW + 500,
+        salt: U256::from(9),
+        ..offers[0].clone()
+    };
+    assert!(book.is_offer_backed(hash(&renewed), &renewed));
 }

@@ -3,34 +3,53 @@
 
 mod market;
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use market::*;
-use outcry_protocol::book::{Capacity, Event, Fact};
+use outcry_protocol::book::{Book, Capacity, Event, Fact};
 use outcry_protocol::explain::{BidProblem, Change, explain};
 use outcry_protocol::fit::{Constraint, judge};
+use outcry_protocol::hash::job_hash;
 use outcry_protocol::matching::run;
 use outcry_protocol::quote::{deterrence, quote};
-use outcry_protocol::types::{Bid, Offer, Resources};
+use outcry_protocol::types::{Bid, JobSpec, Offer, Resources};
+use outcry_protocol::wire::SignedBid;
 use proptest::prelude::*;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn a_suggested_change_makes_its_offer_fit(events in any_events()) {
+    fn a_bid_matches_once_a_suggested_change_is_made(events in any_events()) {
         let book = book_of(&events, Capacity::default());
-        for (_, signed) in book.bids() {
+        for (hash, signed) in book.bids() {
             let explanation = explain(&book, &signed.bid, &signed.job);
-            for suggestion in explanation.changes {
-                let (mut bid, mut job) = (signed.bid.clone(), signed.job.clone());
-                suggestion.change.apply(&mut bid, &mut job);
+            for suggestion in &explanation.changes {
+                let (bid, job) = suggestion.change.applied(&signed.bid, &signed.job);
                 let offer = &book.offer(&suggestion.offer).unwrap().offer;
-                let outside = matches!(
-                    suggestion.change,
-                    Change::WaitForSlot | Change::WaitForProvider | Change::UseOtherAccount
-                );
-                let fits = judge(&bid, &job, offer, |_| false).is_some();
-                prop_assert!(fits || outside, "{} does not help", suggestion.change);
+                if bid == signed.bid {
+                    let waits = matches!(
+                        suggestion.change,
+                        Change::WaitForSlot | Change::WaitForProvider | Change::UseOtherAccount
+                    );
+                    prop_assert!(waits, "{} changes nothing", suggestion.change);
+                    continue;
+                }
+                prop_assert!(judge(&bid, &job, offer, |_| false).is_some());
+                if explanation.problem.is_some() {
+                    continue;
+                }
+                // Alone with the offers, so that nobody takes the slot before; and with a salt of its own,
+                // since that of the old one may be taken.
+                let bid = Bid { salt: U256::MAX, ..bid };
+                let alone = events
+                    .iter()
+                    .filter(|event| !matches!(event, Event::Bid(_)))
+                    .cloned()
+                    .chain([Event::Bid(SignedBid { bid, job, ..signed.clone() })])
+                    .collect::<Vec<_>>();
+                let alone = book_of(&alone, Capacity::default());
+                let matches = run(&alone, B256::ZERO).matches;
+                prop_assert!(!matches.is_empty(), "{hash}: {} does not help", suggestion.change);
             }
         }
     }
@@ -245,4 +264,73 @@ fn without_audits_only_unasked_checks_deter() {
         (U256::from(900), U256::from(3_000))
     );
     assert!(strong.ample);
+}
+
+#[test]
+fn nobody_is_told_to_reserve_less_memory_than_the_job_needs() {
+    let mut book = funded_book();
+    book.apply(signed_offer(offer()));
+    let most = offer().resources.memoryMib;
+    let large = JobSpec {
+        pageLimit: (most + 1) * 16,
+        ..job(1)
+    };
+    let wants = Bid {
+        jobHash: job_hash(&large),
+        ..with_memory(most * 2, bid(1))
+    };
+    let explanation = explain(&book, &wants, &large);
+    assert_eq!(explanation.failures[0].constraint, Constraint::Memory);
+    assert_eq!(explanation.changes, vec![]);
+}
+
+#[test]
+fn another_token_is_named_last_and_only_to_who_has_it() {
+    let mut book = funded_book();
+    let (buyer, theirs) = (bid(1).buyer, Address::repeat_byte(0x66));
+    book.apply(balance(2, account(2), theirs, 1 << 60));
+    book.apply(signed_offer(Offer {
+        token: theirs,
+        startFee: 0,
+        cyclePrice: 0,
+        memoryPrice: 0,
+        ..offer()
+    }));
+    book.apply(signed_offer(Offer {
+        startFee: 6_000,
+        provider: account(3),
+        ..offer()
+    }));
+    let wants = Bid {
+        priceCap: 5_000,
+        ..bid(1)
+    };
+    let changes = |book: &Book| -> Vec<Change> {
+        let changes = explain(book, &wants, &job(1)).changes.into_iter();
+        changes.map(|one| one.change).collect()
+    };
+    let raise = Change::RaisePriceCap(6_150);
+    assert_eq!(changes(&book), vec![raise]);
+    book.apply(balance(3, buyer, theirs, 1 << 60));
+    assert_eq!(changes(&book), vec![raise, Change::PayIn(theirs)]);
+}
+
+#[test]
+fn a_higher_cap_is_not_advised_beyond_what_buyer_or_provider_hold() {
+    let wants = Bid {
+        priceCap: 5_000,
+        ..bid(1)
+    };
+    for (poor, needs) in [(bid(1).buyer, 6_170), (account(2), 12_300)] {
+        let mut book = funded_book();
+        book.apply(signed_offer(Offer {
+            startFee: 6_000,
+            ..offer()
+        }));
+        for (block, has, advised) in [(2, needs - 1, false), (3, needs, true)] {
+            book.apply(balance(block, poor, TOKEN, has));
+            let changes = explain(&book, &wants, &job(1)).changes;
+            assert_eq!(!changes.is_empty(), advised, "{poor} has {has}");
+        }
+    }
 }

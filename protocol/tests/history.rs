@@ -12,6 +12,7 @@ use outcry_protocol::history::{
 };
 use outcry_protocol::limits::{
     CANDLES_KEPT_MAX, CANDLES_SPARE, CANDLES_SPARE_S, HOURS_KEPT_S, MINUTES_KEPT_S,
+    PRICED_SPEED_MAX,
 };
 use outcry_protocol::types::Resources;
 use proptest::prelude::*;
@@ -117,9 +118,17 @@ fn a_price_is_rounded_down_and_what_has_none_makes_no_candle_but_a_digest() {
     assert_eq!(deal(1, START, 3, 1).price(), Some(333_333_333_333_333_333));
     assert_eq!(deal(1, START, 0, 1).price(), None);
     assert_eq!(deal(1, START, 1, u128::MAX).price(), None);
+    // In ten seconds no slot runs more.
+    let most = 10 * PRICED_SPEED_MAX;
+    assert_eq!(
+        deal(1, START, most, most.into()).price(),
+        Some(10u128.pow(18))
+    );
+    assert_eq!(deal(1, START, most + 1, most.into()).price(), None);
     let mut history = History::default();
     assert_eq!(history.record(&deal(1, START, 0, 1)), Some(Vec::new()));
-    assert_eq!(history.position().deals, 1);
+    assert_eq!(history.record(&deal(2, START, 5, 0)), Some(Vec::new()));
+    assert_eq!(history.position().deals, 2);
     assert_ne!(history.position().digest, B256::ZERO);
 }
 
@@ -343,7 +352,7 @@ fn any_deals() -> impl Strategy<Value = Vec<Settled>> {
         0u8..2,
         0u32..3_000,
         0u64..1_000,
-        0u128..1_000,
+        prop_oneof![1 => Just(0u128), 9 => 1u128..1_000],
         0u64..100,
         any::<bool>(),
     );
@@ -373,7 +382,7 @@ fn by_definition(deals: &[Settled], filter: &Filter, interval: u64) -> Vec<(u64,
             && filter
                 .class
                 .is_none_or(|class| class == Class::of(&settled.reserved));
-        if wanted && settled.cycles > 0 {
+        if wanted && settled.cycles > 0 && settled.paid > 0 {
             groups
                 .entry(settled.at / interval * interval)
                 .or_default()

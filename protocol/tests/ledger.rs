@@ -73,7 +73,7 @@ proptest! {
 
     #[test]
     fn no_sequence_of_steps_makes_or_loses_money(
-        steps in proptest::collection::vec((0usize..6, 0usize..15, 0u128..=1000, 0usize..3), 0..90),
+        steps in proptest::collection::vec((0usize..6, 0usize..17, 0u128..=1000, 0usize..3), 0..90),
     ) {
         let deals = [
             terms(false, 0, 3), terms(false, 3, 1), terms(true, 4, 5), terms(true, 9, 2),
@@ -87,6 +87,10 @@ proptest! {
             let sender = [BUYER, PROVIDER, STRANGER][sender];
             let before = ledger.clone();
             let done = match DealEvent::ALL.get(event) {
+                Some(DealEvent::Replace) => {
+                    let other = (which + 1) % deals.len();
+                    ledger.replace(id, per_mille, ids[other], deals[other].clone(), sender)
+                }
                 None => ledger.open(id, deal.clone(), sender),
                 Some(DealEvent::Claim) => ledger.claim(id, &claim_of(deal, per_mille), sender).map(drop),
                 Some(other) => ledger.apply(id, *other, sender).map(drop),
@@ -103,6 +107,49 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_replacement_frees_the_deal_pays_its_provider_and_costs_the_buyer_one_opening() {
+    let mut ledger = funded();
+    let displaced = audited_terms(false, 0, 3);
+    let deal = Deal {
+        provider: account(3),
+        escrow: 3_000,
+        collateral: 6_000,
+        ..audited_terms(false, 0, 3)
+    };
+    ledger.credit(account(3), TOKEN, 100_000);
+    ledger.credit(account(3), NATIVE, 100_000);
+    let (id, other) = (domain().deal_id(&displaced), domain().deal_id(&deal));
+    ledger.open(id, displaced, PROVIDER).unwrap();
+    ledger
+        .replace(id, 30, other, deal.clone(), account(3))
+        .unwrap();
+    assert_eq!(ledger.state(&id), Some(DealState::Replaced));
+    assert_eq!(ledger.held(&id, TOKEN) + ledger.held(&id, NATIVE), 0);
+    // One tip for the displaced opener, one that the deal holds.
+    assert_eq!(
+        ledger.free(BUYER, TOKEN),
+        100_000 - 3_000 - AUDIT_FEE - 2 * 10
+    );
+    assert_eq!(ledger.free(PROVIDER, TOKEN), 100_000 + 10 + 30);
+    assert_eq!(ledger.free(PROVIDER, NATIVE), 100_000);
+    assert_eq!(ledger.free(account(3), TOKEN), 100_000 - 6_000 - 30);
+    // It is replaced once, and only while it is open.
+    let before = ledger.clone();
+    assert!(
+        ledger
+            .replace(
+                id,
+                0,
+                domain().deal_id(&terms(false, 9, 1)),
+                terms(false, 9, 1),
+                STRANGER
+            )
+            .is_err()
+    );
+    assert_eq!(ledger, before);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod market;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use market::*;
 use outcry_protocol::book::{Book, Capacity, Event, Fact};
 use outcry_protocol::fit::{Fit, judge};
@@ -13,7 +13,7 @@ use outcry_protocol::hash::{bid_rank, job_hash};
 use outcry_protocol::limits::MATCHES_PER_BID_MAX;
 use outcry_protocol::matching::{Engine, Match, Queue, Reason, arrivals, run};
 use outcry_protocol::money;
-use outcry_protocol::types::{Bid, Offer};
+use outcry_protocol::types::{Bid, Offer, Resources};
 use proptest::prelude::*;
 
 const BEACON: B256 = B256::repeat_byte(0xbe);
@@ -27,7 +27,7 @@ fn score(bid: &Bid, fit: &Fit, nth: u32) -> U256 {
 /// The rule of the module's documentation, literally: one task at a time, every offer's every slot
 /// looked at for each.
 fn by_hand(book: &Book) -> Vec<Match> {
-    let uncovered = book.uncovered();
+    let (uncovered, unbacked) = (book.uncovered(), book.unbacked());
     let mut bids: Vec<_> = book
         .live_bids()
         .filter(|(hash, ..)| !uncovered.contains(*hash))
@@ -59,7 +59,7 @@ fn by_hand(book: &Book) -> Vec<Match> {
             let mut slots: Vec<Slot<'_>> = Vec::new();
             for (hash, signed) in book.live_offers() {
                 let offer = &signed.offer;
-                if book.is_barred(*bid_hash, offer.provider) {
+                if unbacked.contains(hash) || book.is_barred(*bid_hash, offer.provider) {
                     continue;
                 }
                 if let Some(fit) = judge(bid, job, offer, |_| false) {
@@ -558,6 +558,92 @@ fn a_search_ends_after_the_most_looks_and_ends_alike_everywhere() {
     );
     many.reverse();
     assert_eq!(found(&many).digest(), epoch.digest());
+}
+
+/// Honest offers of as many accounts, and bids of one and of three tasks.
+fn honest(count: u32) -> Vec<Event> {
+    let mut events = Vec::new();
+    for n in 0..count {
+        let provider = Address::from_slice(&keccak256(n.to_be_bytes())[12..]);
+        for token in [TOKEN, Address::ZERO] {
+            events.push(balance(1, provider, token, 1 << 60));
+        }
+        events.push(signed_offer(Offer {
+            provider,
+            ..offer()
+        }));
+        events.push(signed_bid(Bid {
+            salt: U256::from(n),
+            ..bid(1 + n % 2 * 2)
+        }));
+    }
+    events
+}
+
+fn bids_matched(events: &[Event]) -> usize {
+    let mut book = funded_book();
+    for event in events {
+        book.apply(event.clone());
+    }
+    let matches = run(&book, BEACON).matches;
+    let bids: BTreeSet<B256> = matches.iter().map(|found| found.bid).collect();
+    bids.len()
+}
+
+#[test]
+fn offers_that_promise_memory_and_collateral_only_apart_hide_nobody() {
+    let mut events = honest(100);
+    assert_eq!(bids_matched(&events), 100);
+    events.extend((0..6_000).map(|n| {
+        let rich = n % 2 == 0;
+        signed_offer(Offer {
+            provider: account(3 + (n / 1_024) as u8),
+            salt: U256::from(n),
+            startFee: 1,
+            cyclePrice: 0,
+            collateralMax: if rich { 1 << 60 } else { 0 },
+            resources: Resources {
+                memoryMib: if rich { 0 } else { u32::MAX },
+                ..offer().resources
+            },
+            ..offer()
+        })
+    }));
+    assert_eq!(bids_matched(&events), 100);
+}
+
+#[test]
+fn an_account_offers_no_more_than_its_coins_hold_floors() {
+    let honest = honest(2);
+    for (floors, reached) in [(4_000, false), (3, true)] {
+        let mut events = honest.clone();
+        for decoy in decoys(6_000) {
+            let Event::Offer(signed) = &decoy else {
+                continue;
+            };
+            let coins = FLOOR * floors;
+            events.push(balance(2, signed.offer.provider, Address::ZERO, coins));
+            events.push(decoy);
+        }
+        let wanted = Bid {
+            attributes: U256::from(3),
+            salt: U256::from(99),
+            ..bid(1)
+        };
+        events.push(signed_bid(wanted.clone()));
+        let mut book = funded_book();
+        for event in &events {
+            book.apply(event.clone());
+        }
+        let hash = domain().bid_hash(&wanted);
+        let matches = run(&book, BEACON).matches;
+        assert_eq!(matches.iter().any(|found| found.bid == hash), reached);
+        let unbacked = book.unbacked();
+        for (hash, signed) in book.offers() {
+            let is_backed = book.is_offer_backed(*hash, &signed.offer);
+            assert_eq!(is_backed, !unbacked.contains(hash));
+        }
+    }
 }
 
 #[test]

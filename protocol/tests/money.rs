@@ -93,7 +93,7 @@ proptest! {
 
     #[test]
     fn a_deal_carries_the_audit_terms_of_its_bid_beside_what_it_reserves(
-        rate in any::<u16>(), fee in magnitude(104), amounts in proptest::array::uniform3(any::<u32>()), region in any::<u8>(),
+        rate in any::<u16>(), fee in magnitude(96), amounts in proptest::array::uniform3(any::<u32>()), region in any::<u8>(),
     ) {
         let [memory_mib, disk_mib, egress_mib] = amounts;
         let reserved = Resources { memoryMib: memory_mib, diskMib: disk_mib, gpuClass: 0, gpuCount: 0, egressMib: egress_mib };

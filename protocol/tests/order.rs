@@ -106,7 +106,8 @@ fn every_wrong_field_of_a_bid_has_its_code() {
         let found = bid_code(|b, _| (b.auditRateBps, b.auditFee) = (rate, fee));
         assert_eq!(found, code, "{rate} and {fee}");
     }
-    assert_eq!(bid_code(|b, _| b.rankWindow = 1), Some("O-024"));
+    assert_eq!(bid_code(|b, _| b.rankWindow = 32), None);
+    assert_eq!(bid_code(|b, _| b.rankWindow = 33), Some("O-024"));
     assert_eq!(bid_code(|_, j| j.machineVersion = 2), Some("O-025"));
 }
 

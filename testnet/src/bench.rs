@@ -79,6 +79,7 @@ pub async fn run(out: &Path) -> anyhow::Result<()> {
         providers: 3,
         verifiers: 1,
         slots: 2,
+        reserved: 0,
         interpreters: 0,
         block_time_s: BLOCK_TIME_S,
         windows: LOCAL,

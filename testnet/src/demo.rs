@@ -71,6 +71,7 @@ pub async fn run(dir: &Path) -> anyhow::Result<bool> {
         providers: 3,
         verifiers: 1,
         slots: 1,
+        reserved: 0,
         interpreters: 0,
         block_time_s: 1,
         windows: LOCAL,

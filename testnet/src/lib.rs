@@ -12,6 +12,7 @@ pub mod demo;
 pub mod deployment;
 pub mod economics;
 pub mod gas;
+pub mod gossip;
 pub mod network;
 pub mod oracle;
 pub mod picture;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use outcry_testnet::cheat::{self, Cheat, Kind};
 use outcry_testnet::network::{EVERY_CLAIM, Plan, Testnet};
 use outcry_testnet::process::Lifetime;
-use outcry_testnet::{bench, demo, deployment};
+use outcry_testnet::{bench, demo, deployment, gossip};
 
 /// A local Outcry network of real processes, on loopback.
 #[derive(Debug, Parser)]
@@ -32,6 +32,9 @@ enum Verb {
         /// Slots of each provider
         #[arg(long, default_value_t = 1)]
         slots: u32,
+        /// Of these, held back for jobs drawn on capacity that the provider sold in the auction
+        #[arg(long, default_value_t = 0)]
+        reserved: u32,
         /// Seconds between blocks
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
         block_time: u64,
@@ -67,6 +70,15 @@ enum Verb {
         #[arg(long, default_value = "target/bench/market.json")]
         out: PathBuf,
     },
+    /// Measure gossip: many nodes in this process, over links with delays
+    Gossip {
+        /// Nodes
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(2..=1000))]
+        nodes: u16,
+        /// File of the report
+        #[arg(long, default_value = "target/bench/gossip.json")]
+        out: PathBuf,
+    },
     /// Run a node that lies; part of a network that was started with `--cheat`
     #[command(hide = true)]
     CheatingNode {
@@ -90,8 +102,8 @@ enum Verb {
 
 fn main() -> ExitCode {
     let verb = Cli::parse().verb;
-    // A node's log is as its configuration says.
-    if !matches!(verb, Verb::CheatingNode { .. }) {
+    // A node's log is as its configuration says, and a hundred nodes' is too much.
+    if !matches!(verb, Verb::CheatingNode { .. } | Verb::Gossip { .. }) {
         tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
             .init();
@@ -110,6 +122,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             providers,
             verifiers,
             slots,
+            reserved,
             block_time,
             dir,
             detach,
@@ -126,6 +139,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
                 providers,
                 verifiers,
                 slots,
+                reserved,
                 interpreters: 0,
                 block_time_s: block_time,
                 windows: deployment::LOCAL,
@@ -163,6 +177,10 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             bench::run(&out).await?;
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Gossip { nodes, out } => {
+            gossip::run(usize::from(nodes), &out).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::CheatingNode {
             node_config,
             cheat,
@@ -183,6 +201,7 @@ async fn with(command: &[String]) -> anyhow::Result<ExitCode> {
         providers: 2,
         verifiers: 0,
         slots: 1,
+        reserved: 0,
         interpreters: 0,
         block_time_s: 1,
         windows: deployment::LOCAL,

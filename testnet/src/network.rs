@@ -65,6 +65,8 @@ pub struct Plan {
     pub verifiers: usize,
     /// Slots of each provider.
     pub slots: u32,
+    /// Of these, held back for jobs drawn on capacity that was sold in the auction.
+    pub reserved: u32,
     /// Interpreters that each node runs at once; 0 leaves that to the node.
     pub interpreters: u32,
     /// Seconds between blocks.
@@ -263,7 +265,10 @@ impl Testnet {
             &gateway_api,
             gateway_port,
             honest,
-            |_| {},
+            |config| {
+                let tend = ("tend".into(), Value::Boolean(true));
+                config.insert("reserve".into(), Value::Table([tend].into_iter().collect()));
+            },
         )?;
         let status = self.wait_until_serving("gateway").await?;
         let peer = outcry_net::PeerKey(status.peer_key.0).peer_id()?;
@@ -277,7 +282,7 @@ impl Testnet {
             let terms = TERMS[index % TERMS.len()];
             let api = format!("127.0.0.1:{}", free_port()?);
             let number = i64::try_from(index)?;
-            let slots = plan.slots;
+            let (slots, reserved) = (plan.slots, plan.reserved);
             let cheat = plan.cheats.get(name).copied();
             // Others may ask the same: who lies is to be the cheapest of all.
             let start_fee = terms.start_fee - u128::from(cheat.is_some());
@@ -295,6 +300,11 @@ impl Testnet {
                 let speed = i64::try_from(terms.speed).unwrap_or(i64::MAX);
                 provider.insert("speed".into(), Value::Integer(speed));
                 config.insert("provider".into(), Value::Table(provider));
+                let reserved = ("slots".into(), Value::Integer(reserved.into()));
+                config.insert(
+                    "reserve".into(),
+                    Value::Table([reserved].into_iter().collect()),
+                );
                 config.insert("dispute".into(), dispute(plan));
             })?;
         }

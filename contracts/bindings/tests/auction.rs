@@ -7,7 +7,7 @@ mod chain;
 use alloy::primitives::{Address, B256, U256, keccak256};
 use alloy::providers::ext::AnvilApi;
 use alloy::providers::{DynProvider, Provider};
-use chain::{Chain, FUNDS, KEYS, mined, parameters};
+use chain::{Chain, FUNDS, KEYS, latest, mined, parameters};
 use outcry_clearing::Alone;
 use outcry_contracts::{Auction, AuctionParameters, TestToken, deploy, refusal};
 use outcry_protocol::auction::calendar::Calendar;
@@ -33,20 +33,6 @@ struct Market {
     fee_bps: u16,
 }
 
-fn pools() -> Vec<Pool> {
-    let pool = |region| Pool {
-        region,
-        memoryMib: 512,
-        diskMib: 512,
-        egressMib: 0,
-        attributes: U256::ZERO,
-        speed: 1_000,
-        unitDeposit: 7,
-        machineVersion: 1,
-    };
-    vec![pool(0), pool(1)]
-}
-
 impl Market {
     async fn new() -> Self {
         let chain = Chain::start();
@@ -58,19 +44,9 @@ impl Market {
                 let mut parameters = parameters(signer.address());
                 let start = latest(&provider).await;
                 parameters.auction = Some(AuctionParameters {
-                    token: None,
-                    start,
-                    interval_s: 400,
                     intervals: 3,
-                    commit_s: 100,
-                    reveal_s: 100,
-                    post_s: 100,
-                    fee_bps: 130,
                     result_bond: BOND.into(),
-                    deposit_min: 50,
-                    draw_s: 10,
-                    draw_fee_bps: 50,
-                    pools: pools(),
+                    ..chain::auction(start)
                 });
                 at = Some(deploy(provider.clone(), &parameters).await.unwrap());
             }
@@ -88,7 +64,7 @@ impl Market {
         let parameters = contract.parameters().call().await.unwrap();
         let read = contract.pools().call().await.unwrap();
         let pools: Vec<Pool> = read.into_iter().map(Into::into).collect();
-        assert_eq!(pools, self::pools());
+        assert_eq!(pools, chain::auction(0).pools);
         Self {
             chain,
             provider: contract.provider().clone(),
@@ -291,14 +267,9 @@ struct Revealed {
 
 impl Revealed {
     fn cleared(&self) -> Outcome {
-        clear(&self.orders, pools().len(), &Alone).unwrap().outcome
+        let pools = chain::auction(0).pools.len();
+        clear(&self.orders, pools, &Alone).unwrap().outcome
     }
-}
-
-async fn latest(provider: &impl Provider) -> u64 {
-    let latest = alloy::eips::BlockNumberOrTag::Latest;
-    let block = provider.get_block_by_number(latest).await.unwrap().unwrap();
-    block.header.timestamp
 }
 
 #[tokio::test]

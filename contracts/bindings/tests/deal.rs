@@ -57,7 +57,7 @@ fn bid(buyer: Address, token: Address) -> Bid {
         replicas: 1,
         queueTimeout: 60,
         executionTimeout: 36_000,
-        rankWindow: 0,
+        rankWindow: 2,
         tip: 100,
         expiry: u64::MAX,
         salt: U256::from(1),
@@ -207,10 +207,15 @@ async fn a_deal_runs_from_its_opening_to_its_payment_as_the_protocol_computes_it
             inner: keccak256([n as u8]),
         })
         .collect();
-    let bytes = claim::encode_tasks(&tasks).unwrap();
+    let bytes: Bytes = claim::encode_tasks(&tasks).unwrap().into();
+    let early = market.claim(deal.clone().into(), bytes.clone());
+    let error = early.call().await.unwrap_err();
+    let data = error.as_revert_data().unwrap();
+    assert_eq!(refusal::name_of_revert(&data), Some("RankWindowOpen"));
+    providers.anvil_mine(Some(2), None).await.unwrap();
     let receipt = mined(
         market
-            .claim(deal.clone().into(), bytes.into())
+            .claim(deal.clone().into(), bytes)
             .send()
             .await
             .unwrap(),

@@ -12,6 +12,8 @@ interface IClaims {
 
     error NotProvider();
     error DeadlinePassed();
+    /// A better offer may still take the place of the deal.
+    error RankWindowOpen();
     /// Not 38 bytes for each task of the deal.
     error ClaimLengthMismatch();
     /// A task claims more cycles than the job's limit.

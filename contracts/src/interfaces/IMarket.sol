@@ -11,11 +11,12 @@ import {IDemands} from "./IDemands.sol";
 import {IDeployment} from "./IDeployment.sol";
 import {IOpening} from "./IOpening.sol";
 import {IOrders} from "./IOrders.sol";
+import {IReplacing} from "./IReplacing.sol";
 import {ISettling} from "./ISettling.sol";
 
 /// @title The market: escrow between a signed bid and a signed offer
-/// @notice The life of a deal: open -> (cancel in the admission window) -> claim -> accept, or the
-/// challenge window passes -> finalise. A deal that misses its deadline, withholds demanded output
+/// @notice The life of a deal: open -> (replaced in the rank window, cancelled in the admission window)
+/// -> claim -> accept, or the challenge window passes -> finalise. A deal that misses its deadline, withholds demanded output
 /// or loses a game fails: the buyer is refunded, half of the collateral goes to the buyer (or to
 /// the challengers) and the rest is burned.
 ///
@@ -31,6 +32,7 @@ interface IMarket is
     IAccounts,
     IOrders,
     IOpening,
+    IReplacing,
     IClaims,
     ISettling,
     IAdmission,

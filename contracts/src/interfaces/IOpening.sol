@@ -36,8 +36,9 @@ interface IOpening {
     error ReplicasUnsupported();
     error GpuUnsupported();
     error RoundTripUnsupported();
-    error RankWindowUnsupported();
-    /// An audit rate above 10,000, a fee of 2^104 or more, or one of the two without the other.
+    /// More than 32 blocks.
+    error RankWindowTooLong();
+    /// An audit rate above 10,000, a fee of 2^96 or more, or one of the two without the other.
     error AuditTermsInvalid();
     error TokenMismatch();
     error MachineVersionMismatch();

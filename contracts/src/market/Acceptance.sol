@@ -7,6 +7,7 @@ import {Deal, JobSpec} from "../types/Orders.sol";
 import {AuditTerms} from "./AuditTerms.sol";
 import {Money} from "./Money.sol";
 import {BidWords, OfferWords} from "./OrderWords.sol";
+import {Ranking} from "./Ranking.sol";
 import {Refusal} from "./Refusal.sol";
 
 /// @title Whether an offer is acceptable for a bid, by signed fields alone
@@ -37,12 +38,12 @@ library Acceptance {
         if (refusal == Refusal.NONE) refusal = _totals(bid, offer, job, count, deal);
     }
 
-    /// @dev Fields whose mechanism does not exist yet must say so.
+    /// @dev Fields whose mechanism does not exist yet must say so, and a rank window has its bound.
     function _mechanisms(BidWords memory bid, OfferWords memory offer) private pure returns (bytes4) {
         if (bid.replicas != 1) return IOpening.ReplicasUnsupported.selector;
         if (bid.gpuCount | bid.gpuClass | offer.gpuCount | offer.gpuClass != 0) return IOpening.GpuUnsupported.selector;
         if (bid.roundTripMsMax != 0) return IOpening.RoundTripUnsupported.selector;
-        if (bid.rankWindow != 0) return IOpening.RankWindowUnsupported.selector;
+        if (bid.rankWindow > Ranking.WINDOW_MAX) return IOpening.RankWindowTooLong.selector;
         return Refusal.NONE;
     }
 

@@ -7,6 +7,7 @@ import {Deal} from "../types/Orders.sol";
 import {DealWord, DealWords} from "./DealWord.sol";
 import {Deals} from "./Deals.sol";
 import {Money} from "./Money.sol";
+import {Ranking} from "./Ranking.sol";
 
 /// @title Either side backs out while the input is being fetched
 abstract contract Admission is Deals, IAdmission {
@@ -17,7 +18,7 @@ abstract contract Admission is Deals, IAdmission {
         DealWord word = cell.word;
         bool byProvider = msg.sender == deal.provider;
         if (!byProvider && msg.sender != deal.buyer) revert NotParty();
-        if (block.timestamp > deal.openedAt + ADMISSION_WINDOW_S) revert AdmissionOver();
+        if (block.timestamp > Ranking.startsBy(deal) + ADMISSION_WINDOW_S) revert AdmissionOver();
 
         // Neither side can burn more than it has locked, and both burn alike.
         uint256 fee = Money.share(deal.escrow, ADMISSION_FEE_BPS);

@@ -7,7 +7,7 @@ import {Deal} from "../types/Orders.sol";
 /// @dev They share a word with what the deal reserves, so that a deal without audits costs no gas for
 /// them. Stated in Rust in `protocol/src/deal.rs`.
 library AuditTerms {
-    uint256 internal constant FEE_MAX = type(uint104).max;
+    uint256 internal constant FEE_MAX = type(uint96).max;
     uint256 private constant RATE_SHIFT = 136;
     uint256 private constant FEE_SHIFT = 152;
 
@@ -23,6 +23,6 @@ library AuditTerms {
 
     /// @dev Base units of the deal's token.
     function fee(Deal memory deal) internal pure returns (uint256) {
-        return deal.resources >> FEE_SHIFT;
+        return deal.resources >> FEE_SHIFT & FEE_MAX;
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IAccounts} from "../interfaces/IAccounts.sol";
 import {IChallenges} from "../interfaces/IChallenges.sol";
 import {Failure, Payout} from "../types/Calls.sol";
 import {Claim, Deal} from "../types/Orders.sol";
@@ -56,12 +55,6 @@ abstract contract Challenges is Demands, IChallenges {
         cell.word = DealWords.failed(dealId, 0);
         (uint256 paid, uint256 paidNative) = _pay(deal, payouts);
         _fail(deal, dealId, Failure.ClaimRefuted, word, paid, paidNative, deal.buyer);
-    }
-
-    function _move(address token, address from, address to, uint256 amount) private {
-        if (_balance(from, token) < amount) revert IAccounts.BalanceInsufficient();
-        _debit(from, token, amount);
-        _credit(to, token, amount);
     }
 
     /// @dev Pays out of the collateral and its floor, at most half of each: the rest will burn.

@@ -4,11 +4,12 @@ pragma solidity ^0.8.28;
 import {IClaims} from "../interfaces/IClaims.sol";
 import {ClaimCall, DealStatus} from "../types/Calls.sol";
 import {Claim, Deal} from "../types/Orders.sol";
-import {DealWords} from "./DealWord.sol";
+import {DealWord, DealWords} from "./DealWord.sol";
 import {Deals} from "./Deals.sol";
 import {Hashing} from "./Hashing.sol";
 import {Merkle} from "./Merkle.sol";
 import {Money} from "./Money.sol";
+import {Ranking} from "./Ranking.sol";
 import {Refusal} from "./Refusal.sol";
 import {Signatures} from "./Signatures.sol";
 
@@ -72,7 +73,11 @@ abstract contract Claims is Deals, IClaims {
         view
         returns (bytes4 refusal, bytes32 claimHash)
     {
-        if (!_cell(deal).word.isBound(DealStatus.Open, dealId)) return (DealNotOpen.selector, 0);
+        DealWord word = _cell(deal).word;
+        if (!word.equals(DealWords.opened(dealId, 0))) {
+            if (!word.isBound(DealStatus.Open, dealId)) return (DealNotOpen.selector, 0);
+            if (Ranking.isOpen(deal, word)) return (RankWindowOpen.selector, 0);
+        }
         if (block.timestamp > deal.deadline) return (DeadlinePassed.selector, 0);
         if (tasks.length != deal.taskCount * TASK_BYTES) return (ClaimLengthMismatch.selector, 0);
         if (!_bill(deal, tasks, made)) return (CyclesAboveLimit.selector, 0);

@@ -6,8 +6,9 @@ import {DealStatus} from "../types/Calls.sol";
 /// @title All that the market stores about a deal, in one word
 /// @dev Low bits first: binding (192), clock (40), flags (8), status (8). The binding is what later
 /// calls must match: the low bits of the deal's id or, once claimed, of the claim hash, which commits
-/// to the id. The clock of a claimed deal is the second at which its challenge window began; that of
-/// a failed deal counts the tasks of its range that later deals took over.
+/// to the id. The clock of an open deal is the last block of its rank window, zero without one; that
+/// of a claimed deal is the second at which its challenge window began; that of a failed deal counts
+/// the tasks of its range that later deals took over.
 /// A vacant cell has status None and holds the next vacant cell of its pool; its mark keeps the word
 /// from being zero, because writing a fresh word costs 17,100 gas more.
 type DealWord is uint256;
@@ -30,8 +31,9 @@ library DealWords {
 
     uint256 private constant VACANT = 16 << FLAG_SHIFT;
 
-    function opened(bytes32 dealId) internal pure returns (DealWord) {
-        return _bound(DealStatus.Open, dealId, 0);
+    /// @dev `lastBlock` is that of the rank window, or zero.
+    function opened(bytes32 dealId, uint256 lastBlock) internal pure returns (DealWord) {
+        return _bound(DealStatus.Open, dealId, lastBlock);
     }
 
     function claimed(bytes32 claimHash, uint256 now_) internal pure returns (DealWord) {
@@ -54,6 +56,10 @@ library DealWords {
     /// @dev Whether the word is that of this deal or claim, in this status.
     function isBound(DealWord word, DealStatus expected, bytes32 hash) internal pure returns (bool) {
         return word.status() == expected && word.binding() == uint192(uint256(hash));
+    }
+
+    function equals(DealWord word, DealWord other) internal pure returns (bool) {
+        return DealWord.unwrap(word) == DealWord.unwrap(other);
     }
 
     function status(DealWord word) internal pure returns (DealStatus) {

@@ -18,12 +18,13 @@ import {PoolWord} from "./PoolWord.sol";
 ///
 ///     vacant --open--> Open --claim--> Claimed --finalise--> vacant
 ///                       |                 \--demandTimeout, lost game, unanswered audit--> Failed
+///                       |--replace--> vacant
 ///                       \--cancelAdmission, timeout--> Failed --reopen (all tasks)--> vacant
 ///
 /// A deal's word lies in a cell of its provider's pool. Cells are used again and again, so that a
 /// provider that has settled a deal does not pay for a fresh word for the next one.
-/// A deal's id can not come again: a range is handed out once, and a range that reopens does so in a
-/// later block than the one that its old deal names.
+/// A deal's id can not come again: a range is handed out once, a range that reopens does so in a later
+/// block than the one that its old deal names, and what replaces a deal names a better offer.
 abstract contract Deals is Ledger, OrderState, IDeals {
     struct Demand {
         /// keccak256(abi.encode(LeafIndex[])) of what is still demanded.

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {IAccounts} from "../interfaces/IAccounts.sol";
 import {Deployment} from "./Deployment.sol";
 
 /// @dev What is burned is credited here, because not every token can burn. Nobody has its key.
@@ -43,5 +44,12 @@ abstract contract Ledger is Deployment, ReentrancyGuardTransient {
     function _debit(address account, address token, uint256 amount) internal {
         if (amount == 0) return;
         _accounts[token][account].free -= amount;
+    }
+
+    /// @dev Reverts if the balance is too small.
+    function _move(address token, address from, address to, uint256 amount) internal {
+        if (_balance(from, token) < amount) revert IAccounts.BalanceInsufficient();
+        _debit(from, token, amount);
+        _credit(to, token, amount);
     }
 }

@@ -4,24 +4,14 @@ pragma solidity ^0.8.28;
 import {IOpening} from "../interfaces/IOpening.sol";
 import {DealStatus, OpenCall} from "../types/Calls.sol";
 import {Deal, JobSpec} from "../types/Orders.sol";
-import {Acceptance} from "./Acceptance.sol";
-import {AuditTerms} from "./AuditTerms.sol";
+import {Agreement} from "./Agreement.sol";
 import {DealWords} from "./DealWord.sol";
-import {Deals} from "./Deals.sol";
 import {Hashing} from "./Hashing.sol";
-import {BidWords, OfferWords, OrderWords} from "./OrderWords.sol";
+import {BidWords} from "./OrderWords.sol";
 import {Refusal} from "./Refusal.sol";
 
 /// @title A match becomes a deal
-abstract contract Opening is Deals, IOpening {
-    /// @dev A match, and the deal that it becomes.
-    struct Match {
-        BidWords bid;
-        OfferWords offer;
-        JobSpec job;
-        Deal deal;
-    }
-
+abstract contract Opening is Agreement, IOpening {
     /// @inheritdoc IOpening
     function open(OpenCall calldata call) external nonReentrantView returns (bytes32 dealId) {
         Match memory m;
@@ -79,102 +69,6 @@ abstract contract Opening is Deals, IOpening {
         _takeTasks(bid, bidHash, first, count);
         if (first == 0) _post(m.job, bid.jobHash, bidHash);
         dealId = _start(m.deal);
-    }
-
-    /// @dev Copies the bid, and returns its hash.
-    function _loadBid(OpenCall calldata call, Match memory m) private view returns (bytes32 bidHash) {
-        OrderWords.load(m.bid, call.bid);
-        bidHash = _digest(Hashing.bid(m.bid));
-        m.deal.bidHash = bidHash;
-    }
-
-    /// @dev Refuses a match, or completes the deal's terms, takes a slot and locks the money.
-    function _agree(OpenCall calldata call, Match memory m, uint256 first, uint256 count, uint256 bits)
-        private
-        returns (bytes4 refusal)
-    {
-        (BidWords memory bid, OfferWords memory offer, JobSpec memory job, Deal memory deal) =
-            (m.bid, m.offer, m.job, m.deal);
-        OrderWords.load(offer, call.offer);
-        OrderWords.load(job, call.job);
-        refusal = Acceptance.agree(bid, offer, job, count, deal);
-        if (refusal != Refusal.NONE) return refusal;
-        if (Hashing.job(job) != bid.jobHash) return JobMismatch.selector;
-        bytes32 offerHash = _digest(Hashing.offer(offer));
-        deal.offerHash = offerHash;
-        deal.firstTask = uint32(first);
-        _fill(bid, offer, deal);
-        if (_isBarred(deal.bidHash, bits, offer.provider)) return ProviderBarred.selector;
-        refusal = _bidLive(bid, deal.bidHash, bits, call.bidSignature);
-        if (refusal != Refusal.NONE) return refusal;
-        refusal = _offerLive(offer, offerHash, call.offerSignature);
-        if (refusal != Refusal.NONE) return refusal;
-        return _lock(deal, offer.slots);
-    }
-
-    /// @dev The terms that are copied from the orders.
-    function _fill(BidWords memory bid, OfferWords memory offer, Deal memory deal) private view {
-        deal.jobHash = bid.jobHash;
-        deal.buyer = bid.buyer;
-        deal.provider = offer.provider;
-        deal.token = bid.token;
-        deal.capacityId = offer.capacityId;
-        deal.buyerTip = bid.tip;
-        deal.providerTip = offer.tip;
-        unchecked {
-            // Sums of numbers below 2^64.
-            deal.openedAt = uint64(block.timestamp);
-            deal.deadline = uint64(block.timestamp + bid.queueTimeout + bid.executionTimeout);
-        }
-        deal.bidSalt = bid.salt;
-        deal.resources = uint256(bid.memoryMib) | uint256(bid.diskMib) << 32 | uint256(bid.egressMib) << 64
-            | uint256(offer.region) << 128 | AuditTerms.pack(bid.auditRateBps, bid.auditFee);
-    }
-
-    /// @dev Refuses, changing nothing, or takes a slot and what both sides lock.
-    function _lock(Deal memory deal, uint256 slots) private returns (bytes4) {
-        unchecked {
-            Account storage buyer = _accounts[deal.token][deal.buyer];
-            Account storage provider = _accounts[deal.token][deal.provider];
-            Account storage floor = _accounts[NATIVE][deal.provider];
-            // Sums of numbers below 2^130.
-            uint256 reserve = uint256(deal.escrow) + 2 * uint256(deal.buyerTip) + AuditTerms.fee(deal);
-            uint256 buyerFree = buyer.free;
-            if (buyerFree < reserve) return BuyerBalanceInsufficient.selector;
-            uint256 collateral = deal.collateral;
-            uint256 providerFree = provider.free;
-            if (deal.token == NATIVE) {
-                if (providerFree < collateral + COLLATERAL_FLOOR_WEI) return ProviderFloorInsufficient.selector;
-            } else if (providerFree < collateral) {
-                return ProviderBalanceInsufficient.selector;
-            }
-            uint256 floorFree = floor.free;
-            if (floorFree < COLLATERAL_FLOOR_WEI) return ProviderFloorInsufficient.selector;
-            if (!_enter(deal, slots)) return NoFreeSlot.selector;
-            buyer.free = buyerFree - reserve;
-            if (deal.token == NATIVE) {
-                provider.free = providerFree - collateral - COLLATERAL_FLOOR_WEI;
-            } else {
-                if (collateral != 0) provider.free = providerFree - collateral;
-                if (COLLATERAL_FLOOR_WEI != 0) floor.free = floorFree - COLLATERAL_FLOOR_WEI;
-            }
-        }
-        return Refusal.NONE;
-    }
-
-    /// @dev Stores and logs the deal, and pays the sender its tip.
-    function _start(Deal memory deal) private returns (bytes32 dealId) {
-        dealId = Hashing.dealId(_domain(), deal);
-        _cell(deal).word = DealWords.opened(dealId);
-        _credit(msg.sender, deal.token, deal.buyerTip);
-        // emit DealOpened(dealId, deal.buyer, deal.provider, deal): the structure lies in memory as
-        // its ABI encoding.
-        bytes32 topic = DealOpened.selector;
-        uint256 length = Hashing.DEAL_BYTES;
-        (address buyer, address provider) = (deal.buyer, deal.provider);
-        assembly ("memory-safe") {
-            log4(deal, length, topic, dealId, buyer, provider)
-        }
     }
 
     /// @dev emit JobPosted(jobHash, bidHash, job): the structure lies in memory as its ABI encoding.

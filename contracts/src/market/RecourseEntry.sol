@@ -6,17 +6,23 @@ import {IAdmission} from "../interfaces/IAdmission.sol";
 import {IAuditHold} from "../interfaces/IAuditHold.sol";
 import {IChallenges} from "../interfaces/IChallenges.sol";
 import {IDemands} from "../interfaces/IDemands.sol";
-import {LeafAnswer, LeafIndex, Parameters, Payout, TaskOpening} from "../types/Calls.sol";
-import {Claim, Deal, JobSpec} from "../types/Orders.sol";
+import {IReplacing} from "../interfaces/IReplacing.sol";
+import {LeafAnswer, LeafIndex, OpenCall, Parameters, Payout, TaskOpening} from "../types/Calls.sol";
+import {Claim, Deal, JobSpec, Offer} from "../types/Orders.sol";
 import {BorrowedCode} from "./BorrowedCode.sol";
 
 /// @title The functions whose code lies in Recourse
-abstract contract RecourseEntry is IAdmission, IDemands, IChallenges, IAuditHold {
+abstract contract RecourseEntry is IReplacing, IAdmission, IDemands, IChallenges, IAuditHold {
     /// The code that runs on this contract's storage.
     address public immutable RECOURSE;
 
     constructor(Parameters memory p) {
         RECOURSE = address(new Recourse(p));
+    }
+
+    /// @inheritdoc IReplacing
+    function replace(OpenCall calldata, Deal calldata, Offer calldata) external returns (bytes32) {
+        _borrow();
     }
 
     /// @inheritdoc IAdmission

@@ -133,6 +133,7 @@ struct DealState {
     bool audited;
     /// An audit has been drawn; there is at most one per deal, and its fee has left the deal.
     bool auditUsed;
+    /// Open: the last block in which it can be replaced, 0 without a rank window.
     /// Claimed: the second at which the challenge window began.
     /// Failed: how many tasks of the range have been taken over by later deals.
     uint64 clock;

@@ -64,7 +64,7 @@ struct Bid {
     bytes32 roundTripPlace;
     /// Chance that a deal is audited, in basis points.
     uint16 auditRateBps;
-    /// What an audit of a deal pays to all who take part in it; below 2^104, and zero if and only if
+    /// What an audit of a deal pays to all who take part in it; below 2^96, and zero if and only if
     /// the rate is. Locked with each deal, and the buyer's again unless the deal is drawn.
     uint128 auditFee;
     /// Collateral as a multiple of the escrowed price, in basis points (10000 = once the price).
@@ -74,7 +74,7 @@ struct Bid {
     uint32 queueTimeout;
     /// Seconds that the execution of a deal may take after that.
     uint32 executionTimeout;
-    /// Blocks; 0 means no rank window.
+    /// Blocks after the opening in which a better offer may replace a deal; 0: none, at most 32.
     uint16 rankWindow;
     /// Paid to whoever sends a transaction that opens or times out a deal of this bid.
     uint128 tip;
@@ -146,12 +146,13 @@ struct Deal {
     uint128 buyerTip;
     uint128 providerTip;
     uint64 openedAt;
-    /// Last second at which a claim is valid.
+    /// Last second at which a claim is valid: the timeouts count from the end of the rank window.
     uint64 deadline;
     /// Salt of the bid, to find its bits again.
     uint256 bidSalt;
     /// What the deal reserves, packed, low bits first: memoryMib (32), diskMib (32), egressMib (32),
-    /// gpuClass (16), gpuCount (16), region (8), auditRateBps (16), auditFee (104).
+    /// gpuClass (16), gpuCount (16), region (8), auditRateBps (16), auditFee (96),
+    /// rankWindow (8; 0 for a deal that replaced another one).
     uint256 resources;
 }
 

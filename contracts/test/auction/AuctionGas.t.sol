@@ -23,7 +23,7 @@ contract AuctionGasTest is AuctionTest {
         return "artifacts/Auction.json";
     }
 
-    function auctionPools() internal pure override returns (Pool[] memory pools) {
+    function auctionPools() internal view override returns (Pool[] memory pools) {
         pools = new Pool[](MANY_POOLS);
         for (uint256 i = 0; i < MANY_POOLS; ++i) {
             pools[i] = super.auctionPools()[0];

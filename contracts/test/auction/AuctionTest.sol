@@ -97,7 +97,7 @@ abstract contract AuctionTest is MarketTest, Clearer {
         });
     }
 
-    function auctionPools() internal pure virtual returns (Pool[] memory pools) {
+    function auctionPools() internal view virtual returns (Pool[] memory pools) {
         pools = new Pool[](POOLS);
         for (uint256 i = 0; i < POOLS; ++i) {
             pools[i] = Pool({

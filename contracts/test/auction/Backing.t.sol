@@ -14,7 +14,7 @@ contract BackingTest is AuctionTest {
 
     uint256 private nextSalt = 100;
 
-    function auctionPools() internal pure override returns (Pool[] memory pools) {
+    function auctionPools() internal view override returns (Pool[] memory pools) {
         pools = super.auctionPools();
         for (uint256 i = 0; i < POOLS; ++i) {
             pools[i].unitDeposit = COVER;

@@ -79,6 +79,12 @@ pub enum IntentKind {
     Join = 29,
     /// Give it up.
     Retire = 30,
+    /// Take the place of a deal with a better offer.
+    Replace = 31,
+    /// End a draw on reserved capacity.
+    EndDraw = 32,
+    /// Bring a round of the auction on.
+    Tend = 33,
 }
 
 impl IntentKind {
@@ -116,6 +122,9 @@ impl IntentKind {
             Self::CloseAudit => "close_audit",
             Self::Join => "join",
             Self::Retire => "retire",
+            Self::Replace => "replace",
+            Self::EndDraw => "end_draw",
+            Self::Tend => "tend",
         }
     }
 }

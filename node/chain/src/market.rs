@@ -2,13 +2,14 @@
 
 use alloy::primitives::{B256, Bytes};
 use alloy::sol_types::{self, SolEventInterface};
+use outcry_contracts::Auction::AuctionEvents;
 use outcry_contracts::Audits::AuditsEvents;
 use outcry_contracts::Game::GameEvents;
 use outcry_contracts::{bindings::Market::MarketEvents, refusal};
 
 use crate::Follower;
 
-/// Follows the events of the market, of the dispute game and of the audits.
+/// Follows the events of the market, of the dispute game, of the audits and of the auction.
 pub type MarketFollower = Follower<ContractEvents>;
 
 /// An event of one of the contracts that a node follows. No two of them have an event in common.
@@ -20,11 +21,14 @@ pub enum ContractEvents {
     Game(GameEvents),
     /// Of the audits.
     Audits(AuditsEvents),
+    /// Of the auction.
+    Auction(AuctionEvents),
 }
 
 impl SolEventInterface for ContractEvents {
     const NAME: &'static str = "ContractEvents";
-    const COUNT: usize = MarketEvents::COUNT + GameEvents::COUNT + AuditsEvents::COUNT;
+    const COUNT: usize =
+        MarketEvents::COUNT + GameEvents::COUNT + AuditsEvents::COUNT + AuctionEvents::COUNT;
 
     fn decode_raw_log(topics: &[B256], data: &[u8]) -> sol_types::Result<Self> {
         let is_one_of = |selectors: &[[u8; 32]]| {
@@ -36,6 +40,8 @@ impl SolEventInterface for ContractEvents {
             GameEvents::decode_raw_log(topics, data).map(Self::Game)
         } else if is_one_of(AuditsEvents::SELECTORS) {
             AuditsEvents::decode_raw_log(topics, data).map(Self::Audits)
+        } else if is_one_of(AuctionEvents::SELECTORS) {
+            AuctionEvents::decode_raw_log(topics, data).map(Self::Auction)
         } else {
             MarketEvents::decode_raw_log(topics, data).map(Self::Market)
         }
@@ -51,6 +57,8 @@ pub fn market_refusal(data: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
     use super::*;
     use alloy::primitives::Address;
     use alloy::sol_types::SolEvent;
@@ -70,13 +78,14 @@ mod tests {
 
     #[test]
     fn an_event_is_read_as_the_one_contract_means_it() {
-        for selector in MarketEvents::SELECTORS {
-            assert!(!GameEvents::SELECTORS.contains(selector));
-            assert!(!AuditsEvents::SELECTORS.contains(selector));
-        }
-        for selector in GameEvents::SELECTORS {
-            assert!(!AuditsEvents::SELECTORS.contains(selector));
-        }
+        let contracts: [&[_]; 4] = [
+            MarketEvents::SELECTORS,
+            GameEvents::SELECTORS,
+            AuditsEvents::SELECTORS,
+            AuctionEvents::SELECTORS,
+        ];
+        let all: BTreeSet<_> = contracts.into_iter().flatten().collect();
+        assert_eq!(all.len(), ContractEvents::COUNT);
         let seated = Game::Seated {
             game: B256::repeat_byte(1),
         };

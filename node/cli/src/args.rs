@@ -261,6 +261,9 @@ pub(crate) struct Terms {
     /// What an audit of a deal pays to auditors and provider, in units of the token; each deal locks it, and gives it back if it is not drawn [default: with a rate, what running a task in the interpreter costs, for each of them]
     #[arg(long, value_name = "AMOUNT")]
     pub(crate) audit_fee: Option<String>,
+    /// Blocks after a deal's opening in which an offer at least 1% better may take its place, at most 32; nothing is run before [default: 0, which runs at once]
+    #[arg(long, value_name = "BLOCKS")]
+    pub(crate) rank_window: Option<u16>,
     /// Seconds that the provider has to fetch and start [default: 120]
     #[arg(long, value_name = "S")]
     pub(crate) queue_timeout: Option<u32>,
@@ -523,6 +526,45 @@ pub(crate) enum Reserve {
     },
     /// Show tokens and units that the account has in the auction
     Holdings,
+    /// Bind held units of the running season to a provider that sold them; jobs can be drawn on them then
+    ///
+    /// Bound units can no longer be sold. `outcry reserve show ROUND` lists who sold what.
+    Bind {
+        #[command(flatten)]
+        sold: SoldBy,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        units: u64,
+    },
+    /// Draw a job on a bound unit, at no price, and print its id
+    ///
+    /// The provider has to run it in time, or pays twice what is left of the unit's price. `outcry logs`,
+    /// `outcry get` and so on take the id as that of any job.
+    Draw(Box<ReserveDraw>),
+    /// Show a draw
+    Drawn {
+        /// Name of the draw
+        #[arg(value_name = "DRAW")]
+        draw: alloy::primitives::B256,
+        /// If its provider did not serve it in time, have it end: the unit's price comes back, with the penalty
+        #[arg(long)]
+        end: bool,
+    },
+    /// Take back the deposit of an order that sold new capacity, once its season is over
+    Reclaim {
+        /// Number of the round
+        #[arg(value_name = "ROUND")]
+        round: u64,
+        /// Number of the order in the round
+        #[arg(value_name = "ORDER")]
+        order: u16,
+    },
+    /// Burn deposits of a round whose orders were not revealed in time, whoever made them
+    Forfeit {
+        /// Number of the round
+        #[arg(value_name = "ROUND")]
+        round: u64,
+    },
     /// Do what anybody may do for a round: post its result, disprove false ones, settle it
     Tend {
         /// Number of the round [default: the running one and the one before]
@@ -543,6 +585,28 @@ pub(crate) struct Sealing {
     /// Wait until orders are revealed, and reveal this one
     #[arg(long)]
     pub(crate) wait: bool,
+}
+
+/// What a provider sold.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct SoldBy {
+    /// Number of the round in which it was sold
+    #[arg(value_name = "ROUND")]
+    pub(crate) round: u64,
+    /// Number of the provider's order in the round
+    #[arg(value_name = "ORDER")]
+    pub(crate) order: u16,
+    /// Number of the pool
+    #[arg(long, value_name = "N")]
+    pub(crate) pool: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReserveDraw {
+    #[command(flatten)]
+    pub(crate) sold: SoldBy,
+    #[command(flatten)]
+    pub(crate) job: JobSource,
 }
 
 #[derive(Debug, Args)]

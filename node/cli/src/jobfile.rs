@@ -192,6 +192,7 @@ impl TermFlags {
             collateral_bps: self.collateral.unwrap_or(usual.collateral_bps),
             audit_rate_bps: self.audit_rate.unwrap_or(usual.audit_rate_bps),
             audit_fee: amount(&self.audit_fee)?,
+            rank_window: self.rank_window.unwrap_or(usual.rank_window),
             queue_timeout_s: self.queue_timeout.unwrap_or(usual.queue_timeout_s),
             execution_timeout_s: self.execution_timeout,
             life_s: self.expires_in.unwrap_or(usual.life_s),
@@ -276,7 +277,7 @@ mod tests {
     fn a_job_file_states_what_the_flags_state() {
         let job = load(
             "program: a.wasm\nargs: [x]\ntasks: 3\nterms:\n  max_price: '1.5'\n  region: [1, 4]\n  \
-             audit_rate: 500\n  audit_fee: '0.25'\n",
+             audit_rate: 500\n  audit_fee: '0.25'\n  rank_window: 3\n",
         )
         .unwrap();
         assert!(job.program.is_absolute() && job.program.ends_with("a.wasm"));
@@ -288,6 +289,7 @@ mod tests {
         let terms = job.terms.terms(&token).unwrap();
         assert_eq!(terms.max_price, Some(1_500_000u64.into()));
         assert_eq!(terms.regions, U256::from(0b10010));
+        assert_eq!(terms.rank_window, 3);
         assert_eq!(
             (terms.audit_rate_bps, terms.audit_fee),
             (500, Some(250_000u64.into()))

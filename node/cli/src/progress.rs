@@ -181,6 +181,11 @@ pub(crate) fn describe(event: &JobEvent, token: &TokenInfo) -> String {
             units::show(*paid, token)
         ),
         JobEventKind::DealSettled { deal_id, .. } => format!("deal {} settled", short(deal_id)),
+        JobEventKind::DealReplaced { deal_id, by } => format!(
+            "a better offer took the place of deal {}: it is deal {} now",
+            short(deal_id),
+            short(by)
+        ),
         JobEventKind::DealFailed {
             deal_id,
             deal_state,

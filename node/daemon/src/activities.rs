@@ -14,15 +14,18 @@ use outcry_protocol::types::JobSpec;
 use outcry_protocol::wire::Message;
 use outcry_store::StoreError;
 
+use crate::admission::OrderProblem;
 use crate::audit;
-use crate::chain::ChainProblem;
+use crate::chain::{ChainProblem, Over};
 use crate::demand;
 use crate::dispute;
 use crate::inputs::{InputProblem, Inputs};
-use crate::node::{Node, OrderProblem};
+use crate::node::Node;
 use crate::progress;
+use crate::reserve;
 use crate::run::RunProblem;
 use crate::schedule::Schedule;
+use crate::state::capacity::Reservation;
 use crate::state::deal::{DealRecord, Demand};
 use crate::state::gateway::Report;
 use crate::state::provider::Refusal;
@@ -70,6 +73,9 @@ pub enum ActivityProblem {
         /// Its words.
         message: String,
     },
+    /// The auction.
+    #[error(transparent)]
+    Auction(#[from] outcry_sdk::Error),
     /// A game can't be played, or a claim not challenged.
     #[error("{0}")]
     Dispute(String),
@@ -86,6 +92,7 @@ impl Coded for ActivityProblem {
             Self::Run(problem) => problem.code(),
             Self::Store(error) => error.code(),
             Self::Peer(error) => error.code(),
+            Self::Auction(error) => error.code(),
             Self::Claim(_) => &codes::DEAL_CLAIM,
             Self::Mismatch(_) => &codes::DEAL_RESULT,
             Self::RefusedByPeer { .. } => &codes::NET_PEER,
@@ -155,7 +162,7 @@ async fn perform(
             let (deal, applied) = record_and_head(node, deal)?;
             let windows = node.read(|state| state.windows);
             node.chain
-                .cancel_admission(&deal, deal.terms.openedAt + windows.admission_s, applied)
+                .cancel_admission(&deal, deal.admission_until(windows.admission_s), applied)
                 .await?;
             Ok(())
         }
@@ -191,10 +198,13 @@ async fn perform(
         Activity::CloseAudit(claim) => audit::close(node, claim).await,
         Activity::Join => audit::join(node, attempt).await,
         Activity::Retire => audit::retire(node).await,
+        Activity::OfferForDraw(draw) => reserve::offer(node, draw).await,
+        Activity::EndDraw(draw) => reserve::end(node, draw).await,
+        Activity::Tend(round) => reserve::tend(node, round).await,
     }
 }
 
-fn record(state: &State, deal: B256) -> Result<DealRecord, ActivityProblem> {
+pub(crate) fn record(state: &State, deal: B256) -> Result<DealRecord, ActivityProblem> {
     state
         .deals
         .get(&deal)
@@ -218,49 +228,60 @@ fn deal_and_job(node: &Node, deal: B256) -> Result<(DealRecord, JobSpec), Activi
 
 async fn offer(node: &Arc<Node>) -> Result<(), ActivityProblem> {
     let signed = node.sign_offer().await?;
-    node.admit(Fact::Offered(signed.clone())).await?;
-    node.gossip(Message::Offer(signed)).await;
+    node.admission.admit(Fact::Offered(signed.clone())).await?;
+    node.admission.gossip(Message::Offer(signed)).await;
     Ok(())
 }
 
 async fn open(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
-    let (reservation, failed, head) = node.read(|state| {
+    let (reservation, over, head) = node.read(|state| {
         let reservation = state
             .reservations
             .get(&id)
             .cloned()
             .ok_or(ActivityProblem::Stale)?;
-        let failed = reservation
-            .failed
-            .map(|failed| record(state, failed))
-            .transpose()?;
-        Ok::<_, ActivityProblem>((reservation, failed, state.head))
+        Ok::<_, ActivityProblem>((
+            reservation.clone(),
+            over(state, &reservation),
+            state.head.at,
+        ))
     })?;
-    let fact =
-        if head.at > reservation.not_after && !node.chain.is_opening(&reservation, head.number)? {
-            Fact::OpenRefused {
+    let is_stale = over.is_err() || head > reservation.not_after;
+    let fact = match over {
+        _ if is_stale && !node.chain.knows_opening(&reservation)? => Fact::OpenRefused {
+            reservation: id,
+            reason: "the match is stale".into(),
+        },
+        Err(problem) => return Err(problem),
+        Ok(over) => match node.chain.open(&reservation, over).await {
+            Ok(mined) => Fact::OpenMined {
                 reservation: id,
-                reason: "the match is stale".into(),
-            }
-        } else {
-            let opening = node
-                .chain
-                .open(&reservation, failed.as_ref(), head.number)
-                .await;
-            match opening {
-                Ok(mined) => Fact::OpenMined {
-                    reservation: id,
-                    block: mined.block_number,
-                },
-                Err(ChainProblem::Refused(reason)) => Fact::OpenRefused {
-                    reservation: id,
-                    reason,
-                },
-                Err(other) => return Err(other.into()),
-            }
-        };
+                block: mined.block_number,
+            },
+            Err(ChainProblem::Refused(reason)) => Fact::OpenRefused {
+                reservation: id,
+                reason,
+            },
+            Err(other) => return Err(other.into()),
+        },
+    };
     node.core.apply(fact).await?;
     Ok(())
+}
+
+/// The deal whose tasks a reservation takes over, if it takes over any.
+fn over(state: &State, reservation: &Reservation) -> Result<Option<Over>, ActivityProblem> {
+    let terms = |deal: B256| Ok::<_, ActivityProblem>(Box::new(record(state, deal)?.terms));
+    if let Some(displaced) = reservation.displaced {
+        let terms = terms(displaced)?;
+        let offer = state.book.offer(&terms.offerHash);
+        let offer = offer.ok_or(ActivityProblem::Stale)?.offer.clone();
+        return Ok(Some(Over::Displaced(terms, Box::new(offer))));
+    }
+    reservation
+        .failed
+        .map(|failed| Ok(Over::Failed(terms(failed)?)))
+        .transpose()
 }
 
 /// Runs the tasks of an own deal that have no result yet, one after another.
@@ -270,8 +291,8 @@ async fn run(node: &Arc<Node>, id: B256) -> Result<(), ActivityProblem> {
         let done = state.works.get(&id).map(|work| work.results.clone());
         (done.unwrap_or_default(), state.windows)
     });
-    let until_cancel = deal.terms.openedAt + windows.admission_s * FETCH_THIRDS / 3;
-    let can_cancel = |at: u64| at < deal.terms.openedAt + windows.admission_s;
+    let until_cancel = deal.admission_until(windows.admission_s * FETCH_THIRDS / 3);
+    let can_cancel = |at: u64| at < deal.admission_until(windows.admission_s);
     let look = node.read(|state| can_cancel(state.head.at));
     match run_tasks(node, &deal, &job, &done, look).await {
         Ok(()) => Ok(()),

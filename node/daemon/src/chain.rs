@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use alloy::eips::BlockId;
 use alloy::primitives::{Address, B256, Bytes, U256, keccak256};
-use alloy::providers::DynProvider;
+use alloy::providers::{DynProvider, Provider};
+use alloy::rpc::client::BatchRequest;
+use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::SolCall;
+use alloy::transports::TransportError;
 use futures::{StreamExt, TryStreamExt, stream};
 use outcry_chain::{
     ChainError, ChainEvent, ContractEvents, Intent, IntentKind, IntentReport, IntentStatus,
@@ -32,8 +35,9 @@ use crate::state::dispute::{DisputeRecord, GameKey, Turn};
 
 /// Longest that one view call may take.
 const CALL_TIME_MAX: Duration = Duration::from_secs(10);
-/// View calls at once.
-const CALLS_AT_ONCE: usize = 16;
+/// View calls of one request, and requests at once.
+const CALLS_PER_REQUEST: usize = 100;
+const REQUESTS_AT_ONCE: usize = 4;
 /// Gas that a contract account may use to judge a signature, as in the market.
 const ERC1271_GAS: u64 = 100_000;
 /// What `isValidSignature` answers for a valid one (ERC-1271).
@@ -74,6 +78,7 @@ impl Coded for ChainProblem {
     }
 }
 
+mod auction;
 mod audits;
 
 pub(crate) use audits::join_call;
@@ -136,12 +141,49 @@ impl Chain {
     /// # Errors
     /// [`ChainProblem::Call`], for example because the block is no longer on the chain.
     pub async fn facts(&self, keys: Vec<FactKey>, block: u64) -> Result<Vec<Fact>, ChainProblem> {
-        let reads = keys.into_iter().map(|key| self.fact(key, block));
-        let facts: Vec<Option<Fact>> = stream::iter(reads)
-            .buffered(CALLS_AT_ONCE)
+        let views: Vec<(FactKey, Vec<u8>)> = keys
+            .into_iter()
+            .filter_map(|key| Some((key, view_of(key)?)))
+            .collect();
+        let requests: Vec<_> = views.chunks(CALLS_PER_REQUEST).map(<[_]>::to_vec).collect();
+        let requests = requests
+            .into_iter()
+            .map(|views| self.view_all(views, block));
+        let facts: Vec<Vec<Fact>> = stream::iter(requests)
+            .buffered(REQUESTS_AT_ONCE)
             .try_collect()
             .await?;
-        Ok(facts.into_iter().flatten().collect())
+        Ok(facts.concat())
+    }
+
+    /// Calls views of the market in one request to the endpoint.
+    async fn view_all(
+        &self,
+        views: Vec<(FactKey, Vec<u8>)>,
+        block: u64,
+    ) -> Result<Vec<Fact>, ChainProblem> {
+        let unsendable = |error: TransportError| ChainProblem::Call(error.to_string());
+        let mut answers = Vec::with_capacity(views.len());
+        let sending = {
+            let mut batch = BatchRequest::new(Provider::client(self.market.provider()));
+            for (key, data) in views {
+                let call = TransactionRequest::default()
+                    .to(*self.market.address())
+                    .input(data.into());
+                let params = (call, BlockId::number(block));
+                let answer = batch.add_call::<_, Bytes>("eth_call", &params);
+                answers.push((key, answer.map_err(unsendable)?));
+            }
+            batch.send()
+        };
+        timely("eth_call", sending).await?;
+        let mut facts = Vec::with_capacity(answers.len());
+        for (key, answer) in answers {
+            let answer = timely("eth_call", answer).await?;
+            let fact = fact_of(key, &answer);
+            facts.extend(fact.map_err(|error| ChainProblem::Call(error.to_string()))?);
+        }
+        Ok(facts)
     }
 
     /// What an account has asked back, base units, and from when it may be taken, Unix seconds.
@@ -191,71 +233,6 @@ impl Chain {
         timely("stakeOf", call.call()).await
     }
 
-    /// One fact; `None` for those that follow from a deal's history instead.
-    async fn fact(&self, key: FactKey, block: u64) -> Result<Option<Fact>, ChainProblem> {
-        let at = BlockId::number(block);
-        let market = &self.market;
-        Ok(Some(match key {
-            FactKey::Balance(account, token) => {
-                let free = timely(
-                    "balanceOf",
-                    market.balanceOf(account, token).block(at).call(),
-                )
-                .await?;
-                Fact::Balance {
-                    account,
-                    token,
-                    free: u128::try_from(free).unwrap_or(u128::MAX),
-                }
-            }
-            FactKey::Counter(account) => {
-                let counter =
-                    timely("counterOf", market.counterOf(account).block(at).call()).await?;
-                Fact::Counter { account, counter }
-            }
-            FactKey::Salt(account, salt) => {
-                let bits = timely(
-                    "orderState",
-                    market.orderState(account, salt).block(at).call(),
-                )
-                .await?;
-                Fact::Salt {
-                    account,
-                    salt,
-                    cancelled: bits.cancelled,
-                    taken: bits.taken,
-                    partly: bits.partly,
-                }
-            }
-            FactKey::Taken(bid) => {
-                let tasks = timely("tasksTaken", market.tasksTaken(bid).block(at).call()).await?;
-                Fact::Taken { bid, tasks }
-            }
-            FactKey::Slots(provider, capacity_id) => {
-                let open = timely(
-                    "openSlots",
-                    market.openSlots(provider, capacity_id).block(at).call(),
-                )
-                .await?;
-                Fact::Slots {
-                    provider,
-                    capacity_id,
-                    open,
-                }
-            }
-            FactKey::Barred(bid, provider) => {
-                let barred =
-                    timely("isBarred", market.isBarred(bid, provider).block(at).call()).await?;
-                Fact::Barred {
-                    bid,
-                    provider,
-                    barred,
-                }
-            }
-            FactKey::Freed(..) => return Ok(None),
-        }))
-    }
-
     /// Key of the provider's node, out of the call that opened its deal; `None` when the transaction
     /// is not a plain call of the market.
     ///
@@ -277,6 +254,8 @@ impl Chain {
             vec![open.call]
         } else if let Ok(reopen) = Market::reopenCall::abi_decode(input) {
             vec![reopen.call]
+        } else if let Ok(replace) = Market::replaceCall::abi_decode(input) {
+            vec![replace._0]
         } else if let Ok(many) = Market::openManyCall::abi_decode(input) {
             many.calls
         } else {
@@ -312,14 +291,26 @@ impl Chain {
         signer: Address,
         signature: &[u8],
     ) -> Result<bool, ChainProblem> {
-        if signature::check(digest, signer, signature) == Verdict::Valid {
-            return Ok(true);
-        }
+        let is_valid = signature::check(digest, signer, signature) == Verdict::Valid;
+        Ok(is_valid || self.contract_says(digest, signer, signature).await? == Some(true))
+    }
+
+    /// What the contract at `signer` says of a signature (ERC-1271); `None` if there is none, or none
+    /// that answers at all.
+    ///
+    /// # Errors
+    /// [`ChainProblem::Call`] when the endpoint did not answer.
+    pub async fn contract_says(
+        &self,
+        digest: B256,
+        signer: Address,
+        signature: &[u8],
+    ) -> Result<Option<bool>, ChainProblem> {
         let call = isValidSignatureCall {
             hash: digest,
             signature: signature.to_vec().into(),
         };
-        let request = alloy::rpc::types::TransactionRequest::default()
+        let request = TransactionRequest::default()
             .to(signer)
             .gas_limit(ERC1271_GAS)
             .input(call.abi_encode().into());
@@ -328,22 +319,24 @@ impl Chain {
             Err(_) => Err(ChainProblem::Call(
                 "isValidSignature was not answered in time".into(),
             )),
-            Ok(Ok(answer)) => Ok(answer.get(..4) == Some(&ERC1271_MAGIC[..])),
-            // A contract that refuses says no; an account without code has nothing to say.
-            Ok(Err(error)) if error.is_error_resp() => Ok(false),
+            Ok(Ok(answer)) if answer.is_empty() => Ok(None),
+            Ok(Ok(answer)) => Ok(Some(answer.get(..4) == Some(&ERC1271_MAGIC[..]))),
+            // A contract that reverts says no.
+            Ok(Err(error)) if error.is_error_resp() => Ok(Some(false)),
             Ok(Err(error)) => Err(ChainProblem::Call(error.to_string())),
         }
     }
 
-    /// Opens the deal of a reservation.
+    /// Opens the deal of a reservation, anew, for what a failed deal left, or in the place of another: once.
+    /// Unlike other calls about deals it could be made twice, and would open two; what a fork takes back is
+    /// matched anew, as another reservation.
     ///
     /// # Errors
     /// [`ChainProblem`].
     pub async fn open(
         &self,
         reservation: &Reservation,
-        failed: Option<&DealRecord>,
-        applied: u64,
+        over: Option<Over>,
     ) -> Result<MinedTransaction, ChainProblem> {
         let call = Market::OpenCall {
             bid: reservation.bid.bid.clone().into(),
@@ -353,42 +346,35 @@ impl Chain {
             job: reservation.bid.job.clone().into(),
             count: reservation.count,
         };
-        let (kind, data) = match failed {
-            None => (IntentKind::Open, Market::openCall { call }.abi_encode()),
-            Some(failed) => {
-                let failed_terms = failed.terms.clone().into();
-                (
-                    IntentKind::Reopen,
-                    Market::reopenCall {
-                        call,
-                        failedTerms: failed_terms,
-                    }
-                    .abi_encode(),
-                )
+        let data = match over {
+            None => Market::openCall { call }.abi_encode(),
+            Some(Over::Failed(terms)) => Market::reopenCall {
+                call,
+                failedTerms: (*terms).into(),
             }
+            .abi_encode(),
+            Some(Over::Displaced(terms, offer)) => Market::replaceCall {
+                _0: call,
+                _1: (*terms).into(),
+                _2: (*offer).into(),
+            }
+            .abi_encode(),
         };
-        let mut intent = self.intent(kind, reservation.id, data);
+        let (kind, subject) = opening(reservation);
+        let mut intent = self.intent(kind, subject, data);
         intent.not_after_s = Some(reservation.not_after);
-        self.send_anew(intent, 0, applied).await
+        self.send(intent).await
     }
 
-    /// Whether a reservation's opening is on its way, or in a block beyond `applied`.
+    /// Whether the sender knows a reservation's opening, in whatever state.
     ///
     /// # Errors
     /// [`ChainProblem`].
-    pub fn is_opening(
-        &self,
-        reservation: &Reservation,
-        applied: u64,
-    ) -> Result<bool, ChainProblem> {
-        let kind = if reservation.failed.is_some() {
-            IntentKind::Reopen
-        } else {
-            IntentKind::Open
-        };
+    pub fn knows_opening(&self, reservation: &Reservation) -> Result<bool, ChainProblem> {
+        let (kind, subject) = opening(reservation);
         let sender = self.sender.as_ref().ok_or(ChainProblem::NoAccount)?;
-        let status = |round| sender.status(&Intent::id_of(kind, reservation.id, round));
-        Ok(status(next_round(0, applied, status)?)?.is_some())
+        let status = sender.status(&Intent::id_of(kind, subject, 0))?;
+        Ok(status.is_some())
     }
 
     /// Cancels a deal in its admission window.
@@ -659,6 +645,29 @@ impl Chain {
     }
 }
 
+/// The deal whose tasks an opening takes over.
+#[derive(Debug, Clone)]
+pub enum Over {
+    /// It failed, or was cancelled.
+    Failed(Box<Deal>),
+    /// It is open, and this was its offer: a better one takes its place.
+    Displaced(Box<Deal>, Box<Offer>),
+}
+
+/// What names a reservation's opening: the match, and the offer, since each attempt to serve a draw has an
+/// offer of its own.
+fn opening(reservation: &Reservation) -> (IntentKind, B256) {
+    let kind = if reservation.displaced.is_some() {
+        IntentKind::Replace
+    } else if reservation.failed.is_some() {
+        IntentKind::Reopen
+    } else {
+        IntentKind::Open
+    };
+    let salt = B256::from(reservation.offer.offer.salt);
+    (kind, keccak256([reservation.id.0, salt.0].concat()))
+}
+
 /// The first attempt that has not come to nothing: it is to be sent, or on its way, or in a block beyond
 /// `applied`. How often that may be is not bounded, because a game that nobody goes on with is lost; whoever
 /// repeats what is refused does so ever more slowly.
@@ -701,6 +710,70 @@ async fn timely<T, E: std::fmt::Display>(
     }
 }
 
+/// The call of the market that says a fact; `None` for those that follow from a deal's history instead.
+fn view_of(key: FactKey) -> Option<Vec<u8>> {
+    Some(match key {
+        FactKey::Balance(account, token) => Market::balanceOfCall { account, token }.abi_encode(),
+        FactKey::Counter(account) => Market::counterOfCall { account }.abi_encode(),
+        FactKey::Salt(account, salt) => Market::orderStateCall { account, salt }.abi_encode(),
+        FactKey::Taken(bid) => Market::tasksTakenCall { bidHash: bid }.abi_encode(),
+        FactKey::Slots(provider, capacity_id) => Market::openSlotsCall {
+            provider,
+            capacityId: capacity_id,
+        }
+        .abi_encode(),
+        FactKey::Barred(bid, provider) => Market::isBarredCall {
+            bidHash: bid,
+            provider,
+        }
+        .abi_encode(),
+        FactKey::Freed(..) => return None,
+    })
+}
+
+/// What the answer to [`view_of`] says.
+fn fact_of(key: FactKey, answer: &[u8]) -> Result<Option<Fact>, alloy::sol_types::Error> {
+    Ok(Some(match key {
+        FactKey::Balance(account, token) => {
+            let free = Market::balanceOfCall::abi_decode_returns(answer)?;
+            Fact::Balance {
+                account,
+                token,
+                free: u128::try_from(free).unwrap_or(u128::MAX),
+            }
+        }
+        FactKey::Counter(account) => Fact::Counter {
+            account,
+            counter: Market::counterOfCall::abi_decode_returns(answer)?,
+        },
+        FactKey::Salt(account, salt) => {
+            let bits = Market::orderStateCall::abi_decode_returns(answer)?;
+            Fact::Salt {
+                account,
+                salt,
+                cancelled: bits.cancelled,
+                taken: bits.taken,
+                partly: bits.partly,
+            }
+        }
+        FactKey::Taken(bid) => Fact::Taken {
+            bid,
+            tasks: Market::tasksTakenCall::abi_decode_returns(answer)?,
+        },
+        FactKey::Slots(provider, capacity_id) => Fact::Slots {
+            provider,
+            capacity_id,
+            open: Market::openSlotsCall::abi_decode_returns(answer)?,
+        },
+        FactKey::Barred(bid, provider) => Fact::Barred {
+            bid,
+            provider,
+            barred: Market::isBarredCall::abi_decode_returns(answer)?,
+        },
+        FactKey::Freed(..) => return Ok(None),
+    }))
+}
+
 /// Names of the market's errors, for the sender.
 #[must_use]
 pub fn decode_refusal(data: &[u8]) -> Option<String> {
@@ -730,6 +803,13 @@ pub fn observe(event: ChainEvent<ContractEvents>, fee_bps: u16) -> Vec<Event> {
                 .into_iter()
                 .collect();
         }
+        ContractEvents::Auction(event) => {
+            let observed = auction::observe(event);
+            return observed
+                .map(|observed| Event { place, observed })
+                .into_iter()
+                .collect();
+        }
     };
     let observed = match event {
         MarketEvents::JobPosted(e) => Observed::JobPosted {
@@ -744,6 +824,14 @@ pub fn observe(event: ChainEvent<ContractEvents>, fee_bps: u16) -> Vec<Event> {
             failed: e.failedDealId,
             by: e.dealId,
         },
+        MarketEvents::DealReplaced(e) => changed(
+            e.displacedId,
+            Change::Replaced {
+                by: e.dealId,
+                sender: e.sender,
+                idle_fee: u128::try_from(e.idleFee).unwrap_or(u128::MAX),
+            },
+        ),
         MarketEvents::AdmissionCancelled(e) => {
             let burned_by_buyer = u128::try_from(e.burnedByBuyer).unwrap_or(u128::MAX);
             changed(
@@ -914,6 +1002,62 @@ fn observe_game(event: GameEvents, place: Place) -> Observed {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    /// Answers JSON-RPC requests of many calls, the last call first: each call of a view of one account
+    /// with that account's last bytes. Ends with the numbers of calls of so many requests.
+    async fn answer_backwards(listener: TcpListener, requests: usize) -> Vec<usize> {
+        let mut counts = Vec::new();
+        while counts.len() < requests {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            let body = loop {
+                let mut part = [0; 4096];
+                let count = stream.read(&mut part).await.unwrap();
+                request.extend_from_slice(&part[..count]);
+                let text = String::from_utf8_lossy(&request).to_lowercase();
+                if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                    let length = head.split_once("content-length: ").unwrap().1;
+                    let length = length.split("\r\n").next().unwrap();
+                    if body.len() >= length.parse::<usize>().unwrap() {
+                        break body.to_owned();
+                    }
+                }
+            };
+            let calls: Vec<serde_json::Value> = serde_json::from_str(&body).unwrap();
+            counts.push(calls.len());
+            let answers = calls.iter().rev().map(|call| {
+                let data = call["params"][0]["input"].as_str().unwrap();
+                let word = format!("0x{:0>64}", &data[data.len() - 8..]);
+                serde_json::json!({"jsonrpc": "2.0", "id": call["id"], "result": word})
+            });
+            let answer = serde_json::to_string(&answers.collect::<Vec<_>>()).unwrap();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+            let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{answer}", answer.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        counts.sort_unstable();
+        counts
+    }
+
+    #[tokio::test]
+    async fn many_facts_are_read_in_few_requests_whatever_the_order_of_the_answers() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answering = tokio::spawn(answer_backwards(listener, 3));
+        let rpc = Rpc::connect(&[url], 1, |_| ()).await.unwrap();
+        let chain = Chain::new(&rpc, Address::ZERO, None, broadcast::channel(1).0);
+        let account = |number: u64| Address::left_padding_from(&number.to_be_bytes());
+        let keys = (0..250).map(|number| FactKey::Counter(account(number)));
+        let facts = chain.facts(keys.collect(), 1).await.unwrap();
+        let expected = (0..250).map(|counter| Fact::Counter {
+            account: account(counter),
+            counter,
+        });
+        assert_eq!(facts, Vec::from_iter(expected));
+        assert_eq!(answering.await.unwrap(), [50, 100, 100]);
+    }
 
     fn mined_in(block_number: u64) -> IntentStatus {
         IntentStatus::Done(Outcome::Mined {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
 use outcry_protocol::codes::{self, Code, Coded};
-use outcry_protocol::limits::{BID_LIFE_S_MAX, CYCLE_LIMIT_MAX};
+use outcry_protocol::limits::{BID_LIFE_S_MAX, CYCLE_LIMIT_MAX, OFFER_LIFE_S_MAX};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -164,6 +164,8 @@ pub struct Config {
     pub blobs: Blobs,
     /// What a provider offers.
     pub provider: Provider,
+    /// Reserved capacity that the account has sold.
+    pub reserve: Reserve,
     /// What a gateway does.
     pub gateway: Gateway,
     /// What a verifier checks.
@@ -209,6 +211,7 @@ impl Default for Config {
             executor: Executor::default(),
             blobs: Blobs::default(),
             provider: Provider::default(),
+            reserve: Reserve::default(),
             gateway: Gateway::default(),
             verifier: Verifier::default(),
             dispute: Dispute::default(),
@@ -393,6 +396,18 @@ impl Default for Provider {
             offer_s: 600,
         }
     }
+}
+
+/// Reserved capacity, which the account sells in the auction.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reserve {
+    /// Of a provider's slots, those that are held back for jobs drawn on capacity that was sold.
+    pub slots: u32,
+    /// Whether the node tends rounds of the auction.
+    pub tend: bool,
+    /// Folder of the account's orders that are to be revealed.
+    pub orders_dir: Option<PathBuf>,
 }
 
 /// What a gateway does for buyers.
@@ -589,14 +604,17 @@ impl Config {
             if self.provider.slots == 0 {
                 return bad("provider.slots", "must be at least 1");
             }
+            if self.reserve.slots > self.provider.slots {
+                return bad("reserve.slots", "is a part of provider.slots");
+            }
             if self.provider.speed == 0 {
                 return bad(
                     "provider.speed",
                     "must be at least 1; `outcry provider benchmark` measures it",
                 );
             }
-            if !(30..=86_400).contains(&self.provider.offer_s) {
-                return bad("provider.offer_s", "must lie between 30 and 86400");
+            if !(30..=OFFER_LIFE_S_MAX).contains(&self.provider.offer_s) {
+                return bad("provider.offer_s", "must lie between 30 and 3600");
             }
         }
         if self.verifier.sample_bps > 10_000 {
@@ -796,6 +814,18 @@ mod tests {
                 .id,
             "C-002"
         );
+    }
+
+    #[test]
+    fn no_more_slots_are_held_back_than_there_are() {
+        let with = |held: u32| {
+            let text =
+                format!("roles = \"provider\"\n[provider]\nslots = 2\n[reserve]\nslots = {held}");
+            load(&text, &[], &[])
+        };
+        assert_eq!(with(2).unwrap().reserve.slots, 2);
+        let error = with(3).unwrap_err().to_string();
+        assert!(error.contains("reserve.slots"), "{error}");
     }
 
     #[test]

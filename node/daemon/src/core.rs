@@ -63,6 +63,27 @@ impl Core {
         Ok(changes)
     }
 
+    /// Applies several facts as [`Core::apply`] does; who waits for changes looks once.
+    ///
+    /// # Errors
+    /// As for [`Core::apply`].
+    pub async fn apply_all(&self, facts: Vec<Fact>) -> Result<Vec<Changes>, StoreError> {
+        if facts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let _one_at_a_time = self.applying.lock().await;
+        let mut batch = Batch::new();
+        let mut all = Vec::with_capacity(facts.len());
+        for fact in facts {
+            let mut changes = self.reduce(fact);
+            batch.extend(std::mem::take(&mut changes.local));
+            all.push(changes);
+        }
+        self.write(batch).await?;
+        self.notify();
+        Ok(all)
+    }
+
     /// Applies a fact about new blocks, whose writes the follower makes together with its cursor.
     ///
     /// # Errors

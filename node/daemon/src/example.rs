@@ -12,6 +12,7 @@ use outcry_sdk::Network;
 use outcry_store::MemoryStore;
 use tokio::sync::{broadcast, watch};
 
+use crate::admission::Admission;
 use crate::chain::Chain;
 use crate::config::Config;
 use crate::core::Core;
@@ -22,11 +23,11 @@ use crate::ingest::SharedBook;
 use crate::inputs::Fetcher;
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::progress;
 use crate::run::Engine;
 use crate::state::chain::Block;
 use crate::state::{Fact, Setup, State, Windows, example as orders};
 use crate::turns::Turns;
-use crate::{node, progress};
 
 /// A gateway that has seen one block of a chain that does not answer.
 pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
@@ -106,7 +107,16 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
         cache: cache.clone(),
         snapshot_bytes: 0,
     });
+    let chain = Chain::new(&rpc, market, None, broadcast::channel(1).0);
+    let views = Arc::new(chain.clone());
+    let admission = Arc::new(Admission::new(
+        Arc::clone(&core),
+        domain,
+        views,
+        net.clone(),
+    ));
     let node = Arc::new(Node {
+        admission: Arc::clone(&admission),
         config: Config::default(),
         network: Network {
             chain_id: 31_337,
@@ -127,7 +137,8 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
         peer_key: B256::from(PeerKey::of(&identity).0),
         signer: None,
         core,
-        chain: Chain::new(&rpc, market, None, broadcast::channel(1).0),
+        chain,
+        auction: None,
         fetcher: Fetcher {
             net,
             blobs,
@@ -142,14 +153,12 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
             prepare_time_max: std::time::Duration::ZERO,
             scratch: folder.path().into(),
         }),
-        metrics: Arc::new(Metrics::new(registry, Default::default())),
+        metrics: Arc::new(Metrics::new(registry, Default::default(), &admission)),
         reader_health: watch::channel(health).1,
         sender_health: None,
         schedule: std::sync::Mutex::default(),
         notices: progress::limit(),
-        orders: node::order_limit(),
         gas: GasUses::default(),
-        unheard: std::sync::Mutex::default(),
         fetching: Turns::new(1),
         verifying: Turns::new(1),
         challenging: Turns::new(1),

@@ -19,6 +19,7 @@
 //! keeps, when it sends, whom it answers. [`state`] is pure; everything else is thin around it.
 
 pub mod activities;
+pub mod admission;
 pub mod api;
 mod arrivals;
 pub mod audit;
@@ -40,6 +41,7 @@ pub mod node;
 pub mod progress;
 mod prune;
 pub mod rate;
+mod reserve;
 pub mod run;
 pub mod schedule;
 pub mod secret;

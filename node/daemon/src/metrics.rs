@@ -8,6 +8,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::admission::Admission;
+
 /// What a node counts beside what its network counts.
 #[derive(Debug)]
 pub struct Metrics {
@@ -22,10 +24,6 @@ pub struct Metrics {
     pub offers: Gauge,
     /// Own games about claims that run.
     pub games: Gauge,
-    /// Orders from peers that were accepted.
-    pub orders_accepted: Counter,
-    /// Orders from peers that were refused.
-    pub orders_refused: Counter,
     /// Activities started.
     pub activities: Counter,
     /// Activities that failed and are repeated.
@@ -40,7 +38,7 @@ impl Metrics {
     /// Registers everything in `registry`, which may hold metrics of other parts. `rpc_switches`
     /// counts from before there is a node.
     #[must_use]
-    pub fn new(mut registry: Registry, rpc_switches: Counter) -> Self {
+    pub fn new(mut registry: Registry, rpc_switches: Counter, admission: &Admission) -> Self {
         let metrics = Self {
             registry: Mutex::default(),
             block: Gauge::default(),
@@ -48,8 +46,6 @@ impl Metrics {
             bids: Gauge::default(),
             offers: Gauge::default(),
             games: Gauge::default(),
-            orders_accepted: Counter::default(),
-            orders_refused: Counter::default(),
             activities: Counter::default(),
             failures: Counter::default(),
             tasks: Counter::default(),
@@ -80,12 +76,12 @@ impl Metrics {
         counter(
             "outcry_orders_accepted",
             "Orders from peers that were accepted",
-            &metrics.orders_accepted,
+            &admission.accepted,
         );
         counter(
             "outcry_orders_refused",
             "Orders from peers that were refused",
-            &metrics.orders_refused,
+            &admission.refused,
         );
         counter(
             "outcry_activities",

@@ -26,6 +26,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::api::{self, Access};
 use crate::chain::{Chain, ChainProblem, decode_refusal};
 use crate::config::{Config, ConfigError, Role};
@@ -38,11 +39,12 @@ use crate::ingest::{SharedBook, ingest};
 use crate::inputs::Fetcher;
 use crate::metrics::Metrics;
 use crate::node::Node;
+use crate::reserve::Auction;
 use crate::run::{Engine, Engines};
 use crate::state::capacity::Capacity;
-use crate::state::{Fact, Setup, State, Windows, journal};
+use crate::state::{Fact, Setup, State, Windows, draw, journal};
 use crate::turns::Turns;
-use crate::{activities, arrivals, follow, node, progress, prune, secret};
+use crate::{activities, arrivals, follow, progress, prune, secret};
 
 const MIB: u64 = 1 << 20;
 /// Outcomes of transactions that wait for a slow listener.
@@ -230,8 +232,19 @@ pub async fn start_with(
     let (audit_rules, stake_per_audit) = chain.audit_rules().await?;
     let interpreters = interpreters(&config, &chain.game_parameters().await?);
 
+    let auction = match network.auction {
+        None => None,
+        Some(_) => {
+            let client = outcry_sdk::Chain::over(&network, rpc.provider().clone(), signer.clone());
+            let rules = client.auction().await.map_err(StartError::Network)?;
+            let orders = config.reserve.orders_dir.clone();
+            let orders = orders.unwrap_or_else(|| folder.path().join("reserve"));
+            Some((client, rules, orders))
+        }
+    };
     // The market stays first: it names the cursor.
-    let contracts = vec![network.market, parameters.game, parameters.audits];
+    let mut contracts = vec![network.market, parameters.game, parameters.audits];
+    contracts.extend(network.auction);
     let mut reading = FollowerConfig::new(contracts, config.chain.start_block);
     (reading.finality, reading.poll_interval) = (finality, poll_interval);
     let follower = Follower::open(rpc.clone(), Arc::clone(&store), reading).await?;
@@ -282,6 +295,20 @@ pub async fn start_with(
         } else {
             0
         });
+    if let Some((_, rules, _)) = &auction {
+        state.draws.terms = draw::Terms {
+            pools: rules.pools.clone(),
+            draw_s: rules.parameters.drawS.into(),
+        };
+        let tends = config.reserve.tend && account.is_some();
+        state.rounds.calendar = tends.then_some(rules.calendar);
+    }
+    if config.reserve.tend && state.rounds.calendar.is_none() {
+        tracing::warn!(
+            "no rounds are tended: that needs a network with an auction, and `account_key_file` or \
+             OUTCRY_ACCOUNT_KEY"
+        );
+    }
     // The own offer of an earlier life; `readmit` puts it into the book.
     state.offer = journal::offers(store.as_ref(), 0)?
         .pop()
@@ -337,7 +364,15 @@ pub async fn start_with(
             scratch,
         }),
     });
+    let views = Arc::new(chain.clone());
+    let admission = Arc::new(Admission::new(
+        Arc::clone(&core),
+        domain,
+        views,
+        net.clone(),
+    ));
     let node = Arc::new(Node {
+        admission: Arc::clone(&admission),
         domain,
         parameters,
         stake_per_audit,
@@ -345,6 +380,7 @@ pub async fn start_with(
         signer,
         core,
         chain,
+        auction: auction.map(|(client, rules, orders)| Auction::new(client, rules, orders)),
         fetcher: Fetcher {
             net,
             blobs,
@@ -353,13 +389,11 @@ pub async fn start_with(
         executor: engines.executor,
         traces: Traces::new(Arc::clone(&engines.tracer), interpreters, traces_max),
         tracer: engines.tracer,
-        metrics: Arc::new(Metrics::new(registry, rpc_switches)),
+        metrics: Arc::new(Metrics::new(registry, rpc_switches, &admission)),
         reader_health: follower.health(),
         sender_health,
         schedule: std::sync::Mutex::default(),
         notices: progress::limit(),
-        orders: node::order_limit(),
-        unheard: std::sync::Mutex::default(),
         gas: GasUses::default(),
         fetching: Turns::new(FETCHED_AT_ONCE),
         verifying: Turns::new(config.verifier.checks_at_once as usize),
@@ -374,7 +408,7 @@ pub async fn start_with(
     tasks.push(until(&stop, &failed, async move {
         following.await.map_err(|error| error.to_string())
     }));
-    tasks.push(tokio::spawn(ingest(Arc::clone(&node), events)));
+    tasks.push(tokio::spawn(ingest(admission, events, stop.clone())));
     tasks.push(tokio::spawn(activities::carry_out(Arc::clone(&node))));
     tasks.push(tokio::spawn(arrivals::match_them(Arc::clone(&node))));
     tasks.push(tokio::spawn(prune::run(Arc::clone(&node))));
@@ -485,7 +519,7 @@ fn capacity(config: &Config, network: &Network, provider: Address, peer_key: B25
         peer_key,
         capacity_id: peer_key,
         token: wanted.token.unwrap_or(default_token),
-        slots: wanted.slots,
+        slots: wanted.slots.saturating_sub(config.reserve.slots),
         region: wanted.region,
         attributes: wanted
             .attributes
@@ -561,7 +595,7 @@ async fn readmit(node: Arc<Node>) {
         .collect::<Vec<_>>()
     });
     for message in own {
-        if let Err(problem) = node.admit(Fact::Order(message)).await {
+        if let Err(problem) = node.admission.admit(Fact::Order(message)).await {
             tracing::debug!(%problem, code = problem.code().id, "an own order is over");
         }
     }

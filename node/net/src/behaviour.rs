@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use libp2p::allow_block_list::{self, BlockedPeers};
 use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::Boxed;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
-use libp2p::{StreamProtocol, kad::store::MemoryStore};
+use libp2p::{PeerId, StreamProtocol, kad::store::MemoryStore};
 use libp2p::{
     Swarm, SwarmBuilder, autonat, dcutr, identify, identity, kad, memory_connection_limits, noise,
     ping, relay, tcp, yamux,
@@ -97,7 +99,7 @@ impl Behaviour {
     }
 
     /// Refuses and closes connections to a peer, or allows them again.
-    pub(crate) fn set_blocked(&mut self, peer: libp2p::PeerId, blocked: bool) {
+    pub(crate) fn set_blocked(&mut self, peer: PeerId, blocked: bool) {
         if blocked {
             self.blocked.block_peer(peer);
         } else {
@@ -115,13 +117,17 @@ fn connection_limits(limits: &NetworkLimits) -> ConnectionLimits {
         .with_max_established_per_peer(Some(limits.connections_per_peer_max))
 }
 
-/// The swarm, not listening yet. Without a usable resolver configuration of the system, addresses
-/// by name cannot be dialled; all else works.
+/// Connections of the caller's own making, each authenticated and multiplexed.
+pub type Transport = Boxed<(PeerId, StreamMuxerBox)>;
+
+/// The swarm, not listening yet: over `links`, or over TCP and QUIC. Without a usable resolver
+/// configuration of the system, addresses by name cannot be dialled; all else works.
 pub(crate) fn swarm(
     config: &NetworkConfig,
     identity: &identity::Keypair,
     topics: &[IdentTopic],
     registry: &mut Registry,
+    links: Option<Transport>,
 ) -> Result<Swarm<Behaviour>, NetError> {
     let unusable = |error: &dyn std::fmt::Display| NetError::Config(error.to_string());
     macro_rules! finish {
@@ -153,6 +159,13 @@ pub(crate) fn swarm(
             .map_err(|error| unusable(&error))
             .map(|builder| builder.with_quic())
     };
+    if let Some(links) = links {
+        let builder = SwarmBuilder::with_existing_identity(identity.clone())
+            .with_tokio()
+            .with_other_transport(|_| links)
+            .map_err(|error| unusable(&error))?;
+        return Ok(finish!(builder));
+    }
     Ok(match transport()?.with_dns() {
         Ok(builder) => finish!(builder),
         Err(error) => {

@@ -1,27 +1,39 @@
-//! The book snapshot, `/outcry/book/1`: how a joiner learns the orders it missed.
+//! The book snapshot, `/outcry/book/2`: how a node learns the orders that a peer has and it lacks.
 //!
-//! The ids of live orders are sorted into 256 buckets by their first byte. One stream, frames:
+//! Range-based set reconciliation (Meyer, "Range-Based Set Reconciliation", 2023) over ranges that
+//! are fixed: a *prefix* names the ids that begin with so many hexadecimal digits. Ids are hashes, so
+//! prefixes of one length hold about equally many. Who asks compares the digests of a prefix's 16
+//! parts with its own and goes on with those that differ; where few ids are left, or it has few
+//! itself, it asks for the ids. One stream, frames:
 //!
 //! ```text
-//! request                        answer
-//! 1                              status byte, then 256 digests of 32 bytes, one per bucket
-//! 2 ‖ bitmap (256 bits)          the ids in those buckets, ascending, 32 bytes each
-//! 3 ‖ up to 256 ids              per id: u16 length ‖ order (length 0 if it is gone)
+//! request                          answer; before the first a status byte
+//! 1 ‖ up to 256 prefixes           per prefix its 16 parts: u32 count ‖ first 16 bytes of BLAKE3 over
+//!                                  the part's ids in ascending order
+//! 2 ‖ up to 256 prefixes           the ids that begin with one of them, ascending, 32 bytes each
+//! 3 ‖ up to 256 ids                per id: u16 length ‖ order (length 0 if it is gone)
 //! ```
 //!
-//! A digest is the BLAKE3 hash of the bucket's ids in ascending order, so buckets that are equal on
-//! both sides cost 32 bytes. The server answers all frames of a stream from one list of ids.
+//! A prefix is its number of digits (1 byte) and the digits (8 bytes, the rest 0); those of a request
+//! ascend and do not overlap, so that no request makes a server read its ids twice. The server answers
+//! all frames of a stream from one list of ids, and streams that begin shortly after each other share
+//! it, so that strangers can't make it walk through its book again and again.
+//!
+//! A peer that lies or withholds costs a bounded number of requests, bytes and seconds: counts must
+//! add up from level to level, so that no level is larger than a book, and a sync has a time limit.
+//! What it brought stays; what it left out comes from another peer.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use alloy_primitives::B256;
 use bytes::Bytes;
 use libp2p::{PeerId, StreamProtocol};
 use outcry_protocol::limits::{BIDS_MAX, MESSAGE_BYTES_MAX, OFFERS_MAX};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::frame::{Status, read_frame, within, write_frame};
@@ -29,19 +41,31 @@ use crate::metrics::Metrics;
 use crate::streams::{Gate, PeerStream, Streams};
 use crate::{NetError, NetworkLimits};
 
-pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/outcry/book/1");
-const BUCKETS: usize = 256;
-const DIGESTS_BYTES: usize = BUCKETS * 32;
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/outcry/book/2");
+/// Parts of a prefix: one more digit.
+const PARTS: usize = 16;
+const DIGEST_BYTES: usize = 16;
+const PART_BYTES: usize = 4 + DIGEST_BYTES;
+const PREFIX_BYTES: usize = 9;
+/// Prefixes of one request: an answer is at most 80 KiB.
+const PREFIXES_PER_REQUEST: usize = 256;
+/// Digits after which a prefix is not divided any more: by then an honest book's hold one id.
+const DIGITS_MAX: u8 = 8;
+/// Prefixes with at most so many ids are not divided: their ids are shorter than their parts.
+const LISTED_MAX: usize = 10;
+/// Ids of one answer: 128 KiB.
+const IDS_PER_ANSWER: usize = 4096;
 /// A full book; a peer that announces more is no book.
 const IDS_MAX: usize = BIDS_MAX + OFFERS_MAX;
 /// Orders asked for at once: an answer is at most half a megabyte.
 const ORDERS_PER_REQUEST: usize = 256;
 const REQUEST_BYTES_MAX: usize = 1 + ORDERS_PER_REQUEST * 32;
 const ORDERS_BYTES_MAX: usize = ORDERS_PER_REQUEST * (2 + MESSAGE_BYTES_MAX);
-/// Requests of one stream: digests, ids, and as many as fetch a full book.
-const REQUESTS_MAX: usize = 2 + IDS_MAX.div_ceil(ORDERS_PER_REQUEST);
+/// Requests of one stream, on both sides: what fetches a full book, and as many for comparing. What
+/// differs in more places waits for the next sync.
+const REQUESTS_MAX: usize = 2 * IDS_MAX.div_ceil(ORDERS_PER_REQUEST);
 
-const ASK_DIGESTS: u8 = 1;
+const ASK_PARTS: u8 = 1;
 const ASK_IDS: u8 = 2;
 const ASK_ORDERS: u8 = 3;
 
@@ -58,12 +82,12 @@ pub trait BookSource: Send + Sync + 'static {
 /// Outcome of [`crate::NetworkHandle::sync_book`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BookSync {
-    /// Buckets of ids (of 256) that differed.
-    pub buckets_differing: u32,
+    /// Prefixes that were divided because the books differ there.
+    pub prefixes_divided: u32,
     /// Orders received.
     pub orders_received: u32,
-    /// Bytes received.
-    pub bytes_received: u64,
+    /// Bytes sent and received.
+    pub bytes: u64,
 }
 
 /// A book's ids in ascending order.
@@ -78,22 +102,127 @@ impl Ids {
         Self(ids)
     }
 
-    fn bucket(&self, bucket: usize) -> &[B256] {
-        let start = self.0.partition_point(|id| usize::from(id[0]) < bucket);
-        let end = self.0.partition_point(|id| usize::from(id[0]) <= bucket);
+    fn within(&self, prefix: Prefix) -> &[B256] {
+        let start = self.0.partition_point(|id| head(id) < prefix.digits);
+        let end = self.0.partition_point(|id| head(id) <= prefix.last());
         &self.0[start..end]
     }
 
-    fn digests(&self) -> Vec<u8> {
-        (0..BUCKETS)
-            .flat_map(|bucket| {
-                let mut hasher = blake3::Hasher::new();
-                for id in self.bucket(bucket) {
-                    hasher.update(id.as_slice());
-                }
-                *hasher.finalize().as_bytes()
-            })
-            .collect()
+    fn part(&self, prefix: Prefix) -> Part {
+        let ids = self.within(prefix);
+        let mut hasher = blake3::Hasher::new();
+        for id in ids {
+            hasher.update(id.as_slice());
+        }
+        let mut digest = [0; DIGEST_BYTES];
+        hasher.finalize_xof().fill(&mut digest);
+        Part {
+            // At most IDS_MAX.
+            count: ids.len() as u32,
+            digest,
+        }
+    }
+}
+
+/// First 16 digits of an id.
+fn head(id: &B256) -> u64 {
+    id.first_chunk().map_or(0, |head| u64::from_be_bytes(*head))
+}
+
+/// All ids that begin with the same digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Prefix {
+    length: u8,
+    digits: u64,
+}
+
+/// What one side has in a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    count: u32,
+    digest: [u8; DIGEST_BYTES],
+}
+
+impl Prefix {
+    const ALL: Self = Self {
+        length: 0,
+        digits: 0,
+    };
+
+    /// Largest head of an id in it.
+    fn last(self) -> u64 {
+        self.digits
+            | u64::MAX
+                .checked_shr(4 * u32::from(self.length))
+                .unwrap_or(0)
+    }
+
+    fn parts(self) -> impl Iterator<Item = Self> {
+        let length = self.length + 1;
+        (0..PARTS as u64).map(move |digit| Self {
+            length,
+            // `length` is at most DIGITS_MAX + 1.
+            digits: self.digits | digit << (64 - 4 * u32::from(length)),
+        })
+    }
+
+    fn encode(self) -> [u8; PREFIX_BYTES] {
+        let mut bytes = [0; PREFIX_BYTES];
+        bytes[0] = self.length;
+        bytes[1..].copy_from_slice(&self.digits.to_be_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; PREFIX_BYTES]) -> Option<Self> {
+        let [length, digits @ ..] = *bytes;
+        let prefix = Self {
+            length,
+            digits: u64::from_be_bytes(digits),
+        };
+        let rest = u64::MAX.checked_shr(4 * u32::from(length)).unwrap_or(0);
+        (length <= DIGITS_MAX && prefix.digits & rest == 0).then_some(prefix)
+    }
+}
+
+/// The prefixes of a request; `None` if there are too many or they do not ascend.
+fn decode_prefixes(bytes: &[u8]) -> Option<Vec<Prefix>> {
+    let (prefixes, []) = bytes.as_chunks::<PREFIX_BYTES>() else {
+        return None;
+    };
+    if prefixes.len() > PREFIXES_PER_REQUEST {
+        return None;
+    }
+    let prefixes: Vec<_> = prefixes.iter().map(Prefix::decode).collect::<Option<_>>()?;
+    prefixes
+        .is_sorted_by(|a, b| a.last() < b.digits)
+        .then_some(prefixes)
+}
+
+fn ask(kind: u8, prefixes: &[Prefix]) -> Vec<u8> {
+    let mut request = vec![kind];
+    request.extend(prefixes.iter().flat_map(|prefix| prefix.encode()));
+    request
+}
+
+/// The local book and the last list of its ids.
+struct Shelf {
+    book: Arc<dyn BookSource>,
+    lifetime: Duration,
+    last: Mutex<Option<(Instant, Arc<Ids>)>>,
+}
+
+impl Shelf {
+    /// The ids, at most `lifetime` old. Whoever comes while they are listed waits for that list.
+    fn ids(&self) -> Arc<Ids> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((since, ids)) if since.elapsed() < self.lifetime => Arc::clone(ids),
+            _ => {
+                let ids = Arc::new(Ids::of(&*self.book));
+                *last = Some((Instant::now(), Arc::clone(&ids)));
+                ids
+            }
+        }
     }
 }
 
@@ -110,21 +239,26 @@ pub(crate) fn serve(
         limits.request_streams_per_peer_max,
     );
     let idle_timeout = limits.idle_timeout;
+    let shelf = Arc::new(Shelf {
+        book,
+        lifetime: limits.book_list_lifetime,
+        last: Mutex::default(),
+    });
     streams.serve(
         PROTOCOL,
         gate,
         metrics.clone(),
         stopped.clone(),
-        move |_, stream| answer(stream, book.clone(), idle_timeout),
+        move |_, stream| answer(stream, shelf.clone(), idle_timeout),
     )
 }
 
 async fn answer(
     mut stream: PeerStream,
-    book: Arc<dyn BookSource>,
+    shelf: Arc<Shelf>,
     idle_timeout: Duration,
 ) -> Result<(), NetError> {
-    let mut ids = None;
+    let mut ids: Option<Arc<Ids>> = None;
     for request_number in 0..REQUESTS_MAX {
         let request = match within(idle_timeout, read_frame(&mut stream, REQUEST_BYTES_MAX)).await {
             // The peer has what it wanted.
@@ -133,8 +267,16 @@ async fn answer(
             }
             request => request?,
         };
-        let ids = ids.get_or_insert_with(|| Ids::of(&*book));
-        let answer = answer_one(ids, &*book, &request);
+        let ids = match &ids {
+            Some(ids) => ids,
+            None => {
+                let shelf = Arc::clone(&shelf);
+                let listing = tokio::task::spawn_blocking(move || shelf.ids());
+                let listed = listing.await.map_err(|_| NetError::Stopped)?;
+                ids.insert(listed)
+            }
+        };
+        let answer = answer_one(ids, &*shelf.book, &request);
         within(idle_timeout, async {
             if request_number == 0 {
                 let status = if answer.is_some() {
@@ -159,16 +301,20 @@ async fn answer(
 
 fn answer_one(ids: &Ids, book: &dyn BookSource, request: &[u8]) -> Option<Vec<u8>> {
     match request.split_first()? {
-        (&ASK_DIGESTS, []) => Some(ids.digests()),
-        (&ASK_IDS, bitmap) => {
-            let bitmap: &[u8; BUCKETS / 8] = bitmap.try_into().ok()?;
-            Some(
-                (0..BUCKETS)
-                    .filter(|bucket| is_set(bitmap, *bucket))
-                    .flat_map(|bucket| ids.bucket(bucket))
-                    .flat_map(|id| id.0)
-                    .collect(),
-            )
+        (&ASK_PARTS, prefixes) => Some(
+            decode_prefixes(prefixes)?
+                .into_iter()
+                .flat_map(Prefix::parts)
+                .flat_map(|part| {
+                    let Part { count, digest } = ids.part(part);
+                    count.to_be_bytes().into_iter().chain(digest)
+                })
+                .collect(),
+        ),
+        (&ASK_IDS, prefixes) => {
+            let prefixes = decode_prefixes(prefixes)?;
+            let wanted = prefixes.into_iter().flat_map(|prefix| ids.within(prefix));
+            Some(wanted.take(IDS_PER_ANSWER).flat_map(|id| id.0).collect())
         }
         (&ASK_ORDERS, wanted) => {
             let (wanted, []) = wanted.as_chunks::<32>() else {
@@ -193,102 +339,354 @@ fn answer_one(ids: &Ids, book: &dyn BookSource, request: &[u8]) -> Option<Vec<u8
     }
 }
 
-fn is_set(bitmap: &[u8; BUCKETS / 8], bucket: usize) -> bool {
-    bitmap[bucket / 8] & (1 << (bucket % 8)) != 0
+/// Ids of the orders that syncs under way have asked for, so that no other peer is asked for them.
+#[derive(Default)]
+pub(crate) struct Fetching(Mutex<HashSet<B256>>);
+
+/// What one sync has asked for and not been refused; anybody may ask for it again when it ends.
+struct Claims<'a> {
+    fetching: &'a Fetching,
+    ids: HashSet<B256>,
 }
 
-/// Asks `peer` for the orders that `book` lacks.
+impl<'a> Claims<'a> {
+    fn new(fetching: &'a Fetching) -> Self {
+        Self {
+            fetching,
+            ids: HashSet::new(),
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'a, HashSet<B256>> {
+        let all = self.fetching.0.lock();
+        all.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those of `wanted` that nobody else asks for.
+    fn take(&mut self, wanted: &[B256]) -> Vec<B256> {
+        let mut all = self.all();
+        let mut mine = wanted.to_vec();
+        mine.retain(|id| all.insert(*id));
+        self.ids.extend(&mine);
+        mine
+    }
+
+    /// The peer does not have it after all.
+    fn give_back(&mut self, id: &B256) {
+        if self.ids.remove(id) {
+            self.all().remove(id);
+        }
+    }
+}
+
+impl Drop for Claims<'_> {
+    fn drop(&mut self) {
+        let mut all = self.all();
+        for id in &self.ids {
+            all.remove(id);
+        }
+    }
+}
+
+/// Asks `peer` for the orders that `book` lacks. [`NetError::Protocol`] and [`NetError::TooLong`] in
+/// the inner result say that it answered what no honest peer answers.
 pub(crate) async fn sync(
     streams: &Streams,
     peer: PeerId,
     book: &dyn BookSource,
+    fetching: &Fetching,
     orders: &mpsc::Sender<Bytes>,
-    idle_timeout: Duration,
+    limits: &NetworkLimits,
     metrics: &Metrics,
-) -> Result<BookSync, NetError> {
-    let mut answer = streams.ask(peer, &PROTOCOL, &[ASK_DIGESTS]).await?;
+) -> Result<Result<BookSync, NetError>, NetError> {
+    let ours = Ids::of(book);
+    let mut comparison = Comparison::new();
+    let request = comparison.request();
+    let mut answer = streams.ask(peer, &PROTOCOL, &request).await?;
     if answer.status != Status::Ok {
         return Err(NetError::Protocol("it refused to send its book"));
     }
-    let stream = &mut answer.stream;
-    let mut outcome = BookSync::default();
-    let mut read = async |stream: &mut PeerStream, length_max| {
-        let frame = within(idle_timeout, read_frame(stream, length_max)).await?;
-        outcome.bytes_received += frame.len() as u64;
-        Ok::<_, NetError>(frame)
+    let mut outcome = BookSync {
+        bytes: request.len() as u64,
+        ..BookSync::default()
     };
+    let exchange = Exchange {
+        stream: &mut answer.stream,
+        idle_timeout: limits.idle_timeout,
+        outcome: &mut outcome,
+    };
+    let exchanged = exchange.run(comparison, &ours, book, fetching, orders);
+    let exchanged = within(limits.book_sync_timeout, exchanged).await;
+    metrics
+        .snapshot_orders_received
+        .inc_by(outcome.orders_received.into());
+    // Best effort: all that was asked for is here.
+    let _ = within(limits.idle_timeout, answer.stream.shutdown()).await;
+    Ok(exchanged.map(|()| outcome))
+}
 
-    let theirs = read(stream, DIGESTS_BYTES).await?;
-    if theirs.len() != DIGESTS_BYTES {
-        return Err(NetError::Protocol("its book's digests are cut short"));
+/// A sync under way, whose first request was sent.
+struct Exchange<'a, S> {
+    stream: &'a mut S,
+    idle_timeout: Duration,
+    outcome: &'a mut BookSync,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
+    async fn run(
+        mut self,
+        comparison: Comparison,
+        ours: &Ids,
+        book: &dyn BookSource,
+        fetching: &Fetching,
+        orders: &mpsc::Sender<Bytes>,
+    ) -> Result<(), NetError> {
+        let missing = self.compare(comparison, ours).await?;
+        let mut claims = Claims::new(fetching);
+        let others = self.fetch(&missing, book, &mut claims, orders).await?;
+        // The peers that were asked for these may have kept them for themselves.
+        self.fetch(&others, book, &mut claims, orders).await?;
+        Ok(())
     }
-    let ours = Ids::of(book);
-    let mut bitmap = [0; BUCKETS / 8];
-    let mut differing = 0;
-    for (bucket, (theirs, ours)) in theirs.chunks(32).zip(ours.digests().chunks(32)).enumerate() {
-        if theirs != ours {
-            bitmap[bucket / 8] |= 1 << (bucket % 8);
-            differing += 1;
+
+    /// Finds out which ids the peer has and we lack.
+    async fn compare(
+        &mut self,
+        mut comparison: Comparison,
+        ours: &Ids,
+    ) -> Result<Vec<B256>, NetError> {
+        for requests in 1.. {
+            let answer = self.receive(comparison.answer_bytes_max()).await?;
+            comparison.on_answer(&answer, ours)?;
+            self.outcome.prefixes_divided = comparison.divided;
+            if comparison.is_done() || requests == REQUESTS_MAX / 2 {
+                break;
+            }
+            self.send(&comparison.request()).await?;
         }
+        Ok(comparison.missing)
     }
-    let mut received = 0;
-    if differing > 0 {
-        let mut request = vec![ASK_IDS];
-        request.extend_from_slice(&bitmap);
-        send(stream, &request, idle_timeout).await?;
-        let theirs = read(stream, IDS_MAX * 32).await?;
-        let missing = missing(&theirs, &bitmap, &ours)?;
+
+    /// Fetches orders that came in no other way meanwhile. Returns those that others are asked for.
+    async fn fetch(
+        &mut self,
+        missing: &[B256],
+        book: &dyn BookSource,
+        claims: &mut Claims<'_>,
+        orders: &mpsc::Sender<Bytes>,
+    ) -> Result<Vec<B256>, NetError> {
+        let mut others = Vec::new();
         for wanted in missing.chunks(ORDERS_PER_REQUEST) {
+            let mut wanted = wanted.to_vec();
+            wanted.retain(|id| book.order(id).is_none());
+            let mine = claims.take(&wanted);
+            wanted.retain(|id| !mine.contains(id));
+            others.extend(wanted);
+            if mine.is_empty() {
+                continue;
+            }
             let mut request = vec![ASK_ORDERS];
-            request.extend(wanted.iter().flat_map(|id| id.0));
-            send(stream, &request, idle_timeout).await?;
-            let answer = Bytes::from(read(stream, ORDERS_BYTES_MAX).await?);
-            for order in split_orders(&answer, wanted.len())? {
-                received += 1;
-                metrics.snapshot_orders_received.inc();
+            request.extend(mine.iter().flat_map(|id| id.0));
+            self.send(&request).await?;
+            let answer = self.receive(ORDERS_BYTES_MAX).await?;
+            for (id, order) in mine.iter().zip(split_orders(&answer.into(), mine.len())?) {
+                if order.is_empty() {
+                    claims.give_back(id);
+                    continue;
+                }
+                self.outcome.orders_received += 1;
                 orders.send(order).await.map_err(|_| NetError::Stopped)?;
             }
         }
+        Ok(others)
     }
-    // Best effort: all that was asked for is here.
-    let _ = within(idle_timeout, stream.shutdown()).await;
-    outcome.buckets_differing = differing;
-    outcome.orders_received = received;
-    Ok(outcome)
+
+    async fn send(&mut self, request: &[u8]) -> Result<(), NetError> {
+        self.outcome.bytes += request.len() as u64;
+        within(self.idle_timeout, async {
+            write_frame(self.stream, request).await?;
+            self.stream.flush().await.map_err(NetError::from)
+        })
+        .await
+    }
+
+    async fn receive(&mut self, length_max: usize) -> Result<Vec<u8>, NetError> {
+        let answer = within(self.idle_timeout, read_frame(self.stream, length_max)).await?;
+        self.outcome.bytes += answer.len() as u64;
+        Ok(answer)
+    }
 }
 
-async fn send(
-    stream: &mut PeerStream,
-    request: &[u8],
-    idle_timeout: Duration,
-) -> Result<(), NetError> {
-    within(idle_timeout, async {
-        write_frame(stream, request).await?;
-        stream.flush().await.map_err(NetError::from)
-    })
-    .await
+/// Finds out which ids a peer has and we lack, request by request.
+struct Comparison {
+    /// Prefixes to be divided, and of how many ids the peer spoke.
+    to_divide: VecDeque<(Prefix, u32)>,
+    /// Prefixes whose ids are to be listed, and how many ids they have.
+    to_list: VecDeque<(Prefix, u32)>,
+    /// What was asked last.
+    asked: Asked,
+    /// Ids that we lack.
+    missing: Vec<B256>,
+    divided: u32,
 }
 
-/// The ids of `theirs` that are not ours.
-fn missing(theirs: &[u8], bitmap: &[u8; BUCKETS / 8], ours: &Ids) -> Result<Vec<B256>, NetError> {
-    let (theirs, []) = theirs.as_chunks::<32>() else {
-        return Err(NetError::Protocol("its book's ids are cut short"));
-    };
-    if !theirs.is_sorted_by(|a, b| a < b) {
-        return Err(NetError::Protocol("its book's ids are not ascending"));
-    }
-    if !theirs.iter().all(|id| is_set(bitmap, usize::from(id[0]))) {
-        return Err(NetError::Protocol("it sent ids that were not asked for"));
-    }
-    let ours: HashSet<&B256> = ours.0.iter().collect();
-    Ok(theirs
-        .iter()
-        .map(B256::from)
-        .filter(|id| !ours.contains(id))
-        .collect())
+enum Asked {
+    Nothing,
+    Parts(Vec<(Prefix, u32)>),
+    Ids(Vec<(Prefix, u32)>),
 }
 
-/// Cuts an answer into the orders that it holds; those that are gone meanwhile are left out.
+impl Comparison {
+    fn new() -> Self {
+        Self {
+            to_divide: [(Prefix::ALL, u32::MAX)].into(),
+            to_list: VecDeque::new(),
+            asked: Asked::Nothing,
+            missing: Vec::new(),
+            divided: 0,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.to_divide.is_empty() && self.to_list.is_empty()
+    }
+
+    /// The next request; not to be called when done.
+    fn request(&mut self) -> Vec<u8> {
+        let (kind, mut asked) = if self.to_divide.is_empty() {
+            let mut ids = 0;
+            let mut asked = Vec::new();
+            while asked.len() < PREFIXES_PER_REQUEST
+                && let Some(next) = self.to_list.pop_front_if(|(_, count)| {
+                    ids += *count as usize;
+                    ids <= IDS_PER_ANSWER
+                })
+            {
+                asked.push(next);
+            }
+            (ASK_IDS, asked)
+        } else {
+            let count = self.to_divide.len().min(PREFIXES_PER_REQUEST);
+            (ASK_PARTS, self.to_divide.drain(..count).collect::<Vec<_>>())
+        };
+        // Those that wait are of several lengths, and none begins with another.
+        asked.sort_unstable_by_key(|(prefix, _)| prefix.digits);
+        let prefixes: Vec<Prefix> = asked.iter().map(|(prefix, _)| *prefix).collect();
+        self.asked = if kind == ASK_PARTS {
+            Asked::Parts(asked)
+        } else {
+            Asked::Ids(asked)
+        };
+        ask(kind, &prefixes)
+    }
+
+    fn answer_bytes_max(&self) -> usize {
+        match &self.asked {
+            Asked::Nothing => 0,
+            Asked::Parts(asked) => asked.len() * PARTS * PART_BYTES,
+            Asked::Ids(asked) => {
+                32 * asked
+                    .iter()
+                    .map(|(_, count)| *count as usize)
+                    .sum::<usize>()
+            }
+        }
+    }
+
+    fn on_answer(&mut self, answer: &[u8], ours: &Ids) -> Result<(), NetError> {
+        match std::mem::replace(&mut self.asked, Asked::Nothing) {
+            Asked::Nothing => Err(NetError::Protocol("it answered what was not asked")),
+            Asked::Parts(asked) => self.on_parts(&asked, answer, ours),
+            Asked::Ids(asked) => self.on_ids(&asked, answer, ours),
+        }
+    }
+
+    fn on_parts(
+        &mut self,
+        asked: &[(Prefix, u32)],
+        answer: &[u8],
+        ours: &Ids,
+    ) -> Result<(), NetError> {
+        let (parts, []) = answer.as_chunks::<PART_BYTES>() else {
+            return Err(NetError::Protocol("its book's digests are cut short"));
+        };
+        if parts.len() != asked.len() * PARTS {
+            return Err(NetError::Protocol("its book's digests are cut short"));
+        }
+        for ((prefix, announced), parts) in asked.iter().zip(parts.chunks(PARTS)) {
+            self.divided += 1;
+            let mut sum = 0_u64;
+            for (prefix, part) in prefix.parts().zip(parts) {
+                let [c0, c1, c2, c3, digest @ ..] = *part;
+                let theirs = Part {
+                    count: u32::from_be_bytes([c0, c1, c2, c3]),
+                    digest,
+                };
+                sum += u64::from(theirs.count);
+                let mine = ours.part(prefix);
+                if theirs.count == 0 || theirs == mine {
+                    continue;
+                }
+                let count = theirs.count as usize;
+                let is_listed = count <= LISTED_MAX
+                    || prefix.length == DIGITS_MAX
+                    || (mine.count < theirs.count / 2 && count <= IDS_PER_ANSWER);
+                if prefix.length == DIGITS_MAX && count > IDS_PER_ANSWER {
+                    return Err(NetError::Protocol("its ids are no hashes"));
+                }
+                let list = if is_listed {
+                    &mut self.to_list
+                } else {
+                    &mut self.to_divide
+                };
+                list.push_back((prefix, theirs.count));
+            }
+            // So no level holds more than a book, however the peer lies.
+            let is_consistent = if *prefix == Prefix::ALL {
+                sum <= IDS_MAX as u64
+            } else {
+                sum == u64::from(*announced)
+            };
+            if !is_consistent {
+                return Err(NetError::Protocol(
+                    "its book's counts contradict each other",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The ids of an answer that are not ours.
+    fn on_ids(
+        &mut self,
+        asked: &[(Prefix, u32)],
+        answer: &[u8],
+        ours: &Ids,
+    ) -> Result<(), NetError> {
+        let (theirs, []) = answer.as_chunks::<32>() else {
+            return Err(NetError::Protocol("its book's ids are cut short"));
+        };
+        if !theirs.is_sorted_by(|a, b| a < b) {
+            return Err(NetError::Protocol("its book's ids are not ascending"));
+        }
+        for id in theirs.iter().map(B256::from) {
+            let head = head(&id);
+            let place = asked.partition_point(|(prefix, _)| prefix.last() < head);
+            if asked
+                .get(place)
+                .is_none_or(|(prefix, _)| head < prefix.digits)
+            {
+                return Err(NetError::Protocol("it sent ids that were not asked for"));
+            }
+            if ours.0.binary_search(&id).is_err() {
+                self.missing.push(id);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Cuts an answer into as many orders as were asked for; those that are gone meanwhile are empty.
 fn split_orders(answer: &Bytes, asked: usize) -> Result<Vec<Bytes>, NetError> {
     const CUT: NetError = NetError::Protocol("its orders are cut short");
     let mut orders = Vec::new();
@@ -300,10 +698,7 @@ fn split_orders(answer: &Bytes, asked: usize) -> Result<Vec<Bytes>, NetError> {
         if length > MESSAGE_BYTES_MAX || length > rest.len() {
             return Err(CUT);
         }
-        let order = rest.split_to(length);
-        if !order.is_empty() {
-            orders.push(order);
-        }
+        orders.push(rest.split_to(length));
     }
     if rest.is_empty() {
         Ok(orders)
@@ -347,32 +742,28 @@ mod tests {
         }
     }
 
-    /// The protocol without a network: what `ours` would ask and `theirs` answer.
-    fn reconcile(ours: &Book, theirs: &Book) -> (u32, Vec<Bytes>) {
+    /// The protocol without a network: what `ours` would ask and `theirs` answer. The orders that
+    /// came, and the bytes that comparing took in both directions.
+    fn reconcile(ours: &Book, theirs: &Book) -> (Vec<Bytes>, usize) {
         let (our_ids, their_ids) = (Ids::of(ours), Ids::of(theirs));
-        let digests = answer_one(&their_ids, theirs, &[ASK_DIGESTS]).unwrap();
-        let mut bitmap = [0; 32];
-        let mut differing = 0;
-        for (bucket, (a, b)) in digests
-            .chunks(32)
-            .zip(our_ids.digests().chunks(32))
-            .enumerate()
-        {
-            if a != b {
-                bitmap[bucket / 8] |= 1 << (bucket % 8);
-                differing += 1;
-            }
+        let mut comparison = Comparison::new();
+        let mut bytes = 0;
+        while !comparison.is_done() {
+            let request = comparison.request();
+            assert!(request.len() <= REQUEST_BYTES_MAX);
+            let answer = answer_one(&their_ids, theirs, &request).unwrap();
+            assert!(answer.len() <= comparison.answer_bytes_max());
+            bytes += request.len() + answer.len();
+            comparison.on_answer(&answer, &our_ids).unwrap();
         }
-        let request = [&[ASK_IDS][..], &bitmap].concat();
-        let ids = answer_one(&their_ids, theirs, &request).unwrap();
         let mut orders = Vec::new();
-        for wanted in missing(&ids, &bitmap, &our_ids).unwrap().chunks(256) {
+        for wanted in comparison.missing.chunks(256) {
             let mut request = vec![ASK_ORDERS];
             request.extend(wanted.iter().flat_map(|id| id.0));
             let answer = answer_one(&their_ids, theirs, &request).unwrap();
             orders.extend(split_orders(&answer.into(), wanted.len()).unwrap());
         }
-        (differing, orders)
+        (orders, bytes)
     }
 
     proptest! {
@@ -383,13 +774,13 @@ mod tests {
         ) {
             let (mut ours, theirs) = (Book::of(&ours), Book::of(&theirs));
             let expected = theirs.0.keys().filter(|id| !ours.0.contains_key(*id)).count();
-            let (_, orders) = reconcile(&ours, &theirs);
+            let (orders, _) = reconcile(&ours, &theirs);
             prop_assert_eq!(orders.len(), expected, "nothing is sent that we had");
             for order in orders {
                 ours.0.insert(B256::from(*blake3::hash(&order).as_bytes()), order);
             }
             prop_assert!(theirs.0.keys().all(|id| ours.0.contains_key(id)));
-            let (_, again) = reconcile(&ours, &theirs);
+            let (again, _) = reconcile(&ours, &theirs);
             prop_assert!(again.is_empty());
         }
 
@@ -397,36 +788,317 @@ mod tests {
         fn any_request_is_answered_within_the_limits_or_refused(request: Vec<u8>) {
             let book = Book::of(&[1, 2, 3]);
             if let Some(answer) = answer_one(&Ids::of(&book), &book, &request) {
-                prop_assert!(answer.len() <= DIGESTS_BYTES.max(ORDERS_BYTES_MAX));
+                prop_assert!(answer.len() <= ORDERS_BYTES_MAX);
             }
         }
 
         #[test]
         fn any_answer_is_orders_within_the_limits_or_an_error(answer: Vec<u8>, asked in 0..300_usize) {
             if let Ok(orders) = split_orders(&answer.into(), asked) {
-                prop_assert!(orders.len() <= asked);
+                prop_assert_eq!(orders.len(), asked);
             }
         }
     }
 
     #[test]
-    fn equal_books_have_no_differing_bucket() {
-        let book = Book::of(&[1, 2, 3, 4, 5]);
-        assert_eq!(reconcile(&book, &book), (0, Vec::new()));
+    fn equal_books_cost_one_short_answer() {
+        let book = Book::of(&Vec::from_iter(0..10_000));
+        let (orders, bytes) = reconcile(&book, &book);
+        assert!(orders.is_empty());
+        assert_eq!(bytes, 1 + PREFIX_BYTES + PARTS * PART_BYTES);
+    }
+
+    #[test]
+    fn comparing_costs_in_proportion_to_what_differs_and_not_to_the_books() {
+        let theirs = Book::of(&Vec::from_iter(0..20_000));
+        for missing in [1, 20, 200] {
+            let ours = Book::of(&Vec::from_iter(missing..20_000));
+            let (orders, bytes) = reconcile(&ours, &theirs);
+            assert_eq!(orders.len(), usize::from(missing));
+            // Less than half of what the orders themselves take; the ids alone would be 640 kB.
+            assert!(bytes / orders.len() < 1_800, "{bytes} bytes");
+            if missing == 200 {
+                assert!(bytes < 100_000, "{bytes} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_book_gets_the_ids_without_comparing_level_by_level() {
+        let theirs = Book::of(&Vec::from_iter(0..10_000));
+        let (orders, bytes) = reconcile(&Book::default(), &theirs);
+        assert_eq!(orders.len(), 10_000);
+        assert!(bytes < 10_000 * 32 + 1_000, "{bytes} bytes");
+    }
+
+    /// A comparison that has just asked for the ids of the prefix 0.
+    fn asking_for_ids(count: u32) -> Comparison {
+        let mut comparison = Comparison::new();
+        let first = Prefix::ALL.parts().next().unwrap();
+        comparison.to_divide.clear();
+        comparison.to_list.push_back((first, count));
+        comparison.request();
+        comparison
     }
 
     #[test]
     fn ids_out_of_order_twice_or_unasked_are_refused() {
         let ours = Ids(Vec::new());
         let (low, high) = ([0; 32], [1; 32]);
-        let all = [0xff; 32];
-        assert!(missing(&[high, low].concat(), &all, &ours).is_err());
-        assert!(missing(&[low, low].concat(), &all, &ours).is_err());
-        assert!(missing(&low[..31], &all, &ours).is_err());
-        assert!(missing(&low, &[0; 32], &ours).is_err());
-        assert_eq!(
-            missing(&[low, high].concat(), &all, &ours).unwrap().len(),
-            2
+        let answer = |bytes: &[u8]| asking_for_ids(2).on_answer(bytes, &ours);
+        assert!(answer(&[high, low].concat()).is_err());
+        assert!(answer(&[low, low].concat()).is_err());
+        assert!(answer(&low[..31]).is_err());
+        assert!(answer(&[0x10; 32]).is_err());
+        assert!(answer(&[low, high].concat()).is_ok());
+    }
+
+    #[test]
+    fn a_peer_that_claims_ever_more_differences_is_caught_or_comes_to_an_end() {
+        let ours = Ids(Vec::new());
+        // All that it announces is in one part, and it never lets it be listed.
+        let mut comparison = Comparison::new();
+        let mut requests = 0;
+        let outcome = loop {
+            let request = comparison.request();
+            assert_eq!(request[0], ASK_PARTS);
+            requests += 1;
+            let mut answer = vec![0; PARTS * PART_BYTES];
+            answer[..4].copy_from_slice(&(IDS_MAX as u32).to_be_bytes());
+            answer[4] = requests;
+            match comparison.on_answer(&answer, &ours) {
+                Ok(()) => {}
+                error => break error,
+            }
+        };
+        assert!(outcome.is_err());
+        assert_eq!(requests, DIGITS_MAX);
+
+        // More than a book, and counts that grow from level to level.
+        let parts = |count: u32| {
+            [&count.to_be_bytes()[..], &[1; DIGEST_BYTES]]
+                .concat()
+                .repeat(PARTS)
+        };
+        let mut comparison = Comparison::new();
+        comparison.request();
+        assert!(comparison.on_answer(&parts(IDS_MAX as u32), &ours).is_err());
+        let mut comparison = Comparison::new();
+        comparison.request();
+        comparison.on_answer(&parts(10_000), &ours).unwrap();
+        comparison.request();
+        let grown = parts(11_000).repeat(PARTS);
+        assert!(comparison.on_answer(&grown, &ours).is_err());
+    }
+
+    /// Splits `count` among the parts of a prefix, however the draws come out.
+    fn lie(count: u32, draw: &mut impl FnMut() -> u64) -> Vec<u8> {
+        let mut counts = [0; PARTS];
+        let mut left = count;
+        for part in &mut counts[1..] {
+            *part = (draw() % (u64::from(left) + 1)) as u32;
+            left -= *part;
+        }
+        counts[0] = left;
+        counts
+            .into_iter()
+            .flat_map(|count| [count.to_be_bytes().to_vec(), [draw() as u8; 16].to_vec()].concat())
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn whatever_counts_a_peer_makes_up_it_is_asked_no_more_than_for_a_full_book(seed: [u8; 32]) {
+            let mut draws = blake3::Hasher::new_keyed(&seed).finalize_xof();
+            let mut draw = || {
+                let mut bytes = [0; 8];
+                draws.fill(&mut bytes);
+                u64::from_be_bytes(bytes)
+            };
+            let ours = Ids(Vec::new());
+            let mut comparison = Comparison::new();
+            for _ in 0..REQUESTS_MAX / 2 {
+                let request = comparison.request();
+                prop_assert!(request.len() <= REQUEST_BYTES_MAX);
+                prop_assert!(comparison.answer_bytes_max() <= 128 * 1024);
+                let answer = match &comparison.asked {
+                    Asked::Nothing => unreachable!(),
+                    Asked::Parts(asked) => {
+                        let count = |count: u32| count.min(IDS_MAX as u32);
+                        asked.iter().flat_map(|(_, all)| lie(count(*all), &mut draw)).collect()
+                    }
+                    // It announces ids and keeps them for itself.
+                    Asked::Ids(_) => Vec::new(),
+                };
+                if comparison.on_answer(&answer, &ours).is_err() {
+                    break;
+                }
+                prop_assert!(comparison.to_divide.len() + comparison.to_list.len() <= IDS_MAX);
+                prop_assert!(comparison.missing.len() <= IDS_MAX);
+                if comparison.is_done() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Lets `serve` answer an exchange on the other side of a pipe; what came of it, and what arrived.
+    async fn exchange<F: Future<Output = Result<(), NetError>> + Send + 'static>(
+        idle_timeout: Duration,
+        sync_timeout: Duration,
+        serve: impl FnOnce(tokio::io::DuplexStream) -> F,
+    ) -> (Result<(), NetError>, Vec<Bytes>) {
+        let (mut near, far) = tokio::io::duplex(1 << 20);
+        let server = tokio::spawn(serve(far));
+        let (orders, mut arrived) = mpsc::channel(100_000);
+        let (book, mut outcome) = (Book::default(), BookSync::default());
+        let mut comparison = Comparison::new();
+        let request = comparison.request();
+        let mut exchange = Exchange {
+            stream: &mut near,
+            idle_timeout,
+            outcome: &mut outcome,
+        };
+        exchange.send(&request).await.unwrap();
+        let ours = Ids(Vec::new());
+        let fetching = Fetching::default();
+        let run = exchange.run(comparison, &ours, &book, &fetching, &orders);
+        let outcome = within(sync_timeout, run).await;
+        server.abort();
+        drop(orders);
+        assert!(
+            fetching.0.lock().unwrap().is_empty(),
+            "all claims are given back"
         );
+        let mut orders = Vec::new();
+        while let Some(order) = arrived.recv().await {
+            orders.push(order);
+        }
+        (outcome, orders)
+    }
+
+    const PATIENT: Duration = Duration::from_secs(3600);
+
+    /// Answers as an honest peer with 2,000 orders, after a change.
+    async fn serve_changed(
+        mut stream: tokio::io::DuplexStream,
+        change: impl Fn(u8, Vec<u8>) -> Vec<u8>,
+    ) -> Result<(), NetError> {
+        let book = Book::of(&Vec::from_iter(0..2_000));
+        let ids = Ids::of(&book);
+        loop {
+            let request = read_frame(&mut stream, REQUEST_BYTES_MAX).await?;
+            let answer = answer_one(&ids, &book, &request).unwrap();
+            write_frame(&mut stream, &change(request[0], answer)).await?;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_falls_silent_is_left_by_the_one_limit_or_the_other() {
+        let (long, short) = (Duration::from_secs(3600), Duration::from_millis(20));
+        for (idle_timeout, sync_timeout) in [(long, short), (short, long)] {
+            let silent = |stream| async move {
+                let _open: tokio::io::DuplexStream = stream;
+                std::future::pending().await
+            };
+            let (outcome, orders) = exchange(idle_timeout, sync_timeout, silent).await;
+            assert!(matches!(outcome, Err(NetError::Timeout)), "{outcome:?}");
+            assert!(orders.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_withholds_orders_ends_the_sync_with_those_that_it_gives() {
+        let withhold = |kind, answer| match kind {
+            ASK_ORDERS => vec![0; 2 * 256],
+            _ => answer,
+        };
+        let stingy = move |stream| serve_changed(stream, withhold);
+        let (outcome, orders) = exchange(PATIENT, PATIENT, stingy).await;
+        // The last request asks for fewer than 256, so that its answer does not fit it.
+        assert!(matches!(outcome, Err(NetError::Protocol(_))), "{outcome:?}");
+        assert!(orders.is_empty());
+        let withhold = |kind, answer| match kind {
+            ASK_IDS => Vec::new(),
+            _ => answer,
+        };
+        let stingy = move |stream| serve_changed(stream, withhold);
+        let (outcome, orders) = exchange(PATIENT, PATIENT, stingy).await;
+        assert!(outcome.is_ok() && orders.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_sends_more_than_was_asked_for_is_refused_before_it_is_read() {
+        let grow = |_, answer: Vec<u8>| [answer, vec![0; ORDERS_BYTES_MAX]].concat();
+        let generous = move |stream| serve_changed(stream, grow);
+        let (outcome, orders) = exchange(PATIENT, PATIENT, generous).await;
+        assert!(
+            matches!(outcome, Err(NetError::TooLong { .. })),
+            "{outcome:?}"
+        );
+        assert!(orders.is_empty());
+    }
+
+    #[test]
+    fn what_one_sync_asks_for_no_other_does_until_it_is_refused_or_ends() {
+        let fetching = Fetching::default();
+        let [a, b, c] = [1, 2, 3].map(B256::repeat_byte);
+        let (mut first, mut second) = (Claims::new(&fetching), Claims::new(&fetching));
+        assert_eq!(first.take(&[a, b]), [a, b]);
+        assert_eq!(second.take(&[a, b, c]), [c]);
+        first.give_back(&a);
+        assert_eq!(second.take(&[a, b]), [a]);
+        drop(first);
+        assert_eq!(second.take(&[a, b]), [b]);
+    }
+
+    /// A book that counts how often its ids were listed.
+    #[derive(Default)]
+    struct Counting(std::sync::atomic::AtomicUsize);
+
+    impl BookSource for Counting {
+        fn order_ids(&self) -> Vec<B256> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Vec::new()
+        }
+
+        fn order(&self, _id: &B256) -> Option<Bytes> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_book_is_listed_once_for_all_who_ask_within_its_lifetime() {
+        for (lifetime, lists) in [(Duration::MAX, 1), (Duration::ZERO, 100)] {
+            let book = Arc::new(Counting::default());
+            let shelf = Shelf {
+                book: book.clone(),
+                lifetime,
+                last: Mutex::default(),
+            };
+            for _ in 0..100 {
+                shelf.ids();
+            }
+            assert_eq!(book.0.load(std::sync::atomic::Ordering::Relaxed), lists);
+        }
+    }
+
+    #[test]
+    fn prefixes_that_overlap_or_descend_are_refused() {
+        let ids = Ids::of(&Book::default());
+        let [first, second] = [0, 1].map(|n| Prefix::ALL.parts().nth(n).unwrap());
+        let asked =
+            |prefixes: &[Prefix]| answer_one(&ids, &Book::default(), &ask(ASK_PARTS, prefixes));
+        assert!(asked(&[first, second]).is_some());
+        assert!(asked(&[second, first]).is_none());
+        assert!(asked(&[first, first]).is_none());
+        assert!(asked(&[Prefix::ALL, second]).is_none());
+        let stray = Prefix {
+            length: 1,
+            digits: 1,
+        };
+        assert!(asked(&[stray]).is_none());
     }
 }

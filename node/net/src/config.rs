@@ -95,6 +95,13 @@ pub struct NetworkLimits {
     pub connect_timeout: Duration,
     /// Longest silence inside a transfer: the next 16 KiB or the next frame must come within it.
     pub idle_timeout: Duration,
+    /// How often books are compared with some peer.
+    pub book_sync_every: Duration,
+    /// Longest sync of the book with one peer. What came until then stays, and the next one goes on
+    /// from there.
+    pub book_sync_timeout: Duration,
+    /// How long the list of this node's orders is shown to peers before it is made anew.
+    pub book_list_lifetime: Duration,
     /// Longest deal request, answer included.
     pub deal_timeout: Duration,
 }
@@ -107,10 +114,10 @@ impl Default for NetworkLimits {
             connections_pending_max: 64,
             connections_per_peer_max: 4,
             memory_bytes_max: 4 << 30,
-            // Twice the 200 orders/s above which the book is split into shards: an honest peer
-            // forwards each order at most once.
-            orders_per_peer_per_s: 400,
-            orders_per_peer_burst: 2_000,
+            // Twice what a node on two cores takes in: an honest peer forwards each order at most
+            // once, and must not be blamed when the whole network is busy.
+            orders_per_peer_per_s: 2_000,
+            orders_per_peer_burst: 4_000,
             orders_pending_max: 4_096,
             blob_streams_max: 64,
             blob_streams_per_peer_max: 8,
@@ -119,6 +126,9 @@ impl Default for NetworkLimits {
             request_streams_per_peer_max: 8,
             connect_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(15),
+            book_sync_every: Duration::from_secs(20),
+            book_sync_timeout: Duration::from_secs(120),
+            book_list_lifetime: Duration::from_secs(1),
             deal_timeout: Duration::from_secs(20),
         }
     }

@@ -38,8 +38,6 @@ const LOOKUPS_MAX: u32 = 3;
 /// The second book sync with a peer comes this long after it joined: by then both have introduced
 /// themselves.
 const SYNC_AFTER_JOIN: Duration = Duration::from_secs(3);
-/// How often books are compared with some peer.
-const SYNC_EVERY: Duration = Duration::from_secs(20);
 /// A peer that gossips but has not said what it subscribes to after this holds a connection to our
 /// former life (or we to its), and is dialled anew.
 const DEAF_AFTER: Duration = Duration::from_secs(5);
@@ -343,11 +341,7 @@ impl Driver {
         self.swarm
             .behaviour_mut()
             .gossip
-            .report_message_validation_result(
-                &gossipsub::MessageId::new(&id.0),
-                &source,
-                verdict.acceptance(),
-            )
+            .report_message_validation_result(&id.on_wire(), &source, verdict.acceptance())
     }
 
     fn peer_infos(&self) -> Vec<PeerInfo> {
@@ -649,7 +643,7 @@ impl Driver {
         while let Some((_, peer)) = self.syncs_due.pop_front_if(|(at, _)| *at <= now) {
             due.push(peer);
         }
-        if now - self.synced_at >= SYNC_EVERY {
+        if now - self.synced_at >= self.limits.book_sync_every {
             self.synced_at = now;
             due.extend(self.peers.keys().choose(&mut rand::rng()));
         }

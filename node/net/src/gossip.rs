@@ -23,10 +23,10 @@ use crate::{NetError, PeerKey, scoring};
 pub(crate) const SHARDS_MAX: usize = 64;
 /// What a message's encoding has beyond the order: the topic (about 70 bytes) and field headers.
 const ENVELOPE_BYTES: usize = 256;
-/// Control messages (ids of 32 bytes) of one frame.
+/// Control messages of one frame.
 const CONTROL_BYTES_MAX: usize = 16 * 1024;
-/// Ids in one control message: 400 x 34 bytes stay below `CONTROL_BYTES_MAX`.
-const CONTROL_IDS_MAX: usize = 400;
+/// Ids in one control message: 800 x 18 bytes stay below `CONTROL_BYTES_MAX`.
+const CONTROL_IDS_MAX: usize = 800;
 /// A frame holds control messages or one order. Gossipsub compares this with what is buffered,
 /// and a read adds up to 8 KiB to a frame that is not complete, hence twice the largest frame.
 const FRAME_BYTES_MAX: usize = 2 * CONTROL_BYTES_MAX;
@@ -39,11 +39,27 @@ const JUDGED_WITHIN_HEARTBEATS: usize = 20;
 /// How long an order may wait to be sent on to a peer that reads slowly.
 const QUEUED_FOR: Duration = Duration::from_secs(5);
 /// Orders of more bytes make a node tell its peers not to send them again. An order with its job
-/// has 700 to 1,500 bytes; the message that saves a copy has 40.
+/// has 700 to 1,500 bytes; the message that saves a copy has 24.
 const IDONTWANT_BYTES: usize = 256;
 
 pub(crate) type Gossip =
     Behaviour<IdentityTransform, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
+
+/// Peers that an order is pushed to, wanted, at least and at most. Where links are slow compared with
+/// judging, both ends of a link send before they hear from each other, so that a node receives one copy
+/// less than it has peers in its mesh, and IDONTWANT saves little; three or four peers are what keeps
+/// an order's cost below three times its length. With two of them nodes stand in rows, and the last
+/// ones wait long.
+const MESH: usize = 3;
+const MESH_MIN: usize = 3;
+const MESH_MAX: usize = 4;
+/// Peers outside the mesh that are told each heartbeat what came, and for how many heartbeats: they
+/// mend what so thin a mesh leaves out.
+const TOLD: usize = 3;
+const TOLD_FOR_HEARTBEATS: usize = 2;
+/// Bytes of a message's id on the wire. Who finds two orders of one id, with 2^64 hashes, keeps one of
+/// these two from some nodes until they compare books.
+const ID_BYTES: usize = 16;
 
 /// Name of a gossiped message: BLAKE3 of its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +69,11 @@ impl MessageId {
     /// The id of a message.
     pub fn of(message: &[u8]) -> Self {
         Self(*blake3::hash(message).as_bytes())
+    }
+
+    /// The id by which peers name the message to each other.
+    pub(crate) fn on_wire(&self) -> libp2p_gossipsub::MessageId {
+        libp2p_gossipsub::MessageId::new(&self.0[..ID_BYTES])
     }
 }
 
@@ -126,7 +147,7 @@ fn config(topics: &[IdentTopic]) -> Result<Config, NetError> {
     builder
         .validate_messages()
         .validation_mode(ValidationMode::Anonymous)
-        .message_id_fn(|message| MessageId::of(&message.data).0.to_vec().into())
+        .message_id_fn(|message| MessageId::of(&message.data).on_wire())
         .flood_publish(false)
         .idontwant_message_size_threshold(IDONTWANT_BYTES)
         .idontwant_on_publish(true)
@@ -137,6 +158,15 @@ fn config(topics: &[IdentTopic]) -> Result<Config, NetError> {
         .connection_handler_queue_len(1_000)
         .forward_queue_duration(QUEUED_FOR)
         .history_length(JUDGED_WITHIN_HEARTBEATS)
+        .history_gossip(TOLD_FOR_HEARTBEATS)
+        .gossip_lazy(TOLD)
+        .gossip_factor(0.0)
+        .mesh_n(MESH)
+        .mesh_n_low(MESH_MIN)
+        .mesh_n_high(MESH_MAX)
+        .mesh_outbound_min(1)
+        .retain_scores(2)
+        .opportunistic_graft_peers(1)
         .duplicate_cache_time(SEEN_FOR);
     for topic in topics {
         builder.max_transmit_size_for_topic(MESSAGE_BYTES_MAX + ENVELOPE_BYTES, topic.hash());

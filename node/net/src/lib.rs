@@ -31,6 +31,7 @@ mod network;
 mod scoring;
 mod streams;
 
+pub use behaviour::Transport;
 pub use blob::{BlobError, BlobId, BlobReader, BlobStore, BlobStoreConfig, BlobUsage};
 pub use book::{BookSource, BookSync};
 pub use config::{NetworkConfig, NetworkLimits, Reachability};

@@ -11,7 +11,9 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::behaviour::Transport;
 use crate::blob::{self, Attempt, Blobs};
+use crate::book::Fetching;
 use crate::driver::{Command, Driver};
 use crate::metrics::Metrics;
 use crate::scoring::blame;
@@ -54,7 +56,7 @@ pub enum NetworkEvent {
     PeerJoined(PeerKey),
     /// Time for a [`NetworkHandle::sync_book`] with this peer: shortly after it joined, because an
     /// order gossiped while two nodes introduce themselves reaches neither, and now and then with
-    /// some peer, because a busy node drops orders. Equal books cost 8 KiB.
+    /// some peer, because a busy node drops orders. Equal books cost a third of a kilobyte.
     BookSyncDue(PeerKey),
     /// The last connection to a peer closed.
     PeerLeft(PeerKey),
@@ -101,7 +103,35 @@ impl Network {
         handlers: Handlers,
         registry: &mut Registry,
     ) -> Result<(NetworkHandle, mpsc::Receiver<NetworkEvent>), NetError> {
+        Self::begin(config, identity, blobs, handlers, registry, None).await
+    }
+
+    /// The same over other links than the internet's, for simulations: listen, external and
+    /// bootstrap addresses are those of `links`.
+    ///
+    /// # Errors
+    /// As for [`Network::start`].
+    pub async fn start_over(
+        links: Transport,
+        config: NetworkConfig,
+        identity: &ed25519_dalek::SigningKey,
+        blobs: BlobStore,
+        handlers: Handlers,
+        registry: &mut Registry,
+    ) -> Result<(NetworkHandle, mpsc::Receiver<NetworkEvent>), NetError> {
+        Self::begin(config, identity, blobs, handlers, registry, Some(links)).await
+    }
+
+    async fn begin(
+        config: NetworkConfig,
+        identity: &ed25519_dalek::SigningKey,
+        blobs: BlobStore,
+        handlers: Handlers,
+        registry: &mut Registry,
+        links: Option<Transport>,
+    ) -> Result<(NetworkHandle, mpsc::Receiver<NetworkEvent>), NetError> {
         check_shards(&config.shards)?;
+        let key = PeerKey::of(identity);
         let bootstrap = config
             .bootstrap
             .iter()
@@ -118,7 +148,8 @@ impl Network {
         let registry = registry.sub_registry_with_prefix("outcry_net");
         let metrics = Arc::new(Metrics::register(registry));
         let names: Vec<_> = topics.iter().map(|(_, topic)| topic.clone()).collect();
-        let swarm = behaviour::swarm(&config, &identity::keypair(identity)?, &names, registry)?;
+        let identity = identity::keypair(identity)?;
+        let swarm = behaviour::swarm(&config, &identity, &names, registry, links)?;
 
         let limits = config.limits.clone();
         let (commands, command_receiver) = mpsc::channel(COMMANDS_WAITING);
@@ -161,11 +192,12 @@ impl Network {
 
         let handle = NetworkHandle {
             shared: Arc::new(Shared {
-                key: PeerKey::of(identity),
+                key,
                 commands,
                 addresses,
                 blobs: Arc::new(Blobs::new(blobs, streams.clone(), metrics.clone(), &limits)),
                 book: handlers.book,
+                fetching: Fetching::default(),
                 streams,
                 metrics,
                 limits,
@@ -213,6 +245,7 @@ struct Shared {
     addresses: watch::Receiver<Vec<Multiaddr>>,
     blobs: Arc<Blobs>,
     book: Arc<dyn BookSource>,
+    fetching: Fetching,
     streams: Streams,
     metrics: Arc<Metrics>,
     limits: NetworkLimits,
@@ -366,7 +399,8 @@ impl NetworkHandle {
 
     /// Asks `peer` for the orders that the local book lacks and sends them, encoded, to `orders`.
     /// They are not validated: treat them like gossip. Ask several peers: each may leave out what
-    /// it likes. When the receiver is dropped, the sync ends.
+    /// it likes. When the receiver is dropped, the sync ends. It ends after
+    /// [`NetworkLimits::book_sync_timeout`] as well; a peer whose answers contradict each other is blamed.
     ///
     /// # Errors
     /// [`NetError::Unreachable`], [`NetError::Timeout`], [`NetError::Protocol`],
@@ -377,15 +411,30 @@ impl NetworkHandle {
         orders: mpsc::Sender<Bytes>,
     ) -> Result<BookSync, NetError> {
         self.connect(peer).await?;
-        book::sync(
-            &self.shared.streams,
-            peer.peer_id()?,
-            &*self.shared.book,
+        let id = peer.peer_id()?;
+        let shared = &self.shared;
+        let sync = book::sync(
+            &shared.streams,
+            id,
+            &*shared.book,
+            &shared.fetching,
             &orders,
-            self.shared.limits.idle_timeout,
-            &self.shared.metrics,
-        )
-        .await
+            &shared.limits,
+            &shared.metrics,
+        );
+        let outcome = sync.await?;
+        if let Err(NetError::Protocol(_) | NetError::TooLong { .. }) = outcome {
+            self.blame(id, blame::FALSE_BOOK).await;
+        }
+        outcome
+    }
+
+    /// Says that a peer's book held what nobody honest holds: an order that is malformed or that its
+    /// account did not sign. Counts against the peer.
+    pub async fn report_false_book(&self, peer: PeerKey) {
+        if let Ok(peer) = peer.peer_id() {
+            self.blame(peer, blame::FALSE_BOOK).await;
+        }
     }
 
     /// Sends one deal message and waits for the answer.

@@ -105,6 +105,8 @@ pub(crate) mod blame {
     pub(crate) const FLOOD: f64 = 1.0;
     /// Blob content with a wrong hash.
     pub(crate) const CORRUPT_BLOB: f64 = 50.0;
+    /// A book that contradicts itself, or with an order that nobody honest holds: like rejected orders.
+    pub(crate) const FALSE_BOOK: f64 = 50.0;
     /// Most blame: forgotten within a quarter of an hour.
     pub(crate) const MAX: f64 = 400.0;
     /// What a second leaves: 2^(-1/60).
@@ -251,7 +253,7 @@ mod tests {
 
     #[test]
     fn blame_of_our_own_outweighs_all_praise_and_can_ban() {
-        const { assert!(blame::CORRUPT_BLOB > PRAISE_MAX) };
+        const { assert!(blame::CORRUPT_BLOB > PRAISE_MAX && blame::FALSE_BOOK > PRAISE_MAX) };
         const { assert!(blame::MAX > PRAISE_MAX - BAN_THRESHOLD) };
     }
 }

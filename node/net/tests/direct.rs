@@ -236,18 +236,18 @@ async fn a_joiner_gets_the_orders_that_it_lacks_and_no_others() {
     });
     let outcome = outcome.unwrap();
     assert_eq!(outcome.orders_received, 100);
-    assert!(outcome.buckets_differing <= 101);
+    assert!(outcome.prefixes_divided <= 1 + 16 + 256);
     assert_eq!(joiner.book.len(), 1001);
 
     // From the other side one is missing; after that the books are equal and cost one frame.
     let (sender, mut receiver) = mpsc::channel(8);
     let outcome = soon(old.net.sync_book(joiner.key(), sender)).await.unwrap();
-    assert_eq!((outcome.orders_received, outcome.buckets_differing), (1, 1));
+    assert_eq!((outcome.orders_received, outcome.prefixes_divided), (1, 2));
     old.book.insert(receiver.recv().await.unwrap());
     let (sender, _receiver) = mpsc::channel(8);
     let outcome = soon(old.net.sync_book(joiner.key(), sender)).await.unwrap();
-    assert_eq!((outcome.orders_received, outcome.buckets_differing), (0, 0));
-    assert_eq!(outcome.bytes_received, 256 * 32);
+    assert_eq!((outcome.orders_received, outcome.prefixes_divided), (0, 1));
+    assert_eq!(outcome.bytes, 10 + 16 * 20);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

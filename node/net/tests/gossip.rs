@@ -109,6 +109,29 @@ async fn an_invalid_order_is_not_passed_on_and_costs_its_sender_score() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_fails_on_one_shard_goes_negative_however_good_it_is_on_another() {
+    let shards = || NetworkConfig {
+        shards: vec![0, 1],
+        ..config()
+    };
+    let mut receiver = Node::start(1, shards()).await;
+    let mut sender = Node::join(2, &receiver, shards()).await;
+    receiver.joined_by(1).await;
+    sender.joined_by(1).await;
+    for seed in 0..200 {
+        sender.net.publish(1, order(seed)).await.unwrap();
+        receiver.accept().await;
+    }
+    assert!(receiver.score_of(sender.key()).await.unwrap() >= 0.0);
+    sender.net.publish(0, order(1000)).await.unwrap();
+    let invalid = receiver.order().await;
+    assert_eq!(invalid.shard, 0);
+    let rejected = receiver.net.report(invalid.id, Verdict::Reject).await;
+    assert!(rejected.unwrap());
+    assert!(receiver.score_of(sender.key()).await.unwrap() < 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ignored_order_is_not_passed_on_and_costs_nothing() {
     let mut receiver = Node::start(1, config()).await;
     let mut sender = Node::join(2, &receiver, config()).await;

@@ -75,6 +75,11 @@ pub enum Table {
     AuditSeat = 0x44,
     /// What this node found in an audit, by claim hash.
     AuditFinding = 0x45,
+
+    /// Jobs drawn on this node's reserved capacity, by draw.
+    Draw = 0x50,
+    /// Rounds of the auction, by number.
+    Round = 0x51,
 }
 
 /// The full key of one record.
@@ -259,6 +264,11 @@ keys! {
     audit_seat(account: &Address) in AuditSeat;
     /// What this node found in the audit of a claim.
     audit_finding(claim: &Hash) in AuditFinding;
+
+    /// A job drawn on this node's reserved capacity.
+    draw(id: &Hash) in Draw;
+    /// A round of the auction.
+    round(number: u64) in Round;
 }
 
 prefixes! {

@@ -4,18 +4,18 @@ use crate::keys::{self, Prefix, Table};
 use crate::{Batch, Store, StoreError, entries};
 
 /// The version that this build reads and writes.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Rewrites a store of one version into the next. Returns the writes; they are applied in one
 /// batch with the new version, so that a crash leaves the old or the new store.
 type Migration = fn(&dyn Store) -> Result<Batch, StoreError>;
 
 /// `MIGRATIONS[i]` leads from version `i + 1` to `i + 2`.
-const MIGRATIONS: &[Migration] = &[read_chain_again];
+const MIGRATIONS: &[Migration] = &[read_chain_again, read_chain_again];
 const _: () = assert!(MIGRATIONS.len() + 1 == VERSION as usize);
 
-/// Version 2 has prices, which follow from all deals since the market's deployment: the node reads
-/// its blocks from the chain once more. What it did and signed itself stays.
+/// Version 2 has prices, which follow from all deals since the market's deployment, and version 3 follows
+/// the auction: the node reads its blocks from the chain once more. What it did and signed itself stays.
 fn read_chain_again(store: &dyn Store) -> Result<Batch, StoreError> {
     let mut batch = Batch::new();
     for table in [
@@ -26,12 +26,15 @@ fn read_chain_again(store: &dyn Store) -> Result<Batch, StoreError> {
         Table::Audit,
         Table::Beacon,
         Table::AuditSeat,
+        Table::Candle,
     ] {
         for entry in entries(store, &Prefix::table(table)) {
             batch.delete(entry?.0);
         }
     }
-    batch.delete(keys::singleton("audits"));
+    batch
+        .delete(keys::singleton("audits"))
+        .delete(keys::singleton("prices"));
     Ok(batch)
 }
 

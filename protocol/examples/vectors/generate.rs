@@ -17,10 +17,12 @@ use outcry_protocol::claim::{self, TaskResult};
 use outcry_protocol::deal;
 use outcry_protocol::hash::{self, Domain};
 use outcry_protocol::limits::{
-    AUDIT_FEE_MAX, CYCLE_LIMIT_MAX, OUTPUT_LIMIT_MIN, PRICE_MAX, TASKS_PER_JOB_MAX,
+    AUDIT_FEE_MAX, CYCLE_LIMIT_MAX, OUTPUT_LIMIT_MIN, PRICE_MAX, RANK_WINDOW_BLOCKS_MAX,
+    TASKS_PER_DEAL_MAX, TASKS_PER_JOB_MAX,
 };
 use outcry_protocol::merkle;
 use outcry_protocol::money::{self, Tariff};
+use outcry_protocol::ranking;
 use outcry_protocol::signature;
 use outcry_protocol::status::{Outcome, Status};
 use outcry_protocol::types::{Accept, Bid, ClaimRelay, Deal, JobSpec, Offer, Receipt, Resources};
@@ -37,6 +39,7 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("hashes.json", pretty(hashes_file())),
         ("merkle.json", pretty(merkle_file())),
         ("money.json", pretty(money_file())),
+        ("ranking.json", pretty(ranking_file())),
         ("claims.json", pretty(claims_file())),
         ("wire.json", pretty(wire_file())),
         ("lifecycle.json", pretty(lifecycle_file())),
@@ -822,6 +825,8 @@ fn claims_file() -> Value {
             "deal": deal,
             "auditRateBps": deal::audit_rate(&deal),
             "auditFee": deal::audit_fee(&deal).to_string(),
+            "rankWindow": deal::rank_window(&deal),
+            "startsBy": deal::starts_by(&deal).to_string(),
             "encodedDeal": hexed(deal.abi_encode()),
             "dealId": deal_id,
             "tasks": hexed(claim::encode_tasks(tasks).unwrap()),
@@ -861,6 +866,17 @@ fn claims_file() -> Value {
                     1,
                 ),
                 &task_results(1),
+            ),
+            entry(
+                "audited, with the longest rank window",
+                deal_of(
+                    &Bid {
+                        rankWindow: RANK_WINDOW_BLOCKS_MAX,
+                        ..audited(bid())
+                    },
+                    2,
+                ),
+                &task_results(2),
             ),
             entry(
                 "dearest",
@@ -955,6 +971,86 @@ fn wire_file() -> Value {
     json!({
         "accepted": accepted.iter().map(row).collect::<Vec<_>>(),
         "refused": refused.iter().map(row).collect::<Vec<_>>(),
+    })
+}
+
+/// Scores of deals, which of two is better by enough, and what a displaced provider gets.
+fn ranking_file() -> Value {
+    let scored =
+        |name: &str, bid: &Bid, start_fee: u128, unit_price: u128, speed: u64, count: u32| {
+            let tariff = Tariff {
+                start_fee,
+                unit_price,
+                price_cap: bid.priceCap,
+            };
+            let cost = ranking::expected_cost(bid, &tariff, count);
+            json!({
+                "name": name, "cyclesExpected": bid.cyclesExpected.to_string(),
+                "priceCap": bid.priceCap.to_string(), "valueOfTime": bid.valueOfTime.to_string(),
+                "startFee": start_fee.to_string(), "unitPrice": unit_price.to_string(),
+                "speed": speed.to_string(), "count": count, "cost": cost.to_string(),
+                "score": ranking::score(bid, cost, speed, count).unwrap().to_string(),
+            })
+        };
+    let largest = Bid {
+        cyclesExpected: CYCLE_LIMIT_MAX,
+        priceCap: PRICE_MAX,
+        valueOfTime: PRICE_MAX,
+        ..bid()
+    };
+    let timeless = Bid {
+        valueOfTime: 0,
+        ..bid()
+    };
+    let compared = |score: U256, than: U256| {
+        json!({
+            "score": score.to_string(), "than": than.to_string(),
+            "better": ranking::is_better(score, than),
+        })
+    };
+    let of = |number: u64| U256::from(number);
+    let most = ranking::score(&largest, U256::from(PRICE_MAX), 1, TASKS_PER_DEAL_MAX).unwrap();
+    let idle = |unit_price: u128, speed: u64, held_s: u64, cost: u128| {
+        let deal = Deal {
+            unitPrice: unit_price,
+            ..deal(1)
+        };
+        json!({
+            "unitPrice": unit_price.to_string(), "speed": speed.to_string(), "heldS": held_s,
+            "cost": cost.to_string(),
+            "idleFee": ranking::idle_fee(&deal, U256::from(cost), speed, held_s).to_string(),
+        })
+    };
+    json!({
+        "scores": [
+            scored("one task", &bid(), 10_000, 786_000_000_000, 1_000_000_000, 1),
+            scored("seconds are rounded up", &bid(), 10_000, 786_000_000_000, 999_999_999, 1),
+            scored("tasks run one after another", &bid(), 10_000, 786_000_000_000, 1_000_000_000, 5),
+            scored("time is worth nothing", &timeless, 0, 1, 1, 2048),
+            scored("the cap", &bid(), 3_000_000, 0, 2_000_000_000, 3),
+            scored("the largest", &largest, PRICE_MAX, u128::MAX, 1, TASKS_PER_DEAL_MAX),
+        ],
+        "comparisons": [
+            compared(of(0), of(0)),
+            compared(of(0), of(1)),
+            compared(of(1), of(1)),
+            compared(of(99), of(100)),
+            compared(of(100), of(101)),
+            compared(of(198), of(200)),
+            compared(of(199), of(200)),
+            compared(of(200), of(199)),
+            compared(most, most),
+            compared(most - most / of(100) - of(1), most),
+            compared(most - most / of(100) + of(1), most),
+        ],
+        "idleFees": [
+            idle(786_000_000_000, 1_000_000_000, 0, 1_000_000),
+            idle(786_000_000_000, 1_000_000_000, 12, 1_000_000),
+            idle(786_000_000_000, 1_000_000_000, 13, 1_000_000),
+            idle(786_000_000_000, 999_999_999, 7, 1_000_000),
+            idle(786_000_000_000, 1_000_000_000, 12, 99),
+            idle(u128::MAX, u64::MAX, 384, PRICE_MAX),
+        ],
     })
 }
 

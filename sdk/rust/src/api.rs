@@ -610,6 +610,8 @@ pub enum DealState {
     Settled,
     /// The provider missed the deadline; the buyer is refunded.
     TimedOut,
+    /// A better offer took its place within the bid's rank window; the tasks are the other deal's.
+    Replaced,
     /// Cancelled within the admission window.
     Cancelled,
     /// The claim was proved false, its output withheld, or an audit of it not answered.
@@ -620,7 +622,9 @@ impl DealState {
     /// Whether nothing can change any more.
     pub const fn is_terminal(self) -> bool {
         match self {
-            Self::Settled | Self::TimedOut | Self::Cancelled | Self::Slashed => true,
+            Self::Settled | Self::TimedOut | Self::Replaced | Self::Cancelled | Self::Slashed => {
+                true
+            }
             Self::Open | Self::Claimed | Self::Accepted | Self::Challenged => false,
         }
     }
@@ -634,6 +638,7 @@ impl DealState {
             Self::Challenged => "challenged",
             Self::Settled => "settled",
             Self::TimedOut => "timedOut",
+            Self::Replaced => "replaced",
             Self::Cancelled => "cancelled",
             Self::Slashed => "slashed",
         }
@@ -884,6 +889,17 @@ pub enum JobEventKind {
         deal_id: B256,
         /// Base units paid.
         paid: Amount,
+    },
+    /// A better offer took the deal's place within the bid's rank window. The event of the other deal's
+    /// opening stands beside it.
+    #[serde(rename_all = "camelCase")]
+    DealReplaced {
+        /// The deal that is no more.
+        #[schema(value_type = String)]
+        deal_id: B256,
+        /// The deal that has its tasks.
+        #[schema(value_type = String)]
+        by: B256,
     },
     /// The deal ended without payment; its tasks are on the market again while the bid is live.
     #[serde(rename_all = "camelCase")]

@@ -60,6 +60,9 @@ pub struct Terms {
     pub audit_fee: Option<Amount>,
     /// Seconds to fetch and start.
     pub queue_timeout_s: u32,
+    /// Blocks after its opening in which a better offer may take a deal's place, at most 32; no deal is
+    /// begun before. 0: none, so that a job can run at once.
+    pub rank_window: u16,
     /// Seconds to execute a deal. `None`: the cycle limit at 250 million cycles a second.
     pub execution_timeout_s: Option<u32>,
     /// Seconds that the bid stays valid.
@@ -83,6 +86,7 @@ impl Default for Terms {
             audit_rate_bps: 0,
             audit_fee: None,
             queue_timeout_s: 120,
+            rank_window: 0,
             execution_timeout_s: None,
             life_s: 3_600,
             tip: Amount::ZERO,
@@ -191,7 +195,7 @@ impl Terms {
             replicas: 1,
             queueTimeout: self.queue_timeout_s,
             executionTimeout: self.execution_timeout_s.unwrap_or(default_timeout),
-            rankWindow: 0,
+            rankWindow: self.rank_window,
             tip: price(self.tip)?,
             expiry: place.now.saturating_add(self.life_s),
             salt: place.salt,
@@ -374,10 +378,10 @@ mod tests {
             };
             terms.bid(&job(), place).err().map(|error| error.code().id)
         };
-        for (rate, fee) in [(1, 0), (0, 1), (10_001, 1), (1, 1 << 104)] {
+        for (rate, fee) in [(1, 0), (0, 1), (10_001, 1), (1, 1 << 96)] {
             assert_eq!(refused(rate, fee), Some("O-023"), "{rate} and {fee}");
         }
-        assert_eq!(refused(10_000, (1 << 104) - 1), None);
+        assert_eq!(refused(10_000, (1 << 96) - 1), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! a node's answers are checked against. Everything else is sent by nodes.
 
 pub(crate) mod auction;
+pub(crate) mod draw;
 
 use alloy::eips::BlockNumberOrTag;
 use alloy::network::EthereumWallet;
@@ -148,14 +149,23 @@ impl Chain {
                 .erased(),
             None => ProviderBuilder::new().connect_client(client).erased(),
         };
-        Ok(Self {
+        Ok(Self::over(network, provider, signer))
+    }
+
+    /// The same over a connection that is there already, and that signs if transactions are to be sent.
+    pub fn over(
+        network: &Network,
+        provider: DynProvider,
+        signer: Option<PrivateKeySigner>,
+    ) -> Self {
+        Self {
             origin: endpoint::origin_of(&network.rpc).to_owned(),
             chain_id: network.chain_id,
             market: network.market,
             auction: network.auction,
             provider,
             signer,
-        })
+        }
     }
 
     /// Checks that this is the network's chain and that the market is there.

@@ -104,6 +104,7 @@ pub mod units;
 
 pub use bid::{INTERPRETER_SLOWDOWN, Order, Salts, Terms};
 pub use chain::auction::{AuctionRules, PostedResult, RevealedOrder, Round};
+pub use chain::draw::{Draw, Sold};
 pub use chain::{Chain, DepositAuthorization, Holdings, Step};
 pub use client::{CheckedDeal, Client, Finished, Patience, Progress, Trust};
 pub use error::Error;

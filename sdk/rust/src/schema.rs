@@ -85,7 +85,7 @@ pub(crate) struct BidSchema {
     queue_timeout: u32,
     /// Seconds to execute, after the queue timeout.
     execution_timeout: u32,
-    /// Blocks; 0 until rank windows exist.
+    /// Blocks in which a better offer may take a deal's place, at most 32; 0 for none.
     rank_window: u16,
     /// Paid to whoever opens or times out a deal of this bid.
     tip: Amount,
@@ -205,7 +205,8 @@ pub(crate) struct DealSchema {
     /// Salt of the bid.
     bid_salt: Amount,
     /// What the deal reserves, packed: memoryMib (32 bits, lowest), diskMib (32), egressMib (32),
-    /// gpuClass (16), gpuCount (16), region (8), auditRateBps (16), auditFee (104).
+    /// gpuClass (16), gpuCount (16), region (8), auditRateBps (16), auditFee (96),
+    /// rankWindow (8).
     resources: Amount,
 }
 

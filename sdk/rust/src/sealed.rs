@@ -63,9 +63,9 @@ impl SealedOrder {
 /// let sealed = SealedOrders::open(folder.path().join("reserve"));
 /// let one = SealedOrder { chain_id: 1, auction: Default::default(), round: 5, order };
 /// sealed.keep(&one)?;
-/// assert_eq!(sealed.all()?, [one.clone()]);
+/// assert_eq!(sealed.all()?.0, [one.clone()]);
 /// sealed.forget(&one)?;
-/// assert!(sealed.all()?.is_empty());
+/// assert!(sealed.all()?.0.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -117,25 +117,31 @@ impl SealedOrders {
         Ok(path)
     }
 
-    /// All orders, by round.
+    /// All orders, by round; and why files can't be read that should hold one. Each may be worth a
+    /// deposit, but none of them may keep the others from being revealed.
     ///
     /// # Errors
-    /// [`Error::File`] for a file that can't be read: it may be worth a deposit.
-    pub fn all(&self) -> Result<Vec<SealedOrder>, Error> {
-        let mut orders = Vec::new();
+    /// [`Error::File`] for the folder.
+    pub fn all(&self) -> Result<(Vec<SealedOrder>, Vec<Error>), Error> {
+        let (mut orders, mut unreadable) = (Vec::new(), Vec::new());
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(orders),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok((orders, unreadable));
+            }
             Err(error) => return Err(file_error(&self.folder, &error)),
         };
         for entry in entries.take(FILES_MAX) {
             let path = entry.map_err(|e| file_error(&self.folder, &e))?.path();
             if path.extension().is_some_and(|end| end == "json") {
-                orders.push(read(&path)?);
+                match read(&path) {
+                    Ok(order) => orders.push(order),
+                    Err(error) => unreadable.push(error),
+                }
             }
         }
         orders.sort_by_key(|order| (order.round, order.commitment()));
-        Ok(orders)
+        Ok((orders, unreadable))
     }
 
     /// Removes an order that was revealed, or whose round is over.
@@ -201,16 +207,22 @@ mod tests {
         let path = orders.keep(&sealed()).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let read = orders.all().unwrap();
-        assert_eq!(read, [sealed()]);
+        let (read, unreadable) = orders.all().unwrap();
+        assert_eq!(
+            (read.as_slice(), unreadable.len()),
+            ([sealed()].as_slice(), 0)
+        );
         assert_eq!(read[0].commitment(), sealed().commitment());
     }
 
     #[test]
-    fn a_file_that_is_no_order_is_named_instead_of_passed_over() {
+    fn a_file_that_is_no_order_is_named_and_keeps_no_other_from_being_read() {
         let folder = tempfile::tempdir().unwrap();
+        let orders = SealedOrders::open(folder.path());
+        orders.keep(&sealed()).unwrap();
         fs::write(folder.path().join("1.json"), "{").unwrap();
-        let error = SealedOrders::open(folder.path()).all().unwrap_err();
-        assert!(error.to_string().contains("1.json"), "{error}");
+        let (read, unreadable) = orders.all().unwrap();
+        assert_eq!(read, [sealed()]);
+        assert!(unreadable[0].to_string().contains("1.json"));
     }
 }

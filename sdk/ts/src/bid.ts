@@ -20,8 +20,10 @@ const EXECUTION_TIMEOUT_S_MAX = 30 * 86_400;
 const QUEUE_TIMEOUT_S_MAX = 86_400;
 const BID_LIFE_S_MAX = 7 * 86_400;
 const COLLATERAL_BPS_MAX = 1_000_000;
+/** Longest rank window, in blocks. */
+const RANK_WINDOW_BLOCKS_MAX = 32;
 /** Largest audit fee, base units. */
-const AUDIT_FEE_MAX = (1n << 104n) - 1n;
+const AUDIT_FEE_MAX = (1n << 96n) - 1n;
 /** How many times as long a task takes in the machine's interpreter as natively; as in `sdk/rust/src/bid.rs`. */
 const INTERPRETER_SLOWDOWN = 20n;
 const PAGES_PER_MIB = 16;
@@ -58,6 +60,11 @@ export interface Terms {
   auditFee?: bigint;
   /** Seconds to fetch and start; 120 by default. */
   queueTimeoutS?: number;
+  /**
+   * Blocks after its opening in which an offer at least 1% better may take a deal's place, at most 32;
+   * nothing is run before. None by default, so that a job runs at once.
+   */
+  rankWindow?: number;
   /** Seconds to execute a deal; the cycle limit at 250 million cycles a second by default. */
   executionTimeoutS?: number;
   /** Seconds that the bid stays valid; 3600 by default. */
@@ -143,7 +150,7 @@ export function buildBid(job: JobSpec, terms: Terms, place: Place): Bid {
     replicas: 1,
     queueTimeout: terms.queueTimeoutS ?? 120,
     executionTimeout: terms.executionTimeoutS ?? Math.min(Number(timeout), EXECUTION_TIMEOUT_S_MAX),
-    rankWindow: 0,
+    rankWindow: terms.rankWindow ?? 0,
     tip: terms.tip ?? 0n,
     expiry: BigInt(place.now + (terms.lifeS ?? 3_600)),
     salt: place.salt,
@@ -202,7 +209,9 @@ export function validateBid(bid: Bid, job: JobSpec, now: number): void {
   for (const [field, most] of [["queueTimeout", QUEUE_TIMEOUT_S_MAX], ["executionTimeout", EXECUTION_TIMEOUT_S_MAX]] as const) {
     if (bid[field] < 1 || bid[field] > most) refuse("O-009", `${field} is ${bid[field]} s, allowed is 1 to ${most} s`, `Change ${field}.`);
   }
-  if (bid.rankWindow !== 0) refuse("O-024", "rank windows are not supported yet", "Ask for none.");
+  if (!(bid.rankWindow >= 0 && bid.rankWindow <= RANK_WINDOW_BLOCKS_MAX)) {
+    refuse("O-024", `the rank window is ${bid.rankWindow} blocks, the most is ${RANK_WINDOW_BLOCKS_MAX}`, "Ask for fewer, or for none with 0.");
+  }
   if (bid.expiry < BigInt(now)) refuse("O-005", `the bid expired at ${bid.expiry}, it is ${now}`, "Sign a new one.");
   const most = BigInt(now + BID_LIFE_S_MAX);
   if (bid.expiry > most) refuse("O-006", `the bid expires at ${bid.expiry}, at most ${most} is allowed now`, "A bid lives at most seven days.");

@@ -227,7 +227,7 @@ export class Client {
       for await (const event of this.node.events(id, 0, signal)) {
         options.onEvent?.(event);
         if (event.kind === "dealOpened") clearTimeout(matchTimer);
-        if (event.kind === "dealFailed") deals.delete(event.dealId);
+        if (event.kind === "dealFailed" || event.kind === "dealReplaced") deals.delete(event.dealId);
         if (event.kind !== "dealClaimed" || deals.has(event.dealId)) continue;
         clearTimeout(matchTimer);
         const checked = await this.#checkPatiently(job, event.dealId, signal);

@@ -78,11 +78,15 @@ export type {
   JobEventKind,
   JobState,
   JobView,
+  MachineEarnings,
+  MarketValue,
   NodeStatus,
   PriceHistory,
   Problem,
   Quote,
   TaskResult,
+  ValueQuery,
+  Worth,
 } from "./node.js";
 export { abiEncode, auditTermsOf, dealId, digest, domainOf, fromJson, jobHash, taskId, toJson, typesOf } from "./orders.js";
 export type { Accept, AuditTerms, Bid, ClaimRelay, Deal, JobSpec, Offer, Receipt, Resources, Structures } from "./orders.js";

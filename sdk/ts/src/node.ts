@@ -29,7 +29,7 @@ export function isTerminal(state: JobState): boolean {
 }
 
 /** Where a deal stands. */
-export type DealState = "open" | "claimed" | "accepted" | "challenged" | "settled" | "timedOut" | "cancelled" | "slashed";
+export type DealState = "open" | "claimed" | "accepted" | "challenged" | "settled" | "timedOut" | "replaced" | "cancelled" | "slashed";
 
 /** What went wrong, in the node's words. */
 export interface Problem {
@@ -104,6 +104,69 @@ export interface PriceHistory {
   digest: Hex;
 }
 
+/** Which value to ask for. Times are Unix seconds; what is absent is the node's default. */
+export type ValueQuery = {
+  token?: string;
+  region?: number;
+  class?: string;
+  since?: number;
+  until?: number;
+  /** Measured cycles per second of a machine's slot: asks what the machine would have earned. */
+  speed?: bigint;
+  /** Its slots. */
+  slots?: number;
+  /** MiB of memory of each. */
+  memoryMib?: number;
+};
+
+/** What deals paid for what. */
+export interface Worth {
+  /** Nothing for all. */
+  region?: number | null;
+  /** Nothing for all. */
+  class?: string | null;
+  deals: number;
+  cycles: bigint;
+  /** Seconds for which slots were held. */
+  heldS: bigint;
+  /** Base units. */
+  paid: bigint;
+  /** Base units per 10^18 cycles: all that was paid over all cycles. */
+  cyclePrice?: bigint | null;
+  /** 10^-9 base units per GiB-hour: all that was paid over all memory held. */
+  gibHourPrice?: bigint | null;
+}
+
+/** What a machine would have earned. */
+export interface MachineEarnings {
+  /** What deals that fit it paid, base units per 10^18 cycles. */
+  cyclePrice: bigint;
+  /** Base units, had all its slots run deals all the time. */
+  fullyBooked: bigint;
+  /** Base units at the market's utilisation. */
+  asUsed?: bigint | null;
+}
+
+/** What cycles and memory were worth in a window of whole hours, and what a machine would have earned. */
+export interface MarketValue {
+  block: { number: number; hash: Hex; timestamp: number };
+  token: string;
+  since: number;
+  until: number;
+  /** Of all deals that were asked for. */
+  total: Worth;
+  /** The same by region and class. */
+  series: Worth[];
+  /** Slots that are on offer at this node now, and the share of their time that deals held, basis points. */
+  slotsOffered: number;
+  utilisationBps?: number | null;
+  /** If a machine was asked about, and deals that fit it were settled. */
+  machine?: MachineEarnings | null;
+  /** Deals of the market since its deployment, in all tokens, and the digest that names all of them. */
+  deals: number;
+  digest: Hex;
+}
+
 /** A claim as the node read it from the chain. */
 export interface ClaimView {
   claimHash: Hex;
@@ -164,6 +227,7 @@ export type JobEventKind =
   | { kind: "progress"; dealId: Hex; tasksDone: number; cycles: number }
   | { kind: "dealClaimed"; dealId: Hex; claimHash: Hex; cycles: string; price: string }
   | { kind: "dealAccepted" | "dealSettled"; dealId: Hex; paid: string }
+  | { kind: "dealReplaced"; dealId: Hex; by: Hex }
   | { kind: "dealFailed"; dealId: Hex; dealState: DealState; refunded: string }
   | { kind: "challenged"; dealId: Hex };
 
@@ -324,9 +388,24 @@ export class Node {
 
   /** Prices that settled deals paid, interval by interval, oldest first. */
   async history(query: HistoryQuery = {}): Promise<PriceHistory> {
-    const wanted = new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]));
-    const history = await this.#json("GET", `/v1/market/history?${wanted}`);
+    const history = await this.#json("GET", `/v1/market/history?${parameters(query)}`);
     return { ...(history as unknown as PriceHistory), candles: (history["candles"] as Json[]).map(readCandle) };
+  }
+
+  /** What cycles and memory were worth, and what a machine would have earned. */
+  async value(query: ValueQuery = {}): Promise<MarketValue> {
+    const value = await this.#json("GET", `/v1/market/value?${parameters(query)}`);
+    const machine = value["machine"] as Json | null;
+    return {
+      ...(value as unknown as MarketValue),
+      total: readWorth(value["total"] as Json),
+      series: (value["series"] as Json[]).map(readWorth),
+      machine: machine && {
+        cyclePrice: BigInt(machine["cyclePrice"] as string),
+        fullyBooked: BigInt(machine["fullyBooked"] as string),
+        asUsed: readAmount(machine["asUsed"]),
+      },
+    };
   }
 
   /** What the node had in its book and matched at the last blocks, from a block on, oldest first. */
@@ -524,6 +603,27 @@ function readDeal(json: Json): DealView {
 }
 
 /** Amounts come as decimal strings. */
+/** What was asked for, and nothing else. */
+function parameters(query: HistoryQuery | ValueQuery): URLSearchParams {
+  return new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]));
+}
+
+/** An amount that may be missing. */
+function readAmount(value: unknown): bigint | null {
+  return value == null ? null : BigInt(value as string);
+}
+
+function readWorth(json: Json): Worth {
+  return {
+    ...(json as unknown as Worth),
+    cycles: BigInt(json["cycles"] as string),
+    heldS: BigInt(json["heldS"] as string),
+    paid: BigInt(json["paid"] as string),
+    cyclePrice: readAmount(json["cyclePrice"]),
+    gibHourPrice: readAmount(json["gibHourPrice"]),
+  };
+}
+
 function readCandle(json: Json): Candle {
   const amount = (name: string): bigint => BigInt(json[name] as string);
   return {

@@ -120,7 +120,7 @@ export interface AuditTerms {
 
 /** The audit terms of a deal, which lie in `resources` above what it reserves. */
 export function auditTermsOf(deal: Pick<Deal, "resources">): AuditTerms {
-  return { rateBps: Number((deal.resources >> 136n) & 0xffffn), fee: deal.resources >> 152n };
+  return { rateBps: Number((deal.resources >> 136n) & 0xffffn), fee: (deal.resources >> 152n) & ((1n << 96n) - 1n) };
 }
 
 /** The buyer's word that a claim is right. */

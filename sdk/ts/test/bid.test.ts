@@ -60,8 +60,8 @@ test("a bid that does not fit its job, or asks for what does not exist yet, is r
     [{ auditRateBps: 10_001, auditFee: 1n }, "O-023"],
     [{ auditRateBps: NaN, auditFee: 1n }, "O-023"],
     [{ auditRateBps: -1, auditFee: 1n }, "O-023"],
-    [{ auditRateBps: 1, auditFee: 1n << 104n }, "O-023"],
-    [{ rankWindow: 1 }, "O-024"],
+    [{ auditRateBps: 1, auditFee: 1n << 96n }, "O-023"],
+    [{ rankWindow: 33 }, "O-024"],
   ];
   for (const [change, code] of changes) assert.throws(() => validateBid({ ...good, ...change }, job, 1_000), { code }, code);
   const limits: [Partial<JobSpec>, string][] = [

@@ -79,6 +79,25 @@ test("prices that were paid come as big integers, and only what was asked for go
   assert.equal(asked, "/v1/market/history?intervalS=60&class=1g");
 });
 
+test("the value of cycles and memory comes as big integers, with what a machine would have earned", async () => {
+  let asked: string | undefined;
+  const worth = { region: null, class: null, deals: 1, cycles: "7", heldS: "5", paid: "9", cyclePrice: "90071992547409930", gibHourPrice: null };
+  const machine = { cyclePrice: "3", fullyBooked: "90071992547409930", asUsed: null };
+  await served(
+    (request, response) => {
+      asked = request.url;
+      response.end(JSON.stringify({ total: worth, series: [worth], slotsOffered: 4, utilisationBps: 1, machine, deals: 1, digest: "0x00" }));
+    },
+    async (node) => {
+      const value = await node.value({ speed: 10n ** 9n, slots: 2 });
+      assert.deepEqual(value.total, { ...worth, cycles: 7n, heldS: 5n, paid: 9n, cyclePrice: 90071992547409930n });
+      assert.deepEqual(value.series, [value.total]);
+      assert.deepEqual(value.machine, { cyclePrice: 3n, fullyBooked: 90071992547409930n, asUsed: null });
+    },
+  );
+  assert.equal(asked, "/v1/market/value?speed=1000000000&slots=2");
+});
+
 test("a refusal keeps the node's code and says what to do", async () => {
   const refusal = { code: "O-005", message: "the order has expired", help: "Sign a new one." };
   await served(

@@ -70,6 +70,7 @@ impl Fixture {
             providers: 1,
             verifiers: 0,
             slots: 1,
+            reserved: 0,
             interpreters: 0,
             block_time_s: 1,
             windows: WINDOWS,

@@ -11,4 +11,6 @@ mod fixture;
 mod interruptions;
 mod kill;
 mod prices;
+mod replaced;
+mod reserve;
 mod who_pays;

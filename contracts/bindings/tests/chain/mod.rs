@@ -4,12 +4,16 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use alloy::eips::BlockNumberOrTag;
 use alloy::network::EthereumWallet;
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use alloy::providers::{Provider, ProviderBuilder, WalletProvider};
 use alloy::rpc::types::TransactionReceipt;
 use alloy::signers::local::PrivateKeySigner;
-use outcry_contracts::{AuditParameters, DeployParameters, GameParameters, TestTokenParameters};
+use outcry_contracts::{
+    AuctionParameters, AuditParameters, DeployParameters, GameParameters, TestTokenParameters,
+};
+use outcry_protocol::auction::Pool;
 
 /// The first accounts of every development chain: the buyer, which deploys, the provider, and others.
 pub(crate) const KEYS: [&str; 4] = [
@@ -122,6 +126,43 @@ pub(crate) fn parameters(holder: Address) -> DeployParameters {
         }),
         auction: None,
     }
+}
+
+/// Two pools; rounds of 400 s from `start` on, 100 s for each phase.
+#[allow(dead_code, reason = "not every test needs it")]
+pub(crate) fn auction(start: u64) -> AuctionParameters {
+    let pool = |region| Pool {
+        region,
+        memoryMib: 512,
+        diskMib: 512,
+        egressMib: 0,
+        attributes: U256::ZERO,
+        speed: 1_000,
+        unitDeposit: 7,
+        machineVersion: 1,
+    };
+    AuctionParameters {
+        token: None,
+        start,
+        interval_s: 400,
+        intervals: 5,
+        commit_s: 100,
+        reveal_s: 100,
+        post_s: 100,
+        fee_bps: 130,
+        result_bond: 1_001,
+        deposit_min: 50,
+        draw_s: 10,
+        draw_fee_bps: 50,
+        pools: vec![pool(0), pool(1)],
+    }
+}
+
+/// Unix seconds of the newest block.
+#[allow(dead_code, reason = "not every test needs it")]
+pub(crate) async fn latest(provider: &impl Provider) -> u64 {
+    let block = provider.get_block_by_number(BlockNumberOrTag::Latest).await;
+    block.unwrap().unwrap().header.timestamp
 }
 
 pub(crate) async fn mined<N>(

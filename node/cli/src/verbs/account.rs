@@ -104,6 +104,35 @@ pub(crate) async fn execute(
     Ok(0)
 }
 
+/// Sends transactions none of which needs another, or shows them in a dry run: one that fails does not
+/// keep the rest from being sent, and the first failure is what comes of it.
+pub(crate) async fn execute_each(
+    client: &Client,
+    steps: &[Step],
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
+    if settings.global.dry_run {
+        return execute(client, steps, settings, console).await;
+    }
+    let (mut sent, mut failed) = (Vec::new(), None);
+    for step in steps {
+        match client.chain().execute(step).await {
+            Ok(transaction) => sent.push(Sent {
+                what: step.what.clone(),
+                transaction,
+            }),
+            Err(error) => {
+                let failure = Failure::from(error);
+                console.note(&format!("{}: {}", step.what, failure.message));
+                failed.get_or_insert(failure);
+            }
+        }
+    }
+    console.result(settings.format(), &Receipt(sent))?;
+    failed.map_or(Ok(0), Err)
+}
+
 /// Transactions that would be signed, for people.
 pub(crate) fn planned(steps: &[Step]) -> String {
     steps

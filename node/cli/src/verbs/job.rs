@@ -367,7 +367,7 @@ async fn prepare(
     Ok((job, bid, token))
 }
 
-async fn build(
+pub(crate) async fn build(
     file: &JobFile,
     source: B256,
     client: &Client,

@@ -8,13 +8,15 @@ use outcry_protocol::auction::settle;
 use outcry_protocol::auction::{Alternative, AuctionOrder, Backing, Entry, Phase, Pool};
 use outcry_protocol::codes;
 use outcry_sdk::api::{Amount, TokenInfo};
-use outcry_sdk::{AuctionRules, Client, Round, SealedOrder, SealedOrders, Step, units};
+use outcry_sdk::{AuctionRules, Client, Round, SealedOrder, SealedOrders, Sold, Step, units};
 use serde::{Deserialize, Serialize};
 
 use super::account;
-use crate::args::{Reserve, ReserveBid, ReserveSell, Sealing};
+use super::job::build;
+use crate::args::{Reserve, ReserveBid, ReserveDraw, ReserveSell, Sealing, SoldBy};
 use crate::console::{Console, Show, columns, pairs, short};
 use crate::failure::Failure;
+use crate::jobfile::JobFile;
 use crate::settings::Settings;
 
 /// Most bytes of an order's file.
@@ -28,7 +30,10 @@ pub(crate) async fn reserve(
     console: &mut Console<'_>,
 ) -> Result<u8, Failure> {
     let client = match verb {
-        Reserve::Pools | Reserve::Rounds | Reserve::Show { .. } => settings.reader()?,
+        Reserve::Pools
+        | Reserve::Rounds
+        | Reserve::Show { .. }
+        | Reserve::Drawn { end: false, .. } => settings.reader()?,
         _ => settings.buyer(console)?,
     };
     client.chain().check().await?;
@@ -73,6 +78,25 @@ pub(crate) async fn reserve(
         Reserve::Ls => auction.ls(settings, console).await,
         Reserve::Show { round } => auction.show(*round, settings, console).await,
         Reserve::Holdings => auction.holdings(settings, console).await,
+        Reserve::Bind { sold, units } => {
+            let step = auction
+                .client
+                .chain()
+                .plan_bind(&auction.rules, (*sold).into(), *units);
+            auction.send(&[step], settings, console).await
+        }
+        Reserve::Draw(args) => auction.draw(args, settings, console).await,
+        Reserve::Drawn { draw, end } => auction.drawn(*draw, *end, settings, console).await,
+        Reserve::Reclaim { round, order } => {
+            let chain = auction.client.chain();
+            let step = chain.plan_reclaim(&auction.rules, *round, *order);
+            auction.send(&[step], settings, console).await
+        }
+        Reserve::Forfeit { round } => {
+            let chain = auction.client.chain();
+            let steps = chain.plan_forfeits(&auction.rules, *round).await?;
+            auction.send(&steps, settings, console).await
+        }
         Reserve::Tend { round, every: None } => auction.tend(*round, settings, console).await,
         Reserve::Tend {
             every: Some(seconds),
@@ -168,10 +192,20 @@ impl Auction {
         console: &mut Console<'_>,
     ) -> Result<u8, Failure> {
         if !settings.global.dry_run && !steps.is_empty() {
-            let what: Vec<&str> = steps.iter().map(|step| step.what.as_str()).collect();
-            settings.confirm(&format!("{}?", what.join(", ")), console)?;
+            self.confirm(steps, settings, console)?;
         }
         account::execute(&self.client, steps, settings, console).await
+    }
+
+    /// Asks whether to send transactions.
+    fn confirm(
+        &self,
+        steps: &[Step],
+        settings: &Settings,
+        console: &mut Console<'_>,
+    ) -> Result<(), Failure> {
+        let what: Vec<&str> = steps.iter().map(|step| step.what.as_str()).collect();
+        settings.confirm(&format!("{}?", what.join(", ")), console)
     }
 
     /// Base units of an amount that may be negative.
@@ -307,26 +341,15 @@ impl Auction {
         if settings.global.dry_run {
             return self.send(&steps, settings, console).await;
         }
+        self.confirm(&steps, settings, console)?;
         let path = self.sealed.keep(&sealed)?;
         console.note(&format!(
             "the order lies in {} until it is revealed",
             path.display()
         ));
-        if let Err(failure) = self.send(&steps, settings, console).await {
-            let committed = chain
-                .committed(
-                    &self.rules,
-                    round,
-                    sealed.order.account,
-                    sealed.commitment(),
-                )
-                .await;
-            // Whatever the chain may still have is worth the file.
-            if matches!(committed, Ok(0)) && failure.code != codes::CHAIN_UNREACHABLE.id {
-                self.sealed.forget(&sealed)?;
-            }
-            return Err(failure);
-        }
+        // The file stays whatever comes of this: a transaction may be mined though sending it failed.
+        // `outcry reserve reveal` removes what was never committed to once the round is past.
+        account::execute(&self.client, &steps, settings, console).await?;
         if !wait {
             let seconds = calendar.reveal_from(round).saturating_sub(now);
             console.note(&format!(
@@ -334,24 +357,36 @@ impl Auction {
             ));
             return Ok(0);
         }
-        while chain.now().await? < calendar.reveal_from(round) {
+        // A deposit depends on it: an endpoint that fails is asked again.
+        loop {
+            match chain.now().await {
+                Ok(now) if now >= calendar.reveal_from(round) => break,
+                Ok(_) => {}
+                Err(error) => console.note(&error.to_string()),
+            }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
         self.reveal(settings, console).await
     }
 
-    fn mine(&self) -> Result<Vec<SealedOrder>, Failure> {
+    /// Sealed orders for this auction; says which files can't be read.
+    fn mine(&self, console: &mut Console<'_>) -> Result<Vec<SealedOrder>, Failure> {
         let chain_id = self.client.network().chain_id;
-        let all = self.sealed.all()?.into_iter();
+        let (all, unreadable) = self.sealed.all()?;
+        for error in unreadable {
+            console.note(&format!("{error}: it may be worth a deposit"));
+        }
         Ok(all
+            .into_iter()
             .filter(|one| one.chain_id == chain_id && one.auction == self.rules.address)
             .collect())
     }
 
     async fn reveal(&self, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
         let chain = self.client.chain();
-        let mut steps = Vec::new();
-        for sealed in self.mine()? {
+        let mine = self.mine(console)?;
+        let steps = chain.plan_reveals(&self.rules, &mine).await?;
+        for sealed in mine {
             let committed = chain
                 .committed(
                     &self.rules,
@@ -362,9 +397,6 @@ impl Auction {
                 .await?;
             let phase = self.rules.calendar.phase(sealed.round, chain.now().await?);
             match phase {
-                Phase::Reveal if committed != 0 => {
-                    steps.push(chain.plan_reveal(&self.rules, sealed.round, &sealed.order));
-                }
                 Phase::Post | Phase::Dispute | Phase::Final => {
                     if committed != 0 {
                         console.note(&format!(
@@ -380,14 +412,14 @@ impl Auction {
             }
         }
         // Files stay until the round is past its reveal phase: a fork could undo what is sent now.
-        account::execute(&self.client, &steps, settings, console).await
+        account::execute_each(&self.client, &steps, settings, console).await
     }
 
     async fn ls(&self, settings: &Settings, console: &mut Console<'_>) -> Result<u8, Failure> {
         let chain = self.client.chain();
         let now = chain.now().await?;
         let mut rows = Vec::new();
-        for sealed in self.mine()? {
+        for sealed in self.mine(console)? {
             let commitment = sealed.commitment();
             let account = sealed.order.account;
             let deposit = chain
@@ -445,6 +477,97 @@ impl Auction {
         Ok(0)
     }
 
+    /// Submits a job that is free, and draws it.
+    async fn draw(
+        &self,
+        args: &ReserveDraw,
+        settings: &Settings,
+        console: &mut Console<'_>,
+    ) -> Result<u8, Failure> {
+        let sold = Sold::from(args.sold);
+        let pool = self.rules.pools.get(usize::from(sold.pool));
+        let pool = pool.ok_or_else(|| Failure::usage(format!("there is no pool {}", sold.pool)))?;
+        let file = JobFile::from_source(&args.job)?;
+        let terms = &file.terms;
+        let priced = [
+            ("--max-price", terms.max_price.is_some()),
+            ("--tip", terms.tip.is_some()),
+            ("--audit-rate", terms.audit_rate.is_some()),
+            ("--audit-fee", terms.audit_fee.is_some()),
+            ("--collateral", terms.collateral.is_some()),
+        ];
+        if let Some((flag, _)) = priced.iter().find(|(_, is_given)| *is_given) {
+            return Err(Failure::usage(format!(
+                "a drawn job is free and locks nothing: leave {flag} out"
+            )));
+        }
+        let client = &self.client;
+        let node = client.check().await?;
+        let job = build(&file, node.peer_key, client, settings).await?;
+        let terms = file.terms.terms(&self.token)?;
+        let terms = self.rules.draw_terms(pool, job.spec(), terms);
+        let bid = client.bid(&job, &terms, Some(self.token.address)).await?;
+        let chain = client.chain();
+        let step = chain.plan_draw(&self.rules, sold, &bid, client.sign_bid(&bid)?, job.spec());
+        if settings.global.dry_run {
+            return self.send(&[step], settings, console).await;
+        }
+        settings.confirm(&format!("{}?", step.what), console)?;
+        // The provider fetches the program from the node as soon as it sees the draw.
+        let id = client.submit(&job, &bid, |_| {}).await?;
+        if let Err(error) = chain.execute(&step).await {
+            let failure = Failure::from(error);
+            return Err(match failure.code == codes::CHAIN_REVERTED.id {
+                true => failure.with_help(
+                    "The pool's slots have to fit what the job reserves, and its deadline has to lie in the \
+                     season: see `outcry reserve pools`, --memory, --limit-cycles, --queue-timeout and \
+                     --execution-timeout. Units have to be bound first: `outcry reserve bind`.",
+                ),
+                false => failure,
+            });
+        }
+        let draw = sold.draw(id);
+        console.result(settings.format(), &Drew { id, draw })?;
+        Ok(0)
+    }
+
+    async fn drawn(
+        &self,
+        id: B256,
+        end: bool,
+        settings: &Settings,
+        console: &mut Console<'_>,
+    ) -> Result<u8, Failure> {
+        let chain = self.client.chain();
+        let draw = chain.draw(&self.rules, id).await?;
+        if end {
+            return match chain.plan_draw_end(&self.rules, &draw).await? {
+                Some(step) => self.send(&[step], settings, console).await,
+                None => Err(Failure::new(
+                    &codes::DEAL_STATE,
+                    "the draw is over, or its provider still has time".to_owned(),
+                )),
+            };
+        }
+        let left = draw.deadline.saturating_sub(chain.now().await?);
+        let view = DrawView {
+            draw: id,
+            job: draw.job,
+            holder: draw.holder,
+            provider: draw.provider,
+            sold: draw.sold,
+            tasks: draw.bid.tasks,
+            answered: draw.answered,
+            over: draw.is_over,
+            deadline: draw.deadline,
+            left,
+            value: draw.value,
+            token: self.token.clone(),
+        };
+        console.result(settings.format(), &view)?;
+        Ok(0)
+    }
+
     async fn tend(
         &self,
         round: Option<u64>,
@@ -459,21 +582,44 @@ impl Auction {
             .unwrap_or(0);
         let rounds = match round {
             Some(round) => vec![round],
-            None => (running.saturating_sub(1)..=running).collect(),
+            // The one that runs first: what it needs can be too late, settling can't.
+            None => (running.saturating_sub(1)..=running).rev().collect(),
         };
         let mut steps = Vec::new();
+        let mut failed = None;
         for number in rounds {
-            let round = chain.round(&self.rules, number).await?;
-            steps.extend(chain.plan_tending(&self.rules, &self.token, &round).await?);
-            if round.phase == Phase::Final {
-                for (index, one) in (0..).zip(&round.orders) {
-                    if one.order.account == self.client.account()? {
-                        steps.extend(chain.plan_earning(&self.rules, number, index).await?);
-                    }
+            match self.plan_round(number).await {
+                Ok(plan) => steps.extend(plan),
+                Err(failure) => {
+                    console.note(&format!("round {number}: {}", failure.message));
+                    failed.get_or_insert(failure);
                 }
             }
         }
-        self.send(&steps, settings, console).await
+        if !settings.global.dry_run && !steps.is_empty() {
+            self.confirm(&steps, settings, console)?;
+        }
+        let sent = account::execute_each(&self.client, &steps, settings, console).await?;
+        failed.map_or(Ok(sent), Err)
+    }
+
+    /// What can be done for a round now.
+    async fn plan_round(&self, number: u64) -> Result<Vec<Step>, Failure> {
+        let chain = self.client.chain();
+        let round = chain.round(&self.rules, number).await?;
+        let mut steps = chain.plan_tending(&self.rules, &self.token, &round).await?;
+        steps.extend(chain.plan_payouts(&self.rules, &round).await?);
+        Ok(steps)
+    }
+}
+
+impl From<SoldBy> for Sold {
+    fn from(args: SoldBy) -> Self {
+        Self {
+            round: args.round,
+            order: args.order,
+            pool: args.pool,
+        }
     }
 }
 
@@ -745,6 +891,66 @@ impl Show for RoundView {
                 &rows
             )
         )
+    }
+}
+
+#[derive(Serialize)]
+struct Drew {
+    /// The job's.
+    id: B256,
+    draw: B256,
+}
+
+impl Show for Drew {
+    fn table(&self) -> String {
+        pairs(&[
+            ("job", self.id.to_string()),
+            ("draw", self.draw.to_string()),
+        ])
+    }
+}
+
+#[derive(Serialize)]
+struct DrawView {
+    draw: B256,
+    job: B256,
+    holder: Address,
+    provider: Address,
+    #[serde(flatten)]
+    sold: Sold,
+    tasks: u32,
+    answered: u32,
+    over: bool,
+    /// Unix seconds.
+    deadline: u64,
+    /// Seconds.
+    #[serde(skip)]
+    left: u64,
+    /// Base units that come back if the provider does not serve it; the penalty is as much.
+    value: Amount,
+    token: TokenInfo,
+}
+
+impl Show for DrawView {
+    fn table(&self) -> String {
+        let Sold { round, order, pool } = self.sold;
+        pairs(&[
+            ("draw", self.draw.to_string()),
+            ("job", self.job.to_string()),
+            ("holder", self.holder.to_string()),
+            ("provider", self.provider.to_string()),
+            (
+                "unit",
+                format!("of pool {pool}, order {order} of round {round}"),
+            ),
+            (
+                "answered",
+                format!("{} of {} tasks", self.answered, self.tasks),
+            ),
+            ("over", if self.over { "yes" } else { "no" }.to_owned()),
+            ("time left", format!("{} s", self.left)),
+            ("worth", units::show(self.value, &self.token)),
+        ])
     }
 }
 

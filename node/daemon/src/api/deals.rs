@@ -117,7 +117,7 @@ pub(super) async fn accept(
     let is_signed = node
         .is_accepted_by(deal.terms.buyer, id, claim_hash, &body.signature)
         .await;
-    if !is_signed.map_err(crate::node::OrderProblem::from)? {
+    if !is_signed.map_err(crate::admission::OrderProblem::from)? {
         return Err(ApiError::coded(
             StatusCode::UNPROCESSABLE_ENTITY,
             &codes::DEAL_ACCEPT_SIGNATURE,
@@ -157,7 +157,7 @@ pub(super) async fn receipt(
         .chain
         .is_signed_by(digest, deal.terms.buyer, &body.signature)
         .await;
-    if !is_signed.map_err(crate::node::OrderProblem::from)? {
+    if !is_signed.map_err(crate::admission::OrderProblem::from)? {
         return Err(ApiError::coded(
             StatusCode::UNPROCESSABLE_ENTITY,
             &codes::DEAL_ACCEPT_SIGNATURE,

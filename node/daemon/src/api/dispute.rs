@@ -15,9 +15,10 @@ use outcry_verifier::game::{Party, Standing};
 
 use super::Segment;
 use super::error::ApiError;
+use crate::admission::OrderProblem;
 use crate::config::Role;
 use crate::gas;
-use crate::node::{Node, OrderProblem};
+use crate::node::Node;
 use crate::state::State as NodeState;
 use crate::state::dispute::{DisputeRecord, GameKey, Turn};
 use crate::state::provider::tasks_of;

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use outcry_protocol::codes::{self, Code, Coded, Exit};
 use outcry_sdk::api::ErrorBody;
 
-use crate::node::OrderProblem;
+use crate::admission::OrderProblem;
 
 /// A refused or failed request.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -40,11 +40,11 @@ pub(super) async fn submit(
         signature: bid.signature.to_vec(),
         job: bid.job,
     };
-    node.check(&Message::Bid(signed.clone())).await?;
+    node.admission.check(&Message::Bid(signed.clone())).await?;
     let hash = node.domain.bid_hash(&signed.bid);
     keep_blobs(&node, hash, &signed.job).await?;
     Ok(Json(BidSubmitted {
-        bid_hash: node.submit(signed).await?,
+        bid_hash: node.admission.submit(signed).await?,
     }))
 }
 
@@ -116,10 +116,10 @@ pub(super) async fn offer(
         offer: offer.offer,
         signature: offer.signature.to_vec(),
     });
-    let checked = node.check(&message).await?;
-    node.count(&checked)?;
-    node.admit(Fact::Order(message.clone())).await?;
-    node.gossip(message).await;
+    let checked = node.admission.check(&message).await?;
+    node.admission.count(&checked)?;
+    node.admission.admit(Fact::Heard(message.clone())).await?;
+    node.admission.gossip(message).await;
     Ok(Json(OfferSubmitted {
         offer_hash: checked.hash,
     }))
@@ -146,7 +146,7 @@ fn bid_view(state: &NodeState, hash: B256) -> Option<OrderView> {
     let in_deals: u32 = state
         .deals_of(hash)
         .iter()
-        .filter(|deal| !deal.has_failed())
+        .filter(|deal| deal.has_tasks())
         .map(|deal| deal.terms.taskCount)
         .sum();
     let order_state = if in_deals >= bid.tasks {

@@ -223,8 +223,7 @@ fn field_of(constraint: outcry_protocol::fit::Constraint) -> &'static str {
 
 /// Field, present value and value that would match.
 fn change_of(change: &Suggested, bid: &Bid, job: &JobSpec) -> (&'static str, String, String) {
-    let (mut other, mut other_job) = (bid.clone(), job.clone());
-    change.apply(&mut other, &mut other_job);
+    let (other, other_job) = change.applied(bid, job);
     let pair = |field, from: &dyn std::fmt::Display, to: &dyn std::fmt::Display| {
         (field, from.to_string(), to.to_string())
     };

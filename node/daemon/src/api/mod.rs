@@ -25,6 +25,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::routing::{get, post};
+use outcry_protocol::limits::CANDLES_PER_PAGE_MAX;
 use utoipa::OpenApi;
 
 pub use auth::Access;
@@ -201,13 +202,16 @@ impl<S: Send + Sync, T: serde::de::DeserializeOwned> axum::extract::FromRequestP
     }
 }
 
+/// Most items of one answer.
+const PAGE_MAX: u32 = CANDLES_PER_PAGE_MAX;
+
 /// The number of items to answer with: what was asked, within bounds.
 fn limit(asked: Option<u32>) -> Result<usize, ApiError> {
     match asked {
         None => Ok(100),
-        Some(limit @ 1..=1000) => Ok(limit as usize),
+        Some(limit @ 1..=PAGE_MAX) => Ok(limit as usize),
         Some(limit) => Err(ApiError::malformed(format!(
-            "limit {limit} does not lie between 1 and 1000"
+            "limit {limit} does not lie between 1 and {PAGE_MAX}"
         ))),
     }
 }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, B256};
 use axum::Json;
 use axum::extract::State;
 use outcry_protocol::class::Class;
@@ -251,9 +251,10 @@ fn worth(region: Option<u8>, class: Option<Class>, totals: &Totals) -> Worth {
     }
 }
 
-/// Slots of the pools whose offers are live. A pool's offers overlap while they are renewed.
+/// Slots of the pools whose offers are live, as far as their providers have coins for the floor of each
+/// deal. A pool's offers overlap while they are renewed.
 fn slots_offered(state: &NodeState, filter: &Filter) -> u64 {
-    let mut pools = BTreeMap::new();
+    let mut pools: BTreeMap<(Address, B256), u32> = BTreeMap::new();
     for (_, signed) in state.book.live_offers() {
         let offer = &signed.offer;
         if offer.token == filter.token && filter.region.is_none_or(|region| region == offer.region)
@@ -262,7 +263,17 @@ fn slots_offered(state: &NodeState, filter: &Filter) -> u64 {
             *slots = offer.slots.max(*slots);
         }
     }
-    pools.into_values().map(u64::from).sum()
+    let mut providers: BTreeMap<Address, (u64, u64)> = BTreeMap::new();
+    for ((provider, pool), slots) in pools {
+        let open = state.book.slots_open(provider, pool).min(slots);
+        let (taken, free) = providers.entry(provider).or_default();
+        *taken += u64::from(open);
+        *free += u64::from(slots - open);
+    }
+    let slots = providers
+        .into_iter()
+        .map(|(provider, (taken, free))| taken + free.min(state.book.floors(provider) as u64));
+    slots.sum()
 }
 
 /// What this node had in its book and matched at the last blocks, oldest first.

@@ -14,8 +14,9 @@ use outcry_sdk::api::{
 
 use super::error::ApiError;
 use super::{Segment, prices};
+use crate::admission::OrderProblem;
 use crate::config::Role;
-use crate::node::{Node, OrderProblem};
+use crate::node::Node;
 use crate::state::Fact;
 use crate::state::deal::Change;
 

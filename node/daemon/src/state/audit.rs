@@ -595,8 +595,16 @@ impl State {
 
     /// [`provider::next`] of an own deal.
     pub(super) fn provider_step(&self, deal: &DealRecord, work: &Work) -> Option<provider::Step> {
-        let held = self.is_held(deal);
-        provider::next(deal, work, &self.windows, self.head.at, held)
+        let until = deal.terms.openedAt + self.windows.admission_s;
+        if deal.state() == outcry_sdk::api::DealState::Open
+            && self.is_stray(deal)
+            && self.head.at < until
+        {
+            return Some(provider::Step::CancelAdmission);
+        }
+        let held = self.is_held(deal) || self.awaits_answer(deal);
+        let head = (self.head.number, self.head.at);
+        provider::next(deal, work, &self.windows, head, held)
     }
 
     /// [`gateway::next`] of a deal of a job that was submitted here.

@@ -8,6 +8,7 @@ use outcry_protocol::matching::Match;
 use outcry_protocol::money::{self, Tariff};
 use outcry_protocol::types::{Offer, Resources};
 use outcry_protocol::wire::{SignedBid, SignedOffer};
+use outcry_protocol::{deal, ranking};
 use outcry_sdk::api::DealState;
 use outcry_store::Batch;
 
@@ -97,9 +98,9 @@ impl Capacity {
 /// A match of an own offer on its way to the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
-    /// Hash of bid, offer, epoch and place in it.
+    /// Hash of bid, offer, epoch and place in it, or of the displaced deal and the offer.
     pub id: B256,
-    /// Number of the epoch's block.
+    /// Number of the epoch's block, or of the one after which the deal was found to be replaceable.
     pub block: u64,
     /// Chain time after which the opening is no longer sent.
     pub not_after: u64,
@@ -111,26 +112,42 @@ pub struct Reservation {
     pub count: u32,
     /// The failed deal whose range is taken over.
     pub failed: Option<B256>,
+    /// The open deal in whose place this one is to come.
+    pub displaced: Option<B256>,
     /// Block in which the deal opened, once the sender knows.
     pub mined_in: Option<u64>,
 }
 
 /// Seconds of chain time that an opening may take; later the match is stale.
-const OPENING_S_MAX: u64 = 60;
+pub(super) const OPENING_S_MAX: u64 = 60;
+/// Deals of a block for which the book is searched for a better offer; those of the smallest ids. Each
+/// search looks at every offer once, and who fills the list with deals of his own pays for opening them.
+const RANKED_MAX: usize = 16;
+
+/// Whose tasks an opening takes over.
+#[derive(Debug, Clone, Copy)]
+enum Takes {
+    /// Nobody's, or a failed deal's.
+    Freed(Option<B256>),
+    /// Those of a deal that is open until then.
+    Displaced(B256),
+}
 
 impl State {
-    /// Slots that no deal and no reservation holds.
+    /// Slots of the own offers that no deal and no reservation holds. Draws have slots of their own.
     #[must_use]
     pub fn slots_free(&self) -> u32 {
         let Some(capacity) = &self.setup.capacity else {
             return 0;
         };
         let open = self.works.keys().filter(|id| {
-            self.deals
-                .get(*id)
-                .is_some_and(|deal| deal.state() == DealState::Open)
+            self.deals.get(*id).is_some_and(|deal| {
+                deal.state() == DealState::Open && deal.terms.capacityId == capacity.capacity_id
+            })
         });
-        let busy = open.count() + self.reservations.len();
+        let opening = self.reservations.values();
+        let opening = opening.filter(|one| one.offer.offer.capacityId == capacity.capacity_id);
+        let busy = open.count() + opening.count();
         capacity
             .slots
             .saturating_sub(u32::try_from(busy).unwrap_or(u32::MAX))
@@ -162,60 +179,119 @@ impl State {
             .map(|r| self.book.domain().bid_hash(&r.bid.bid))
             .collect();
         for (ordinal, found) in (0_u32..).zip(matches) {
-            let Some(offer) = self.book.offer(&found.offer).cloned() else {
-                continue;
-            };
-            if offer.offer.provider != capacity.provider
-                || offer.offer.capacityId != capacity.capacity_id
-            {
-                continue;
-            }
             // A bid that came before this block may be on its way to the chain with another
             // provider: it has one block for that.
             let promised = self.promised.get(&found.bid);
             let is_promised = promised.is_some_and(|offers| !offers.contains(&found.offer));
-            if pending.contains(&found.bid) || is_promised || self.slots_free() == 0 {
+            if pending.contains(&found.bid) || is_promised {
                 continue;
             }
-            let Some(bid) = self.book.bid(&found.bid).cloned() else {
-                continue;
-            };
-            if bid.job.cycleLimit > capacity.cycle_limit_max {
-                continue;
-            }
-            let reservation = Reservation {
-                id: keccak256(
-                    [
-                        found.bid.0,
-                        found.offer.0,
-                        self.head.hash.0,
-                        U256::from(ordinal).to_be_bytes(),
-                    ]
-                    .concat(),
-                ),
-                block: self.head.number,
-                not_after: self
-                    .head
-                    .at
-                    .saturating_add(OPENING_S_MAX)
-                    .min(bid.bid.expiry)
-                    .min(offer.offer.expiry),
-                bid,
-                offer,
-                count: found.count,
-                failed: found.failed_deal,
-                mined_in: None,
-            };
-            if self
-                .value_at_risk()
-                .saturating_add(reservation.collateral())
-                > capacity.value_at_risk_max
-            {
-                continue;
-            }
-            journal::put_reservation(batch, &reservation);
-            self.reservations.insert(reservation.id, reservation);
+            let name = [
+                found.bid.0,
+                found.offer.0,
+                self.head.hash.0,
+                U256::from(ordinal).to_be_bytes(),
+            ];
+            let takes = Takes::Freed(found.failed_deal);
+            let opening = (
+                keccak256(name.concat()),
+                found.bid,
+                found.offer,
+                found.count,
+            );
+            self.reserve_one(&capacity, opening, takes, batch);
         }
+    }
+
+    /// Reserves slots for the tasks of deals that can be replaced and for which an own offer is the best
+    /// that is known, and better by enough.
+    pub(super) fn reserve_replacements(&mut self, batch: &mut Batch) {
+        let Some(capacity) = self.setup.capacity.clone() else {
+            return;
+        };
+        if self.is_draining {
+            return;
+        }
+        let (block, at) = (self.head.number, self.head.at);
+        let pending: Vec<B256> = self
+            .reservations
+            .values()
+            .filter_map(|reservation| reservation.displaced)
+            .collect();
+        let ranked: Vec<B256> = self
+            .deals
+            .values()
+            .filter(|deal| deal.is_replaceable(block, at) && !pending.contains(&deal.id))
+            .map(|deal| deal.id)
+            .take(RANKED_MAX)
+            .collect();
+        for id in ranked {
+            let terms = self.deals.get(&id).map(|deal| &deal.terms);
+            let found = terms.and_then(|terms| {
+                let found = ranking::replacement(&self.book, terms)?;
+                Some((terms.bidHash, found.offer, terms.taskCount))
+            });
+            let Some((bid, offer, count)) = found else {
+                continue;
+            };
+            let name = keccak256([id.0, offer.0].concat());
+            self.reserve_one(
+                &capacity,
+                (name, bid, offer, count),
+                Takes::Displaced(id),
+                batch,
+            );
+        }
+    }
+
+    /// Reserves a slot for an opening (its name, the bid, the offer, the number of tasks), unless the offer
+    /// is somebody else's or it can't be kept.
+    fn reserve_one(
+        &mut self,
+        capacity: &Capacity,
+        (id, bid, offer, count): (B256, B256, B256, u32),
+        takes: Takes,
+        batch: &mut Batch,
+    ) {
+        let (Some(offer), Some(bid)) = (self.book.offer(&offer), self.book.bid(&bid)) else {
+            return;
+        };
+        let is_own = offer.offer.provider == capacity.provider
+            && offer.offer.capacityId == capacity.capacity_id;
+        let fits = bid.job.cycleLimit <= capacity.cycle_limit_max;
+        if !is_own || !fits || self.slots_free() == 0 {
+            return;
+        }
+        let (failed, displaced) = match takes {
+            Takes::Freed(failed) => (failed, None),
+            Takes::Displaced(deal) => (None, Some(deal)),
+        };
+        let window_end = displaced
+            .and_then(|deal| self.deals.get(&deal))
+            .map_or(u64::MAX, |record| deal::starts_by(&record.terms));
+        let reservation = Reservation {
+            id,
+            block: self.head.number,
+            not_after: self
+                .head
+                .at
+                .saturating_add(OPENING_S_MAX)
+                .min(bid.bid.expiry)
+                .min(offer.offer.expiry)
+                .min(window_end),
+            bid: bid.clone(),
+            offer: offer.clone(),
+            count,
+            failed,
+            displaced,
+            mined_in: None,
+        };
+        let at_risk = self.value_at_risk();
+        if at_risk.saturating_add(reservation.collateral()) > capacity.value_at_risk_max {
+            return;
+        }
+        journal::put_reservation(batch, &reservation);
+        self.reservations.insert(reservation.id, reservation);
     }
 
     /// Lets go of reservations whose deals the state has by now.

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use alloy::primitives::{Address, B256, U256};
 use outcry_protocol::book::{self, FactKey};
-use outcry_protocol::types::{Bid, Deal, JobSpec};
+use outcry_protocol::types::{Deal, JobSpec};
 
 use super::audit::AuditEvent;
 use super::deal::{Change, DealRecord, Place};
 use super::dispute::{DisputeRecord, Turn};
+use super::draw::Draw;
+use super::round::RoundEvent;
 
 /// A block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,32 @@ pub enum Observed {
     },
     /// Something happened about audits.
     Audit(AuditEvent),
+    /// Something happened in a round of the auction.
+    Round {
+        /// The round.
+        round: u64,
+        /// What.
+        event: RoundEvent,
+    },
+    /// A job was drawn on reserved capacity.
+    Drawn {
+        /// Who has to serve it.
+        provider: Address,
+        /// The draw.
+        draw: Box<Draw>,
+    },
+    /// Claims of a draw's tasks were shown.
+    DrawAnswered {
+        /// The draw.
+        draw: B256,
+        /// Of how many tasks so far.
+        answered: u32,
+    },
+    /// A draw is over otherwise.
+    DrawEnded {
+        /// The draw.
+        draw: B256,
+    },
     /// A free balance changed, and no deal did.
     Balance {
         /// Whose.
@@ -114,17 +142,6 @@ fn touched_by_deal(terms: &Deal, into: &mut BTreeSet<FactKey>) {
     ]);
 }
 
-/// What the chain must say about a bid before it counts.
-#[must_use]
-pub fn facts_of_bid(hash: B256, bid: &Bid) -> [FactKey; 4] {
-    [
-        FactKey::Balance(bid.buyer, bid.token),
-        FactKey::Counter(bid.buyer),
-        FactKey::Salt(bid.buyer, bid.salt),
-        FactKey::Taken(hash),
-    ]
-}
-
 /// The facts that events touch and that must be read again. `terms` finds the terms of known deals.
 pub fn touched<'a>(
     events: &[Event],
@@ -139,11 +156,18 @@ pub fn touched<'a>(
             | Observed::GameBegan(_)
             | Observed::GameWentOn { .. }
             | Observed::ClaimDecided { .. }
-            | Observed::Audit(_) => {}
+            | Observed::Audit(_)
+            | Observed::Round { .. }
+            | Observed::Drawn { .. }
+            | Observed::DrawAnswered { .. }
+            | Observed::DrawEnded { .. } => {}
             Observed::Opened { terms, .. } => touched_by_deal(terms, &mut keys),
-            Observed::Changed { deal, .. } => {
+            Observed::Changed { deal, change } => {
                 if let Some(terms) = terms(deal) {
                     touched_by_deal(terms, &mut keys);
+                    if let Change::Replaced { sender, .. } = change {
+                        keys.insert(FactKey::Balance(*sender, terms.token));
+                    }
                 }
             }
             Observed::Balance { account, token } => {

@@ -5,6 +5,7 @@
 
 use alloy::primitives::{Address, B256, Bytes};
 use outcry_protocol::claim::{self, Claim};
+use outcry_protocol::deal;
 use outcry_protocol::lifecycle::{DealEvent, DealState as Stage, Standing};
 use outcry_protocol::types::Deal;
 use outcry_sdk::api::DealState;
@@ -43,6 +44,15 @@ pub enum Failure {
 pub enum Change {
     /// Escrow and collateral were locked.
     Opened,
+    /// A better offer took the deal's place within the rank window. Comes after the opening of the other.
+    Replaced {
+        /// The deal that has the tasks now.
+        by: B256,
+        /// Who sent the transaction, and paid for it.
+        sender: Address,
+        /// Base units that this paid to the provider for the time in which its slot was held.
+        idle_fee: u128,
+    },
     /// Either side cancelled in the admission window.
     Cancelled {
         /// Who.
@@ -125,6 +135,7 @@ impl Change {
     fn event(&self) -> Option<DealEvent> {
         Some(match self {
             Self::Opened | Self::TakenOver { .. } | Self::ReceiptShown { .. } => return None,
+            Self::Replaced { .. } => DealEvent::Replace,
             Self::Cancelled { .. } => DealEvent::Cancel,
             Self::Claimed { .. } => DealEvent::Claim,
             Self::Paid { .. } => DealEvent::Accept,
@@ -163,6 +174,7 @@ impl Change {
     pub fn transaction_kind(&self) -> &'static str {
         match self {
             Self::Opened => "open",
+            Self::Replaced { .. } => "replace",
             Self::Cancelled { .. } => "cancelAdmission",
             Self::Claimed { .. } => "claim",
             Self::Paid { .. } => "accept",
@@ -281,6 +293,7 @@ impl DealRecord {
             Stage::Claimed(standing) if standing.accepted => DealState::Accepted,
             Stage::Claimed(_) => DealState::Claimed,
             Stage::Settled => DealState::Settled,
+            Stage::Replaced => DealState::Replaced,
             Stage::Cancelled => DealState::Cancelled,
             Stage::Failed => {
                 let timed_out = |(_, change): &(Place, Change)| {
@@ -407,6 +420,7 @@ impl DealRecord {
                 Change::Cancelled {
                     burned_by_buyer, ..
                 } => self.terms.escrow.saturating_sub(*burned_by_buyer),
+                Change::Replaced { .. } => self.terms.escrow,
                 Change::Paid { .. } => self.terms.escrow.saturating_sub(paid),
                 _ => 0,
             })
@@ -420,6 +434,38 @@ impl DealRecord {
             self.state(),
             DealState::TimedOut | DealState::Cancelled | DealState::Slashed
         )
+    }
+
+    /// Whether the deal's tasks are its own, done or to be done: nothing else has them, and nobody waits
+    /// for them.
+    #[must_use]
+    pub fn has_tasks(&self) -> bool {
+        !self.has_failed() && self.state() != DealState::Replaced
+    }
+
+    /// Whether a block of this number and time is one of the deal's rank window: in such a block the
+    /// deal may be replaced, and a claim is refused.
+    #[must_use]
+    pub fn is_in_rank_window(&self, block: u64, at: u64) -> bool {
+        let window = u64::from(deal::rank_window(&self.terms));
+        let opened_in = self.history.first().map_or(0, |(place, _)| place.block);
+        window != 0
+            && block <= opened_in.saturating_add(window)
+            && at <= deal::starts_by(&self.terms)
+            && self.state() == DealState::Open
+    }
+
+    /// Whether a transaction behind a block of this number and time can still put a better offer in the
+    /// deal's place.
+    #[must_use]
+    pub fn is_replaceable(&self, block: u64, at: u64) -> bool {
+        self.is_in_rank_window(block.saturating_add(1), at.saturating_add(1))
+    }
+
+    /// Last second at which either side may cancel, where `admission_s` is the deployment's window.
+    #[must_use]
+    pub fn admission_until(&self, admission_s: u64) -> u64 {
+        deal::starts_by(&self.terms).saturating_add(admission_s)
     }
 
     /// Tasks of a failed deal's range that no later deal took over.

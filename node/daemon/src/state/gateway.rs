@@ -91,7 +91,7 @@ impl Tally {
             open: tasks,
             ..Self::default()
         };
-        for deal in deals.filter(|deal| !deal.has_failed()) {
+        for deal in deals.filter(|deal| deal.has_tasks()) {
             let count = deal.terms.taskCount;
             tally.open = tally.open.saturating_sub(count);
             if let Some(claim) = deal.claim() {
@@ -209,6 +209,7 @@ pub fn event_of(deal: &DealRecord, change: &Change) -> Option<JobEventKind> {
             deal_id,
             paid: deal.paid().0.into(),
         },
+        Change::Replaced { by, .. } => JobEventKind::DealReplaced { deal_id, by: *by },
         Change::Failed { .. } | Change::Cancelled { .. } => JobEventKind::DealFailed {
             deal_id,
             deal_state: deal.state(),
@@ -288,7 +289,9 @@ pub fn next(
         }
         // Outputs stay useful after payment.
         DealState::Challenged | DealState::Settled => deal.claim().and_then(|_| fetch()),
-        DealState::TimedOut | DealState::Cancelled | DealState::Slashed => None,
+        DealState::TimedOut | DealState::Replaced | DealState::Cancelled | DealState::Slashed => {
+            None
+        }
     }
 }
 

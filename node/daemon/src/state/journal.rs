@@ -60,6 +60,8 @@ struct ReservationRecord {
     offer: Bytes,
     count: u32,
     failed: Option<B256>,
+    #[serde(default)]
+    displaced: Option<B256>,
 }
 
 fn encoded(message: Message) -> Bytes {
@@ -162,6 +164,7 @@ pub(super) fn put_reservation(batch: &mut Batch, reservation: &Reservation) {
         offer: encoded(Message::Offer(reservation.offer.clone())),
         count: reservation.count,
         failed: reservation.failed,
+        displaced: reservation.displaced,
     };
     put(batch, keys::reservation(&reservation.id.0, 0), &record);
 }
@@ -247,6 +250,8 @@ impl State {
         }
         self.load_jobs(store)?;
         self.load_audits(store)?;
+        self.load_draws(store)?;
+        self.load_rounds(store)?;
         self.load_prices(store)?;
         self.load_work(store)
     }
@@ -328,6 +333,7 @@ impl State {
                 offer: offer_message(&record.offer)?,
                 count: record.count,
                 failed: record.failed,
+                displaced: record.displaced,
                 mined_in: None,
             };
             self.reservations.insert(id, reservation);

@@ -14,6 +14,8 @@
 //! | [`provider`], [`gateway`], [`verifier`] | each role's next step about a deal |
 //! | [`dispute`] | games about claims, and what a party does next |
 //! | [`audit`] | audits of claims: who brings them on, and what a party does next |
+//! | [`draw`] | jobs drawn on reserved capacity |
+//! | [`round`] | rounds of the auction that this node tends |
 //! | [`prices`] | what settled deals paid |
 //! | [`epochs`] | digests by which nodes are compared |
 //! | [`journal`] | how state is written to the store and read back |
@@ -24,6 +26,7 @@ pub mod capacity;
 pub mod chain;
 pub mod deal;
 pub mod dispute;
+pub mod draw;
 pub mod epochs;
 #[cfg(test)]
 pub(crate) mod example;
@@ -31,6 +34,7 @@ pub mod gateway;
 pub mod journal;
 pub mod prices;
 pub mod provider;
+pub mod round;
 pub mod verifier;
 
 #[cfg(test)]
@@ -39,7 +43,10 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256, Bytes};
-use outcry_protocol::book::{Book, Effect, Event as BookEvent, Fact as BookFact, FactKey};
+use outcry_protocol::auction::Phase;
+use outcry_protocol::book::{
+    Book, Effect, Event as BookEvent, Fact as BookFact, FactKey, facts_of_bid, facts_of_offer,
+};
 use outcry_protocol::history::History;
 use outcry_protocol::matching::{self, Epoch, Match};
 use outcry_protocol::types::{Bid, Deal, JobSpec};
@@ -50,12 +57,14 @@ use outcry_store::Batch;
 use absence::Absences;
 use audit::{AuditFinding, Audits};
 use capacity::{Capacity, Reservation};
-use chain::{Block, Event, Observed, facts_of_bid};
+use chain::{Block, Event, Observed};
 use deal::DealRecord;
 use dispute::Games;
+use draw::Draws;
 use epochs::Epochs;
 use gateway::{Acceptance, JobRecord, Report};
 use provider::{TaskResult, Work};
+use round::Rounds;
 use verifier::{Checked, Verifications};
 
 /// Deals that stay; beyond, the oldest that are over are forgotten before their time.
@@ -136,6 +145,10 @@ pub struct State {
     pub disputes: Games,
     /// Audits, the beacons that draw them, and who holds them.
     pub audits: Audits,
+    /// Jobs drawn on this node's reserved capacity.
+    pub draws: Draws,
+    /// Rounds of the auction.
+    pub rounds: Rounds,
     /// What settled deals paid.
     pub prices: History,
     /// Digests of the last epochs.
@@ -146,9 +159,8 @@ pub struct State {
     absences: Absences,
     /// Keys of providers whose offers this node never saw, by offer, read from the opening.
     peer_keys: BTreeMap<B256, B256>,
-    /// Facts that the book asked for, and that are read again when the chain touches them.
-    tracked: BTreeSet<FactKey>,
-    /// Those of them that nobody has read yet; tried again with every block.
+    /// Facts that the book asked for and nobody has read yet, or not since the chain touched them;
+    /// tried again with every block.
     unread: BTreeSet<FactKey>,
 }
 
@@ -166,8 +178,11 @@ pub enum Fact {
         /// The touched facts, read at that block.
         facts: Vec<BookFact>,
     },
-    /// An order that passed `order::check` and whose signature is valid.
+    /// An order that passed `order::check` and whose signature is valid: of this node or its users.
     Order(Message),
+    /// The same from a stranger, after the book has learned its [`State::asks_of`]. What the chain
+    /// does not back stays out, so that it costs money to fill books.
+    Heard(Message),
     /// Facts that the book asked for, as of a block.
     Learned {
         /// Number of the block.
@@ -181,6 +196,22 @@ pub enum Fact {
     Submitted(SignedBid),
     /// The node signed an offer of its own. It is an [`Fact::Order`] as well.
     Offered(SignedOffer),
+    /// The node signed an offer for a draw, for nobody else to see.
+    DrawOffered {
+        /// The draw.
+        draw: B256,
+        /// The offer.
+        offer: SignedOffer,
+    },
+    /// What could be done for a round of the auction was done.
+    Tended {
+        /// The round.
+        round: u64,
+        /// Its phase then.
+        phase: Phase,
+        /// What [`State::round_mark`] said of it before.
+        mark: u64,
+    },
     /// An opening is in a block.
     OpenMined {
         /// The reservation.
@@ -374,6 +405,12 @@ pub enum Activity {
     Join,
     /// Give it up.
     Retire,
+    /// Sign an offer for a draw.
+    OfferForDraw(B256),
+    /// Send `answer`, `giveBack` or `lapse` for a draw.
+    EndDraw(B256),
+    /// Do for a round of the auction what is to be done.
+    Tend(u64),
 }
 
 impl Activity {
@@ -387,6 +424,9 @@ impl Activity {
                 | Self::Commit(_)
                 | Self::Reveal(_)
                 | Self::Object(_)
+                | Self::OfferForDraw(_)
+                | Self::EndDraw(_)
+                | Self::Tend(_)
         )
     }
 }
@@ -400,7 +440,8 @@ pub struct Changes {
     pub local: Batch,
     /// Facts to be read from the chain.
     pub reads: Vec<FactKey>,
-    /// What the book said about the order that the fact was about.
+    /// What the book said about the order that the fact was about; `None` when it was a
+    /// [`Fact::Heard`] that the chain does not back.
     pub order: Option<Effect>,
     /// What the epoch matched.
     pub epoch: Epoch,
@@ -437,12 +478,13 @@ impl State {
             verifications: Verifications::default(),
             disputes: Games::default(),
             audits: Audits::default(),
+            draws: Draws::default(),
+            rounds: Rounds::default(),
             prices: History::default(),
             epochs: Epochs::default(),
             without_move: BTreeSet::new(),
             absences: Absences::default(),
             peer_keys: BTreeMap::new(),
-            tracked: BTreeSet::new(),
             unread: BTreeSet::new(),
         }
     }
@@ -482,7 +524,6 @@ impl State {
                 // Follows from the deals below.
                 Effect::Read(FactKey::Freed(..)) => {}
                 Effect::Read(key) => {
-                    self.tracked.insert(key);
                     self.unread.insert(key);
                 }
                 Effect::Added(_) | Effect::Known(_) | Effect::Dropped { .. } => {}
@@ -520,7 +561,7 @@ impl State {
             Observed::Audit(event) => self.touched_by_audit(event),
             _ => self.touched_by_game(event),
         }));
-        let touched = keys.into_iter().filter(|key| self.tracked.contains(key));
+        let touched = keys.into_iter().filter(|key| self.book.knows(key));
         touched
             .chain(self.unread.iter().copied())
             .collect::<BTreeSet<_>>()
@@ -539,6 +580,11 @@ impl State {
                 facts,
             } => self.blocks(last, is_head, events, facts, &mut changes),
             Fact::Order(message) => self.order(message, &mut changes),
+            Fact::Heard(message) => {
+                if self.is_backed(&message) {
+                    self.order(message, &mut changes);
+                }
+            }
             Fact::Learned { block, facts } => self.learn(block, facts),
             Fact::Arrivals => self.match_arrivals(&mut changes),
             Fact::Submitted(signed) => self.submitted(signed, &mut changes),
@@ -548,6 +594,8 @@ impl State {
                 self.offer = Some((hash, signed.clone()));
                 self.order(Message::Offer(signed), &mut changes);
             }
+            Fact::DrawOffered { draw, offer } => self.draw_offered(draw, offer, &mut changes),
+            Fact::Tended { round, phase, mark } => self.round_tended(round, phase, mark),
             Fact::OpenMined { reservation, block } => {
                 if let Some(reservation) = self.reservations.get_mut(&reservation) {
                     reservation.mined_in = Some(block);
@@ -680,11 +728,17 @@ impl State {
         changes: &mut Changes,
     ) {
         (self.head, self.is_synced) = (last, is_head);
+        // Some may have become known only after the shell had looked what to read.
+        let read: BTreeSet<FactKey> = facts.iter().map(BookFact::key).collect();
+        let mut missed = self.touched(&events);
+        missed.retain(|key| !read.contains(key));
         for event in events {
             self.observe(event, changes);
         }
         self.forget_prices(changes);
+        self.forget_rounds(changes);
         self.learn(last.number, facts);
+        self.unread.extend(missed);
         self.book.apply(BookEvent::Block { timestamp: last.at });
         self.release_reservations(changes);
         for (bid, provider) in self.absences.lift(last.number) {
@@ -699,12 +753,15 @@ impl State {
         }
         self.matched.clear();
         self.epoch.clear();
-        self.arrived.clear();
+        // A bid whose facts are being read is matched as soon as they are there.
+        let arrived = std::mem::take(&mut self.arrived).into_iter();
+        self.arrived = arrived.filter(|bid| !self.is_read(bid)).collect();
         if is_head {
             changes.epoch = matching::run(&self.book, last.hash);
             self.epochs.note(last, &self.book, &changes.epoch);
             self.note_matches(&changes.epoch.matches);
             self.reserve(&changes.epoch.matches, &mut changes.local);
+            self.reserve_replacements(&mut changes.local);
             self.watch_others(&changes.epoch);
         }
         self.promised.clear();
@@ -828,6 +885,12 @@ impl State {
                 self.claim_decided(claim_hash, place, &turn, changes);
             }
             Observed::Audit(event) => self.audit_event(place, event, changes),
+            Observed::Round { round, event } => self.round_event(round, place, event, changes),
+            Observed::Drawn { provider, draw } => self.drawn(provider, *draw, changes),
+            Observed::DrawAnswered { draw, answered } => {
+                self.draw_answered(draw, answered, changes);
+            }
+            Observed::DrawEnded { draw } => self.draw_ended(draw, changes),
             Observed::Balance { .. } => {}
             Observed::Cancelled { account, salt } => {
                 self.cancel_jobs(changes, |bid| bid.buyer == account && bid.salt == salt);
@@ -866,6 +929,7 @@ impl State {
         }
         let failed = matches!(change, deal::Change::Failed { .. });
         let paid = matches!(change, deal::Change::Paid { .. });
+        let replaced = matches!(change, deal::Change::Replaced { .. });
         record.history.push((place, change));
         journal::put_deal(&mut changes.chain, record);
         self.audits.note(record);
@@ -878,6 +942,9 @@ impl State {
                 block: place.block,
                 fact,
             });
+        }
+        if replaced && self.setup.account == Some(provider) {
+            tracing::info!(deal = %id, %bid, "a better offer took the place of this node's");
         }
         if paid {
             self.price_paid(id, changes);
@@ -932,7 +999,6 @@ impl State {
                 Effect::Added(_) | Effect::Known(_) | Effect::Dropped { .. } => {}
             }
         }
-        self.tracked.extend(&changes.reads);
         self.unread.extend(&changes.reads);
         if bid {
             // What the bid's earlier deals left behind.
@@ -951,9 +1017,43 @@ impl State {
         }
     }
 
+    /// Facts that an order needs and the book does not know.
+    #[must_use]
+    pub fn asks_of(&self, message: &Message) -> Vec<FactKey> {
+        let mut keys = match message {
+            Message::Bid(signed) => {
+                let hash = self.book.domain().bid_hash(&signed.bid);
+                facts_of_bid(hash, &signed.bid).to_vec()
+            }
+            Message::Offer(signed) => facts_of_offer(&signed.offer).to_vec(),
+        };
+        keys.retain(|key| !self.book.knows(key));
+        keys
+    }
+
+    /// Whether the chain backs an order, in the book or not, as far as the book knows.
+    #[must_use]
+    pub fn is_backed(&self, message: &Message) -> bool {
+        match message {
+            Message::Bid(signed) => {
+                let hash = self.book.domain().bid_hash(&signed.bid);
+                self.book.is_bid_backed(hash, &signed.bid)
+            }
+            Message::Offer(signed) => {
+                let hash = self.book.domain().offer_hash(&signed.offer);
+                self.book.is_offer_backed(hash, &signed.offer)
+            }
+        }
+    }
+
     fn learn(&mut self, block: u64, facts: Vec<BookFact>) {
         for fact in facts {
-            self.unread.remove(&fact.key());
+            if block < self.head.number {
+                // A block that came meanwhile may have touched it while the book did not know it.
+                self.unread.insert(fact.key());
+            } else {
+                self.unread.remove(&fact.key());
+            }
             self.book.apply(BookEvent::Fact { block, fact });
         }
     }
@@ -1137,6 +1237,13 @@ impl State {
         wanted.extend(self.unchecked().into_iter().map(Activity::Verify));
         wanted.extend(self.wanted_of_games());
         wanted.extend(self.wanted_of_audits());
+        wanted.extend(self.rounds_to_tend().into_iter().map(Activity::Tend));
+        wanted.extend(self.steps_of_draws().map(|(draw, step)| match step {
+            draw::Step::Offer => Activity::OfferForDraw(draw),
+            draw::Step::Answer(_) | draw::Step::GiveBack | draw::Step::Lapse => {
+                Activity::EndDraw(draw)
+            }
+        }));
         wanted
     }
 
@@ -1271,7 +1378,7 @@ impl State {
         let Some(capacity) = &self.setup.capacity else {
             return false;
         };
-        if self.is_draining || self.setup.account.is_none() {
+        if self.is_draining || self.setup.account.is_none() || capacity.slots == 0 {
             return false;
         }
         let renew_at =

@@ -83,22 +83,28 @@ pub enum Step {
     },
 }
 
-/// The next step, if there is one at chain time `now`. Nothing finalises a deal that is `held` by an
+/// The next step, if there is one at chain time `now`, after block `block`. Nothing is begun that costs
+/// anything before it is certain that no better offer takes the deal's place. Nothing finalises a deal that is `held` by an
 /// audit.
 #[must_use]
 pub fn next(
     deal: &DealRecord,
     work: &Work,
     windows: &Windows,
-    now: u64,
+    (block, now): (u64, u64),
     held: bool,
 ) -> Option<Step> {
     match deal.state() {
         // A claim is valid at its deadline; a block later than the head's has a later time.
         DealState::Open if now >= deal.terms.deadline => None,
-        DealState::Open if is_complete(deal, work) => Some(Step::Claim),
+        DealState::Open if deal.is_replaceable(block, now) => None,
+        // In the window's last block nothing can replace the deal any more, but whoever asks what a claim
+        // would do hears that it is too early.
+        DealState::Open if is_complete(deal, work) => {
+            (!deal.is_in_rank_window(block, now)).then_some(Step::Claim)
+        }
         DealState::Open => match &work.refused {
-            Some(_) if now < deal.terms.openedAt + windows.admission_s => {
+            Some(_) if now < deal.admission_until(windows.admission_s) => {
                 Some(Step::CancelAdmission)
             }
             Some(refusal) if !refusal.runs_anyway => None,
@@ -118,9 +124,11 @@ pub fn next(
             let demand = deal.demand()?;
             (now < demand.deadline).then_some(Step::AnswerDemand)
         }
-        DealState::Settled | DealState::TimedOut | DealState::Cancelled | DealState::Slashed => {
-            None
-        }
+        DealState::Settled
+        | DealState::TimedOut
+        | DealState::Replaced
+        | DealState::Cancelled
+        | DealState::Slashed => None,
     }
 }
 
@@ -141,6 +149,7 @@ mod tests {
     use super::*;
     use crate::state::deal::{Change, Place};
     use crate::state::example::{START, deal as terms};
+    use alloy::primitives::{Address, U256};
     use outcry_protocol::status::Status;
 
     const WINDOWS: Windows = Windows {
@@ -148,6 +157,11 @@ mod tests {
         challenge_s: 60,
     };
     const CLAIM: B256 = B256::repeat_byte(0xcc);
+
+    /// The blocks of these tests have the numbers of their seconds.
+    fn at(second: u64) -> (u64, u64) {
+        (second, second)
+    }
 
     fn place(at: u64) -> Place {
         Place {
@@ -194,14 +208,67 @@ mod tests {
         let deal = open();
         let mut work = all_done(&deal);
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 1, false),
+            next(&deal, &work, &WINDOWS, at(START + 1), false),
             Some(Step::Claim)
         );
         work.results.remove(&2);
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 1, false),
+            next(&deal, &work, &WINDOWS, at(START + 1), false),
             Some(Step::Run)
         );
+    }
+
+    #[test]
+    fn nothing_is_begun_while_a_better_offer_may_take_the_place_of_the_deal() {
+        let windowed = |blocks: u64| {
+            let mut deal = open();
+            deal.terms.resources |= U256::from(blocks) << 248;
+            deal
+        };
+        let begins = |deal: &DealRecord, block: u64, now: u64| {
+            next(deal, &Work::default(), &WINDOWS, (block, now), false).is_some()
+        };
+        // Opened in block START: the last block in which it can be replaced is START + 4.
+        let deal = windowed(4);
+        assert!(!begins(&deal, START + 3, START + 3));
+        assert!(begins(&deal, START + 4, START + 4));
+        // Slow blocks end the window by the time, 12 seconds for each.
+        assert!(!begins(&deal, START + 1, START + 47));
+        assert!(begins(&deal, START + 1, START + 48));
+        assert!(begins(&windowed(0), START, START));
+        let done = all_done(&deal);
+        let claims = |second| next(&deal, &done, &WINDOWS, at(second), false);
+        assert_eq!(claims(START + 4), None);
+        assert_eq!(claims(START + 5), Some(Step::Claim));
+
+        // The admission window begins behind it.
+        let refused = Work {
+            refused: Some(Refusal {
+                reason: "the image root differs".into(),
+                runs_anyway: false,
+            }),
+            ..Work::default()
+        };
+        let step = |second: u64| next(&deal, &refused, &WINDOWS, at(second), false);
+        assert_eq!(step(START + 67), Some(Step::CancelAdmission));
+        assert_eq!(step(START + 68), None);
+    }
+
+    #[test]
+    fn a_displaced_provider_has_nothing_to_do() {
+        let mut deal = open();
+        let replaced = Change::Replaced {
+            by: B256::ZERO,
+            sender: Address::ZERO,
+            idle_fee: 1,
+        };
+        deal.history.push((place(START + 1), replaced));
+        assert_eq!(deal.state(), DealState::Replaced);
+        assert_eq!(
+            next(&deal, &all_done(&deal), &WINDOWS, at(START + 9), false),
+            None
+        );
+        assert_eq!(deal.refunded(), deal.terms.escrow);
     }
 
     #[test]
@@ -215,20 +282,20 @@ mod tests {
             ..Work::default()
         };
         assert_eq!(
-            next(&open(), &work, &WINDOWS, START + 19, false),
+            next(&open(), &work, &WINDOWS, at(START + 19), false),
             Some(Step::CancelAdmission)
         );
-        assert_eq!(next(&open(), &work, &WINDOWS, START + 20, false), None);
+        assert_eq!(next(&open(), &work, &WINDOWS, at(START + 20), false), None);
         work.refused = Some(Refusal {
             runs_anyway: true,
             ..refusal
         });
         assert_eq!(
-            next(&open(), &work, &WINDOWS, START + 19, false),
+            next(&open(), &work, &WINDOWS, at(START + 19), false),
             Some(Step::CancelAdmission)
         );
         assert_eq!(
-            next(&open(), &work, &WINDOWS, START + 20, false),
+            next(&open(), &work, &WINDOWS, at(START + 20), false),
             Some(Step::Run),
             "running it costs less than the deadline"
         );
@@ -239,11 +306,11 @@ mod tests {
         let deal = open();
         let deadline = deal.terms.deadline;
         assert_eq!(
-            next(&deal, &all_done(&deal), &WINDOWS, deadline - 1, false),
+            next(&deal, &all_done(&deal), &WINDOWS, at(deadline - 1), false),
             Some(Step::Claim)
         );
         assert_eq!(
-            next(&deal, &all_done(&deal), &WINDOWS, deadline, false),
+            next(&deal, &all_done(&deal), &WINDOWS, at(deadline), false),
             None
         );
     }
@@ -253,20 +320,20 @@ mod tests {
         let mut deal = claimed(START + 10);
         let mut work = all_done(&deal);
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 70, false),
+            next(&deal, &work, &WINDOWS, at(START + 70), false),
             None,
             "the window is inclusive"
         );
         work.accept = Some((CLAIM, Bytes::from_static(b"signature")));
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 11, false),
+            next(&deal, &work, &WINDOWS, at(START + 11), false),
             Some(Step::Settle {
                 accept: true,
                 finalise: false
             })
         );
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 71, false),
+            next(&deal, &work, &WINDOWS, at(START + 71), false),
             Some(Step::Settle {
                 accept: true,
                 finalise: true
@@ -274,16 +341,16 @@ mod tests {
         );
         deal.history
             .push((place(START + 12), Change::Paid { paid: 1, fee: 0 }));
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 13, false), None);
+        assert_eq!(next(&deal, &work, &WINDOWS, at(START + 13), false), None);
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 71, false),
+            next(&deal, &work, &WINDOWS, at(START + 71), false),
             Some(Step::Settle {
                 accept: false,
                 finalise: true
             })
         );
         deal.history.push((place(START + 72), Change::Finalised));
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 73, false), None);
+        assert_eq!(next(&deal, &work, &WINDOWS, at(START + 73), false), None);
     }
 
     #[test]
@@ -298,19 +365,19 @@ mod tests {
         ));
         let work = all_done(&deal);
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 21, false),
+            next(&deal, &work, &WINDOWS, at(START + 21), false),
             Some(Step::AnswerDemand)
         );
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 80, false), None);
+        assert_eq!(next(&deal, &work, &WINDOWS, at(START + 80), false), None);
         deal.history
             .push((place(START + 30), Change::DemandAnswered));
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 90, false),
+            next(&deal, &work, &WINDOWS, at(START + 90), false),
             None,
             "the window starts again"
         );
         assert_eq!(
-            next(&deal, &work, &WINDOWS, START + 91, false),
+            next(&deal, &work, &WINDOWS, at(START + 91), false),
             Some(Step::Settle {
                 accept: false,
                 finalise: true
@@ -325,6 +392,6 @@ mod tests {
             accept: Some((B256::ZERO, Bytes::new())),
             ..all_done(&deal)
         };
-        assert_eq!(next(&deal, &work, &WINDOWS, START + 11, false), None);
+        assert_eq!(next(&deal, &work, &WINDOWS, at(START + 11), false), None);
     }
 }

@@ -19,7 +19,10 @@ use super::gateway::Report;
 use super::provider::TaskResult;
 use super::verifier::Finding;
 mod audits;
+mod draws;
 mod prices;
+mod replacements;
+mod rounds;
 
 use super::{Activity, Changes, Fact, Prunable, Setup, State, Windows};
 
@@ -125,6 +128,11 @@ impl Bench {
 
     /// One block with events, at second `START + at`.
     fn block(&mut self, at: u64, observed: Vec<Observed>) -> Changes {
+        self.block_with(at, observed, Vec::new())
+    }
+
+    /// The same, with what was read at it.
+    fn block_with(&mut self, at: u64, observed: Vec<Observed>, facts: Vec<BookFact>) -> Changes {
         self.block += 1;
         let last = Block {
             number: self.block,
@@ -148,7 +156,7 @@ impl Bench {
             last,
             is_head: true,
             events,
-            facts: Vec::new(),
+            facts,
         })
     }
 
@@ -366,7 +374,7 @@ fn a_bid_that_comes_between_blocks_is_matched_when_the_chain_was_asked_about_it(
     node.apply(Fact::Arrivals);
     assert!(node.state.reservations.is_empty());
     let facts = asked.iter().filter_map(answer).collect();
-    node.apply(Fact::Learned { block: 1, facts });
+    node.apply(Fact::Learned { block: 2, facts });
     assert!(node.state.has_arrivals());
     node.apply(Fact::Arrivals);
     assert!(node.state.matched.contains_key(&hash));
@@ -829,6 +837,75 @@ fn a_dead_provider_does_not_keep_a_bid_from_the_next_best() {
         node.block(at, vec![]);
     }
     assert_eq!(node.state.matched[&id], [(cheap, 1)], "it may be back");
+}
+
+#[test]
+fn a_strangers_bid_enters_the_book_only_when_the_chain_backs_it() {
+    let mut node = Bench::gateway();
+    node.block(0, vec![]);
+    let (message, hash) = foreign_bid(8);
+    let heard = |node: &mut Bench| node.state.apply(Fact::Heard(message.clone())).order;
+    assert!(heard(&mut node).is_none(), "nothing is known of it yet");
+    let asked = node.state.asks_of(&message);
+    assert_eq!(asked.len(), 4);
+    let facts = asked.iter().filter_map(answer).collect();
+    node.state.apply(Fact::Learned { block: 1, facts });
+    assert!(node.state.asks_of(&message).is_empty());
+    assert!(heard(&mut node).is_some() && node.state.book.bid(&hash).is_some());
+}
+
+#[test]
+fn a_bid_without_money_displaces_nobody_from_a_full_book() {
+    let mut node = Bench::gateway();
+    let full = outcry_protocol::book::Capacity {
+        bids: 1,
+        ..Default::default()
+    };
+    node.state.book = Book::with_capacity(domain(), 0, full);
+    node.block(0, vec![]);
+    let (signed, honest) = signed_bid(1);
+    node.apply(Fact::Submitted(signed));
+    let (mut longer, _) = signed_bid(1);
+    let account = Address::repeat_byte(0xb2);
+    (longer.bid.buyer, longer.bid.expiry) = (account, longer.bid.expiry + 100);
+    let message = Message::Bid(longer);
+    let asked = node.state.asks_of(&message);
+    let facts = asked.iter().filter_map(answer).map(|fact| match fact {
+        BookFact::Balance { token, .. } => BookFact::Balance {
+            account,
+            token,
+            free: 0,
+        },
+        fact => fact,
+    });
+    let facts = facts.collect();
+    node.state.apply(Fact::Learned { block: 1, facts });
+    assert!(node.state.apply(Fact::Heard(message)).order.is_none());
+    assert!(node.state.book.bid(&honest).is_some());
+}
+
+#[test]
+fn what_a_block_touched_while_it_was_read_is_read_again_with_the_next() {
+    let mut node = Bench::gateway();
+    node.block(0, vec![]);
+    let (signed, _) = signed_bid(1);
+    node.apply(Fact::Submitted(signed));
+    assert!(node.state.touched(&[]).is_empty());
+    let balance = FactKey::Balance(BUYER, TOKEN);
+    // The shell looked what this block touches before the book knew the account.
+    let (account, token) = (BUYER, TOKEN);
+    node.block(1, vec![Observed::Balance { account, token }]);
+    assert_eq!(node.state.touched(&[]), [balance]);
+    let facts = Vec::from_iter(answer(&balance));
+    // As of a block before the last one, which may have touched it.
+    let (block, stale) = (1, facts.clone());
+    node.state.apply(Fact::Learned {
+        block,
+        facts: stale,
+    });
+    assert_eq!(node.state.touched(&[]), [balance]);
+    node.state.apply(Fact::Learned { block: 2, facts });
+    assert!(node.state.touched(&[]).is_empty());
 }
 
 #[test]

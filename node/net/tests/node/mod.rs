@@ -13,8 +13,8 @@ use ed25519_dalek::SigningKey;
 use futures::future::BoxFuture;
 use outcry_net::{
     BlobStore, BlobStoreConfig, BookSource, DealHandler, DealRequest, DealResponse, Handlers,
-    IncomingOrder, Multiaddr, Network, NetworkConfig, NetworkEvent, NetworkHandle, PeerKey,
-    Reachability, Verdict,
+    IncomingOrder, Multiaddr, Network, NetworkConfig, NetworkEvent, NetworkHandle, NetworkLimits,
+    PeerKey, Reachability, Verdict,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
@@ -80,9 +80,13 @@ pub(crate) fn identity(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
-/// A node that listens on loopback and knows nobody.
+/// A node that listens on loopback, knows nobody, and lists its book anew for every peer.
 pub(crate) fn config() -> NetworkConfig {
     NetworkConfig {
+        limits: NetworkLimits {
+            book_list_lifetime: Duration::ZERO,
+            ..NetworkLimits::default()
+        },
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
         reachability: Reachability::Public,
         ..NetworkConfig::new(CHAIN_ID, MARKET)

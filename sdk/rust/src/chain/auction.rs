@@ -4,7 +4,7 @@
 //! Orders are committed to before they are revealed: who commits keeps the order in
 //! [`SealedOrders`](crate::SealedOrders) first, since without it the deposit is lost.
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256, Bytes, U256};
 use alloy::providers::Provider as _;
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::{SolCall, SolEvent};
@@ -18,10 +18,14 @@ use outcry_protocol::auction::{
 use super::{Chain, Erc20, LOG_QUESTIONS_MAX, LOG_RANGE_BLOCKS, Step};
 use crate::api::{Amount, TokenInfo};
 use crate::error::Error;
+use crate::sealed::SealedOrder;
 use crate::units;
 
 /// Most results of a round that are read; each costs its poster a bond.
 const RESULTS_MAX: u32 = 256;
+/// Most calls in one transaction. Settling takes 0.11M to 0.15M gas (`contracts/gas/snapshot.json`), more
+/// for an order with many alternatives, and a transaction may have 16.7M.
+const CALLS_MAX: usize = 16;
 
 /// An auction, as its deployment fixed it for ever.
 #[derive(Clone, Debug)]
@@ -60,6 +64,18 @@ pub struct PostedResult {
     pub is_collected: bool,
     /// What it says.
     pub outcome: Outcome,
+}
+
+/// Which events are read.
+pub(super) struct Logs {
+    /// Who wrote them.
+    pub(super) address: Address,
+    /// The first is the event's; zero stands for any.
+    pub(super) topics: Vec<B256>,
+    /// The first block that may have one.
+    pub(super) from_block: u64,
+    /// How many there are; `None`: nobody knows.
+    pub(super) count: Option<u32>,
 }
 
 /// A round at the newest block.
@@ -240,6 +256,31 @@ impl Chain {
         self.auction_step(rules, "reveal", what, &call)
     }
 
+    /// The transactions that reveal those of the orders for which it is time, and that were committed to.
+    ///
+    /// # Errors
+    /// [`Error::Chain`].
+    pub async fn plan_reveals(
+        &self,
+        rules: &AuctionRules,
+        orders: &[SealedOrder],
+    ) -> Result<Vec<Step>, Error> {
+        let now = self.now().await?;
+        let mut steps = Vec::new();
+        for sealed in orders {
+            let SealedOrder { round, order, .. } = sealed;
+            let is_mine = sealed.chain_id == self.chain_id && sealed.auction == rules.address;
+            if !is_mine || rules.calendar.phase(*round, now) != Phase::Reveal {
+                continue;
+            }
+            let deposit = self.committed(rules, *round, order.account, sealed.commitment());
+            if deposit.await? != 0 {
+                steps.push(self.plan_reveal(rules, *round, order));
+            }
+        }
+        Ok(steps)
+    }
+
     /// A round with its revealed orders and standing results, from the contract's events, which are checked
     /// against the hashes that the contract holds.
     ///
@@ -317,20 +358,37 @@ impl Chain {
         })
     }
 
-    /// The newest `count` events of a kind of a round, from the newest block back.
+    /// Events of a kind of a round, from the newest back.
     async fn events<E: SolEvent>(
         &self,
         rules: &AuctionRules,
         round: u64,
         count: u32,
     ) -> Result<Vec<E>, Error> {
-        let what = "the auction's log";
+        let logs = Logs {
+            address: rules.address,
+            topics: vec![E::SIGNATURE_HASH, U256::from(round).into()],
+            from_block: 0,
+            count: Some(count),
+        };
+        let found = self.logs::<E>(&logs).await?.into_iter();
+        Ok(found.map(|(_, event)| event).collect())
+    }
+
+    /// Events with their blocks, range by range from the newest block back.
+    pub(super) async fn logs<E: SolEvent>(&self, wanted: &Logs) -> Result<Vec<(u64, E)>, Error> {
+        let what = "a contract's log";
         let head = self.provider.get_block_number().await;
         let head = head.map_err(|e| self.failed("its newest block", e))?;
+        let is_enough = |found: &[_]| {
+            wanted
+                .count
+                .is_some_and(|count| found.len() >= count as usize)
+        };
         let mut found = Vec::new();
-        let mut ranges = vec![(0, head)];
+        let mut ranges = vec![(wanted.from_block.min(head), head)];
         for _ in 0..LOG_QUESTIONS_MAX {
-            let (Some((from, to)), true) = (ranges.pop(), found.len() < count as usize) else {
+            let (Some((from, to)), false) = (ranges.pop(), is_enough(&found)) else {
                 break;
             };
             if to - from >= LOG_RANGE_BLOCKS {
@@ -340,12 +398,15 @@ impl Chain {
                 ]);
                 continue;
             }
-            let filter = Filter::new()
-                .address(rules.address)
-                .event_signature(E::SIGNATURE_HASH)
-                .topic1(U256::from(round))
+            let mut filter = Filter::new()
+                .address(wanted.address)
                 .from_block(from)
                 .to_block(to);
+            for (place, topic) in filter.topics.iter_mut().zip(&wanted.topics) {
+                if !topic.is_zero() {
+                    *place = (*topic).into();
+                }
+            }
             let logs: Vec<Log> = match self.provider.get_logs(&filter).await {
                 Ok(logs) => logs,
                 Err(error) if error.is_error_resp() && from < to => {
@@ -357,11 +418,15 @@ impl Chain {
             };
             for log in &logs {
                 let event = E::decode_log_data(log.data());
-                found.push(event.map_err(|e| self.failed(what, e))?);
+                let event = event.map_err(|e| self.failed(what, e))?;
+                found.push((log.block_number.unwrap_or(to), event));
             }
         }
-        if found.len() != count as usize {
-            let reason = format!("{} events of {count} were found", found.len());
+        let is_short = wanted
+            .count
+            .map_or(!ranges.is_empty(), |count| found.len() != count as usize);
+        if is_short {
+            let reason = format!("{} events were found, there are more", found.len());
             return Err(self.failed(what, reason));
         }
         Ok(found)
@@ -434,8 +499,14 @@ impl Chain {
                     let free = self.auction_balance(rules, me).await?;
                     if free < bond {
                         let missing = Amount(bond.0 - free.0);
-                        let deposit = self.plan_auction_deposit(rules, token, missing);
-                        steps.extend(deposit.await?);
+                        match self.plan_auction_deposit(rules, token, missing).await {
+                            Ok(deposit) => steps.extend(deposit),
+                            // Who has no bond to put up can still disprove.
+                            Err(Error::WalletBalance { .. }) if !steps.is_empty() => {
+                                return Ok(steps);
+                            }
+                            Err(error) => return Err(error),
+                        }
                     }
                     let call = Auction::postCall {
                         round: number,
@@ -449,66 +520,57 @@ impl Chain {
             }
         }
         if round.phase == Phase::Final {
-            for (index, one) in (0..).zip(&round.orders) {
-                if !one.is_settled {
-                    steps.push(self.settling(rules, round, index, &one.order));
-                }
-            }
-            for result in &round.results {
-                if result.poster == me && !result.is_collected {
-                    let call = Auction::collectCall {
-                        round: number,
-                        result: result.id,
-                    };
-                    let what = format!("take back the bond of result {}", result.id);
-                    steps.push(self.auction_step(rules, "collect", what, &call));
-                }
-            }
+            let open = (0..).zip(&round.orders).filter(|(_, one)| !one.is_settled);
+            let calls = open.map(|(index, one)| settling(round, index, &one.order));
+            let what = format!("settle orders of round {number}");
+            steps.extend(self.auction_batches(rules, "settle", &what, calls.collect()));
+            let mine = round.results.iter();
+            let mine = mine.filter(|result| result.poster == me && !result.is_collected);
+            let calls = mine.map(|result| {
+                let call = Auction::collectCall {
+                    round: number,
+                    result: result.id,
+                };
+                call.abi_encode().into()
+            });
+            let what = format!("take back the bond of a result of round {number}");
+            steps.extend(self.auction_batches(rules, "collect", &what, calls.collect()));
         }
         Ok(steps)
     }
 
-    fn settling(
+    /// Calls of the auction, several in each transaction. If one of them is refused none takes effect.
+    pub(super) fn auction_batches(
         &self,
         rules: &AuctionRules,
-        round: &Round,
-        index: u16,
-        order: &AuctionOrder,
-    ) -> Step {
-        let what = format!("settle order {index} of round {}", round.number);
-        let order = order.clone().into();
-        let Some(best) = round.best() else {
-            let call = Auction::releaseCall {
-                round: round.number,
-                index,
-                order,
-                around: Vec::new(),
-            };
-            return self.auction_step(rules, "release", what, &call);
-        };
-        let mut place = best.outcome.prove_place(index);
-        if best.outcome.fills_of(index).is_empty() {
-            let call = Auction::releaseCall {
-                round: round.number,
-                index,
-                order,
-                around: place.into_iter().map(Into::into).collect(),
-            };
-            return self.auction_step(rules, "release", what, &call);
-        }
-        // An order with fills has them in one group.
-        let group = place.swap_remove(0).into();
-        let call = Auction::settleCall {
-            round: round.number,
-            index,
-            order,
-            prices: best.outcome.prices.clone(),
-            group,
-        };
-        self.auction_step(rules, "settle", what, &call)
+        verb: &'static str,
+        what: &str,
+        calls: Vec<Bytes>,
+    ) -> Vec<Step> {
+        let batches = calls.chunks(CALLS_MAX).map(|calls| match calls {
+            [call] => Step {
+                what: what.to_owned(),
+                to: rules.address,
+                value: Amount::ZERO,
+                data: call.clone(),
+                verb,
+            },
+            calls => {
+                let call = Auction::multicallCall {
+                    calls: calls.to_vec(),
+                };
+                self.auction_step(
+                    rules,
+                    verb,
+                    format!("{what} ({} calls)", calls.len()),
+                    &call,
+                )
+            }
+        });
+        batches.collect()
     }
 
-    fn auction_step<C: SolCall>(
+    pub(super) fn auction_step<C: SolCall>(
         &self,
         rules: &AuctionRules,
         verb: &'static str,
@@ -518,40 +580,81 @@ impl Chain {
         self.step(verb, what, rules.address, Amount::ZERO, call)
     }
 
-    /// The transaction that pays out what an order has earned in the intervals that are over; `None` if
-    /// there are none.
+    /// The transactions that pay out what orders of a round have earned in the intervals that are over:
+    /// those of the account, and if the round's result is its own all of them, since it gets half of the fee.
+    /// After the season also those that return deposits of the account's orders that sold new capacity.
     ///
     /// # Errors
-    /// [`Error::Chain`].
-    pub async fn plan_earning(
+    /// [`Error::NoKey`], [`Error::Chain`].
+    pub async fn plan_payouts(
         &self,
         rules: &AuctionRules,
-        round: u64,
-        index: u16,
-    ) -> Result<Option<Step>, Error> {
+        round: &Round,
+    ) -> Result<Vec<Step>, Error> {
+        let me = self.signer()?.address();
+        let number = round.number;
+        let is_poster = round.best().is_some_and(|best| best.poster == me);
+        let now = self.now().await?;
+        let interval = rules.calendar.round_at(now).unwrap_or(0);
+        let is_over = now
+            >= rules
+                .calendar
+                .season_end(rules.calendar.term(number).season);
         let auction = Auction::new(rules.address, &self.provider);
-        let stream = auction.streamOf(round, index).call().await;
-        let stream = stream.map_err(|e| self.failed("what an order earns", e))?;
-        let interval = rules.calendar.round_at(self.now().await?).unwrap_or(0);
-        let over = interval
-            .saturating_sub(stream.from)
-            .min(stream.intervals.into());
-        if over <= stream.paid.into() {
-            return Ok(None);
+        let (mut calls, mut deposits) = (Vec::new(), Vec::new());
+        for (index, one) in (0..).zip(&round.orders) {
+            if !one.is_settled || !is_poster && one.order.account != me {
+                continue;
+            }
+            let stream = auction.streamOf(number, index).call().await;
+            let stream = stream.map_err(|e| self.failed("what an order earns", e))?;
+            let over = interval.saturating_sub(stream.from);
+            if over.min(stream.intervals.into()) > stream.paid.into() {
+                let call = Auction::earnCall {
+                    _0: number,
+                    _1: index,
+                };
+                calls.push(call.abi_encode().into());
+            }
+            // Of an order that is settled only new capacity that was sold keeps a deposit.
+            if is_over && one.order.account == me && one.deposit > 0 {
+                deposits.push(self.plan_reclaim(rules, number, index).data);
+            }
         }
-        let call = Auction::earnCall {
-            _0: round,
-            _1: index,
-        };
-        let what = format!("pay out what order {index} of round {round} has earned");
-        Ok(Some(self.step(
-            "earn",
-            what,
-            rules.address,
-            Amount::ZERO,
-            &call,
-        )))
+        let what = format!("pay out what orders of round {number} have earned");
+        let mut steps = self.auction_batches(rules, "earn", &what, calls);
+        let what = format!("take back deposits of orders of round {number}");
+        steps.extend(self.auction_batches(rules, "reclaim", &what, deposits));
+        Ok(steps)
     }
+}
+
+/// The call that settles or releases an order of a round that is final.
+fn settling(round: &Round, index: u16, order: &AuctionOrder) -> Bytes {
+    let order = order.clone().into();
+    let release = |order, around| Auction::releaseCall {
+        round: round.number,
+        index,
+        order,
+        around,
+    };
+    let Some(best) = round.best() else {
+        return release(order, Vec::new()).abi_encode().into();
+    };
+    let mut place = best.outcome.prove_place(index);
+    if best.outcome.fills_of(index).is_empty() {
+        let around = place.into_iter().map(Into::into).collect();
+        return release(order, around).abi_encode().into();
+    }
+    let call = Auction::settleCall {
+        round: round.number,
+        index,
+        order,
+        prices: best.outcome.prices.clone(),
+        // An order with fills has them in one group.
+        group: place.swap_remove(0).into(),
+    };
+    call.abi_encode().into()
 }
 
 impl AuctionRules {

@@ -1,0 +1,245 @@
+//! What a search for the single best offer reads of most blocks: few cache lines, rounded in favour of
+//! the offers, and arithmetic that a compiler does for several of them at a time.
+//!
+//! A price, or the time per cycle, is kept as 31 bits, scaled by a power of two so that the largest of
+//! the block fills them; what the bid multiplies it by as 32 bits, scaled likewise. A term of the score
+//! is then one product of 32 by 32 bits, shifted once. Everything is rounded down, so no score is below
+//! its bound.
+
+use std::array;
+
+use super::{Block, CYCLE, MEMORY, NONE, START, WIDTH};
+use crate::fit::Demand;
+
+/// Bits of the largest score that an offer may have and fit, in the units of an [`Aim`]: three terms of
+/// a cost below 2^61 and the time's below 2^62 add up within 64.
+const SCORE_BITS: i32 = 58;
+/// Least shift of a product, for that reason.
+const SHIFT_MIN: i32 = 2;
+/// Least shift of a number of seconds, which must leave 32 bits.
+const SECONDS_SHIFT_MIN: i32 = 31;
+/// `log2` of the unit of a price per cycle (with [`Demand::cycle_weight`]) and of a pace.
+const FRACTION_BITS: i32 = 64;
+
+/// A pace that no bid accepts; others have 31 bits.
+const NO_PACE: u32 = 1 << 31;
+
+/// A block in four cache lines. It leaves out what few bids ask for.
+#[derive(Debug, Clone)]
+#[repr(C, align(64))]
+pub(super) struct Sketch {
+    /// Of the attributes the lowest 32 bits.
+    attributes: [u32; WIDTH],
+    memory: [u32; WIDTH],
+    /// `2^64 / speed`, scaled.
+    pace: [u32; WIDTH],
+    /// Scaled, as the prices are.
+    fee: [u32; WIDTH],
+    cycle_price: [u32; WIDTH],
+    memory_price: [u32; WIDTH],
+    /// As in the block.
+    pub(super) number: [u32; WIDTH],
+    pub(super) children: u32,
+    pub(super) count: u32,
+    pace_scale: i8,
+    fee_scale: i8,
+    cycle_scale: i8,
+    memory_scale: i8,
+}
+
+/// `values / 2^scale` in 31 bits, and the scale.
+fn scaled(values: [u128; WIDTH]) -> ([u32; WIDTH], i8) {
+    let most = values.into_iter().max().unwrap_or(0);
+    // From -31 to 97.
+    let scale = bits(most) - 31;
+    (
+        values.map(|value| shifted(value, scale) as u32),
+        scale as i8,
+    )
+}
+
+fn bits(value: u128) -> i32 {
+    (u128::BITS - value.leading_zeros()) as i32
+}
+
+/// `value / 2^by`, rounded down; the caller knows that it fits.
+fn shifted(value: u128, by: i32) -> u128 {
+    if by < 0 {
+        value.checked_shl(by.unsigned_abs()).unwrap_or(u128::MAX)
+    } else {
+        value.checked_shr(by.unsigned_abs()).unwrap_or(0)
+    }
+}
+
+impl Sketch {
+    pub(super) fn of(block: &Block) -> Self {
+        let live = |lane: usize| block.speed[lane] != 0;
+        let of_live = |value: &dyn Fn(usize) -> u128| {
+            scaled(array::from_fn(
+                |lane| {
+                    if live(lane) { value(lane) } else { 0 }
+                },
+            ))
+        };
+        let (pace, pace_scale) = of_live(&|lane| (u64::MAX / block.speed[lane].max(1)).into());
+        let (fee, fee_scale) = of_live(&|lane| block.prices[START][lane]);
+        let (cycle_price, cycle_scale) = of_live(&|lane| block.prices[CYCLE][lane]);
+        let (memory_price, memory_scale) = of_live(&|lane| block.prices[MEMORY][lane]);
+        Self {
+            attributes: block.attributes[0].map(|word| word as u32),
+            memory: block.memory.map(|mib| mib.min(i32::MAX as u32)),
+            pace: array::from_fn(|lane| if live(lane) { pace[lane] } else { NO_PACE }),
+            fee,
+            cycle_price,
+            memory_price,
+            number: block.number,
+            children: block.children,
+            count: block.count,
+            pace_scale,
+            fee_scale,
+            cycle_scale,
+            memory_scale,
+        }
+    }
+
+    /// Whether these are offers, not nodes.
+    pub(super) fn is_of_leaves(&self) -> bool {
+        self.children == NONE
+    }
+
+    /// Which may suit, as bits.
+    #[inline]
+    fn mask(&self, aim: &Aim) -> u32 {
+        let pace_max = shifted(aim.pace_max.into(), self.pace_scale.into());
+        let pace_max = pace_max.min(i32::MAX as u128) as i32;
+        let mut failed = [0i32; WIDTH];
+        for lane in 0..WIDTH {
+            let missing = aim.attributes & !self.attributes[lane] as i32;
+            // Each is negative exactly if it fails.
+            failed[lane] = pace_max.wrapping_sub(self.pace[lane] as i32)
+                | (self.memory[lane] as i32).wrapping_sub(aim.memory)
+                | missing.wrapping_neg()
+                | missing;
+        }
+        let mut mask = 0;
+        for (lane, failed) in failed.into_iter().enumerate() {
+            mask |= u32::from(failed >= 0) << lane;
+        }
+        mask
+    }
+
+    /// Calls with each that may suit, and a number that its score for a first task, in the aim's units,
+    /// is not below.
+    #[inline]
+    pub(super) fn bounds(&self, aim: &Aim, mut each: impl FnMut(usize, u64)) {
+        let mut mask = self.mask(aim);
+        if mask == 0 {
+            return;
+        }
+        // A shift that is too small makes a product too small, and 63 bits leave nothing of it.
+        let shift = |factor: &Factor, scale: i8, least: i32| {
+            (aim.unit - factor.scale - i32::from(scale)).clamp(least, 63)
+        };
+        let fee_shift = shift(&Factor::ONE, self.fee_scale, SHIFT_MIN);
+        let cycle_shift = shift(&aim.work, self.cycle_scale, SHIFT_MIN);
+        let memory_shift = shift(&aim.memory_work, self.memory_scale, SHIFT_MIN);
+        let seconds_shift = (FRACTION_BITS - aim.cycles.scale - i32::from(self.pace_scale))
+            .clamp(SECONDS_SHIFT_MIN, 63);
+        let up = (1u64 << seconds_shift) - 1;
+        let time_shift = (aim.unit - aim.value_of_time.scale).clamp(-63, 63);
+        let (time_down, time_up) = (time_shift.max(0), (-time_shift).max(0));
+        let product = |a: u32, b: u32| u64::from(a) * u64::from(b);
+        let mut costs = [0u64; WIDTH];
+        let mut scores = [0u64; WIDTH];
+        for lane in 0..WIDTH {
+            costs[lane] = (product(self.fee[lane], Factor::ONE.digits) >> fee_shift)
+                + (product(self.cycle_price[lane], aim.work.digits) >> cycle_shift)
+                + (product(self.memory_price[lane], aim.memory_work.digits) >> memory_shift);
+            let pace = self.pace[lane] & !NO_PACE;
+            let seconds = ((product(pace, aim.cycles.digits) + up) >> seconds_shift) as u32;
+            // What does not fit is the time of one that takes longer than the bid allows.
+            let time = product(seconds, aim.value_of_time.digits) >> time_down << time_up;
+            scores[lane] = costs[lane].wrapping_add(time);
+        }
+        while mask != 0 {
+            let lane = mask.trailing_zeros() as usize % WIDTH;
+            mask &= mask - 1;
+            if costs[lane] <= aim.cost_max {
+                each(lane, scores[lane]);
+            }
+        }
+    }
+}
+
+/// At most `digits * 2^scale`; the digits fill 32 bits.
+#[derive(Debug, Clone, Copy)]
+struct Factor {
+    digits: u32,
+    scale: i32,
+}
+
+impl Factor {
+    const ONE: Self = Self {
+        digits: 1 << 31,
+        scale: -31,
+    };
+
+    fn of(value: u128) -> Self {
+        let scale = bits(value) - 32;
+        Self {
+            digits: shifted(value, scale) as u32,
+            scale,
+        }
+    }
+}
+
+/// What a bid asks for, in the terms of a [`Sketch`]: amounts in units of `2^unit` base units.
+pub(super) struct Aim {
+    attributes: i32,
+    memory: i32,
+    pace_max: u64,
+    cycles: Factor,
+    /// Of the unit of a cycle's price, in base units.
+    work: Factor,
+    /// The same of memory's.
+    memory_work: Factor,
+    value_of_time: Factor,
+    cost_max: u64,
+    unit: i32,
+}
+
+impl Aim {
+    pub(super) fn of(demand: &Demand) -> Self {
+        // No score of an offer that fits exceeds this.
+        let most = demand.price_cap.saturating_add(
+            demand
+                .value_of_time
+                .saturating_mul(u128::from(demand.seconds_max())),
+        );
+        let unit = bits(most) - SCORE_BITS;
+        let weight = u128::from(demand.cycle_weight);
+        let per_fraction = |value: u128| {
+            let factor = Factor::of(value);
+            Factor {
+                scale: factor.scale - FRACTION_BITS,
+                ..factor
+            }
+        };
+        Self {
+            attributes: (demand.attributes.as_limbs()[0] & i32::MAX as u64) as i32,
+            memory: demand.resources.memoryMib.min(i32::MAX as u32) as i32,
+            pace_max: u64::MAX / demand.speed_min,
+            cycles: Factor::of(demand.cycles.into()),
+            work: per_fraction(weight),
+            memory_work: per_fraction(weight * u128::from(demand.resources.memoryMib)),
+            value_of_time: Factor::of(demand.value_of_time),
+            cost_max: shifted(demand.price_cap, unit) as u64,
+            unit,
+        }
+    }
+
+    /// An amount in its units, rounded down.
+    pub(super) fn units(&self, amount: u128) -> u64 {
+        u64::try_from(shifted(amount, self.unit)).unwrap_or(u64::MAX)
+    }
+}
