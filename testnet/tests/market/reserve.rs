@@ -295,8 +295,9 @@ async fn a_false_result_is_disproved_for_half_of_the_bond_by_a_node_that_was_kil
         .connect_http(market.fixture.testnet.rpc.parse().unwrap());
     let auction = Auction::new(market.rules.address, provider);
     let groups = lie.groups.into_iter().map(Into::into).collect();
+    let orders_hash = auction.roundOf(round).call().await.unwrap().ordersHash;
     let posted = auction
-        .post(round, lie.prices, groups)
+        .post(round, orders_hash, lie.prices, groups)
         .send()
         .await
         .unwrap();

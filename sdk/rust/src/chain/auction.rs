@@ -21,8 +21,8 @@ use crate::error::Error;
 use crate::sealed::SealedOrder;
 use crate::units;
 
-/// Most results of a round that are read; each costs its poster a bond.
-const RESULTS_MAX: u32 = 256;
+/// Most results of a round that are read, the best ones; each costs its poster a bond.
+const RESULTS_MAX: usize = 256;
 /// Most calls in one transaction. Settling takes 0.11M to 0.15M gas (`contracts/gas/snapshot.json`), more
 /// for an order with many alternatives, and a transaction may have 16.7M.
 const CALLS_MAX: usize = 16;
@@ -315,38 +315,44 @@ impl Chain {
                 is_settled: stored._2,
             });
         }
-        let posted = record.results.min(RESULTS_MAX);
-        let mut results = Vec::new();
-        for event in self
-            .events::<Auction::Posted>(rules, number, posted)
-            .await?
-        {
-            let stored = auction.resultOf(number, event.result).call().await;
-            let stored = stored.map_err(failed)?;
-            let outcome = Outcome {
-                prices: event.prices,
-                groups: event.groups.into_iter().map(Into::into).collect(),
-            };
-            if outcome.root() != stored.root || outcome.prices_hash() != stored.pricesHash {
-                return Err(self.failed("a round of the auction", "a result is not the posted one"));
-            }
-            if !stored.disproved {
-                let result = PostedResult {
-                    id: event.result,
-                    poster: stored.poster,
-                    is_collected: stored.collected,
-                    outcome,
-                };
-                results.push((result, stored.previous));
-            }
-        }
-        // A result takes its place below those that claim more than it does.
+        // From the best one down, so that what anybody posts below it hides nothing.
         let mut standing = Vec::new();
         let mut next = record.best;
-        while let Some(at) = results.iter().position(|(result, _)| result.id == next) {
-            let (result, previous) = results.swap_remove(at);
-            standing.push(result);
-            next = previous;
+        while next != 0 && standing.len() < RESULTS_MAX {
+            let stored = auction.resultOf(number, next).call().await;
+            let stored = stored.map_err(failed)?;
+            let logs = Logs {
+                address: rules.address,
+                topics: vec![
+                    Auction::Posted::SIGNATURE_HASH,
+                    U256::from(number).into(),
+                    U256::from(next).into(),
+                ],
+                from_block: 0,
+                count: Some(1),
+            };
+            let posted = self
+                .logs::<Auction::Posted>(&logs)
+                .await?
+                .into_iter()
+                .next();
+            let outcome = posted.map(|(_, event)| Outcome {
+                prices: event.prices,
+                groups: event.groups.into_iter().map(Into::into).collect(),
+            });
+            let is_it = |outcome: &Outcome| {
+                outcome.root() == stored.root && outcome.prices_hash() == stored.pricesHash
+            };
+            let Some(outcome) = outcome.filter(is_it) else {
+                return Err(self.failed("a round of the auction", "a result is not the posted one"));
+            };
+            standing.push(PostedResult {
+                id: next,
+                poster: stored.poster,
+                is_collected: stored.collected,
+                outcome,
+            });
+            next = stored.previous;
         }
         standing.reverse();
         Ok(Round {
