@@ -7,7 +7,7 @@ use crate::book::Book;
 use crate::codes::{self, Code, Coded};
 use crate::fit::{Constraint, Demand, Rejection, judge};
 use crate::hash::job_hash;
-use crate::limits::{EXECUTION_TIMEOUT_S_MAX, PRICE_MAX};
+use crate::limits::{EXECUTION_TIMEOUT_S_MAX, PAGES_PER_MIB, PRICE_MAX};
 use crate::money::{self, Tariff};
 use crate::order::{self, OrderError};
 use crate::types::{Bid, JobSpec, Offer};
@@ -68,7 +68,7 @@ pub enum Change {
     AcceptRegion(u8),
     /// Do without these attributes.
     DropAttributes(U256),
-    /// Reserve this many MiB of memory.
+    /// Reserve this many MiB of memory, and let the job use no more.
     LowerMemory(u32),
     /// Reserve this many MiB of disk.
     LowerDisk(u32),
@@ -201,7 +201,12 @@ impl Change {
             }
             Self::AcceptRegion(region) => bid.regions |= U256::from(1) << usize::from(region),
             Self::DropAttributes(bits) => bid.attributes &= !bits,
-            Self::LowerMemory(mib) => bid.resources.memoryMib = mib,
+            // What is reserved bounds what the job may use.
+            Self::LowerMemory(mib) => {
+                bid.resources.memoryMib = mib;
+                job.pageLimit = job.pageLimit.min(mib.saturating_mul(PAGES_PER_MIB));
+                bid.jobHash = job_hash(&job);
+            }
             Self::LowerDisk(mib) => bid.resources.diskMib = mib,
             Self::LowerEgress(mib) => bid.resources.egressMib = mib,
             Self::RaisePriceCap(cap) => bid.priceCap = cap,

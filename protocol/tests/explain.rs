@@ -10,6 +10,7 @@ use outcry_protocol::explain::{BidProblem, Change, explain};
 use outcry_protocol::fit::{Constraint, judge};
 use outcry_protocol::hash::job_hash;
 use outcry_protocol::matching::run;
+use outcry_protocol::order::validate_bid_form;
 use outcry_protocol::quote::{deterrence, quote};
 use outcry_protocol::types::{Bid, JobSpec, Offer, Resources};
 use outcry_protocol::wire::SignedBid;
@@ -267,7 +268,7 @@ fn without_audits_only_unasked_checks_deter() {
 }
 
 #[test]
-fn nobody_is_told_to_reserve_less_memory_than_the_job_needs() {
+fn who_reserves_less_memory_lets_the_job_use_no_more() {
     let mut book = funded_book();
     book.apply(signed_offer(offer()));
     let most = offer().resources.memoryMib;
@@ -280,8 +281,11 @@ fn nobody_is_told_to_reserve_less_memory_than_the_job_needs() {
         ..with_memory(most * 2, bid(1))
     };
     let explanation = explain(&book, &wants, &large);
-    assert_eq!(explanation.failures[0].constraint, Constraint::Memory);
-    assert_eq!(explanation.changes, vec![]);
+    let change = explanation.changes[0].change;
+    assert_eq!(change, Change::LowerMemory(most));
+    let (bid, job) = change.applied(&wants, &large);
+    assert_eq!(job.pageLimit, most * 16);
+    assert_eq!(validate_bid_form(&bid, &job), Ok(()));
 }
 
 #[test]
