@@ -76,10 +76,31 @@ pub(crate) async fn balance(
     Ok(0)
 }
 
-/// Sends transactions one after another, or shows them in a dry run.
+/// Sends transactions each of which needs those before it, or shows them in a dry run.
 pub(crate) async fn execute(
     client: &Client,
     steps: &[Step],
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
+    send(client, steps, false, settings, console).await
+}
+
+/// Sends transactions none of which needs another, or shows them in a dry run: one that fails does not
+/// keep the rest from being sent, and the first failure is what comes of it.
+pub(crate) async fn execute_each(
+    client: &Client,
+    steps: &[Step],
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<u8, Failure> {
+    send(client, steps, true, settings, console).await
+}
+
+async fn send(
+    client: &Client,
+    steps: &[Step],
+    goes_on: bool,
     settings: &Settings,
     console: &mut Console<'_>,
 ) -> Result<u8, Failure> {
@@ -92,29 +113,6 @@ pub(crate) async fn execute(
         )?;
         return Ok(0);
     }
-    let mut sent = Vec::new();
-    for step in steps {
-        let transaction = client.chain().execute(step).await?;
-        sent.push(Sent {
-            what: step.what.clone(),
-            transaction,
-        });
-    }
-    console.result(settings.format(), &Receipt(sent))?;
-    Ok(0)
-}
-
-/// Sends transactions none of which needs another, or shows them in a dry run: one that fails does not
-/// keep the rest from being sent, and the first failure is what comes of it.
-pub(crate) async fn execute_each(
-    client: &Client,
-    steps: &[Step],
-    settings: &Settings,
-    console: &mut Console<'_>,
-) -> Result<u8, Failure> {
-    if settings.global.dry_run {
-        return execute(client, steps, settings, console).await;
-    }
     let (mut sent, mut failed) = (Vec::new(), None);
     for step in steps {
         match client.chain().execute(step).await {
@@ -122,11 +120,12 @@ pub(crate) async fn execute_each(
                 what: step.what.clone(),
                 transaction,
             }),
-            Err(error) => {
+            Err(error) if goes_on => {
                 let failure = Failure::from(error);
                 console.note(&format!("{}: {}", step.what, failure.message));
                 failed.get_or_insert(failure);
             }
+            Err(error) => return Err(error.into()),
         }
     }
     console.result(settings.format(), &Receipt(sent))?;

@@ -1,6 +1,6 @@
 //! The node's way to the auction: its events in the words of the state, and calls of it.
 
-use alloy::primitives::{Address, Bytes, keccak256};
+use alloy::primitives::{Address, Bytes, U256, keccak256};
 use outcry_chain::{Intent, IntentKind, MinedTransaction, Urgency};
 use outcry_contracts::Auction::AuctionEvents;
 use outcry_protocol::auction::{AuctionOrder, Backing, order};
@@ -8,7 +8,7 @@ use outcry_protocol::auction::{AuctionOrder, Backing, order};
 use super::{Chain, ChainProblem};
 use crate::state::chain::Observed;
 use crate::state::draw::Draw;
-use crate::state::round::RoundEvent;
+use crate::state::round::{RoundEvent, Standing};
 
 impl Chain {
     /// Calls the auction. A call with the same bytes is taken up, unless it came to nothing: it was refused,
@@ -52,13 +52,17 @@ pub(super) fn observe(event: AuctionEvents) -> Option<Observed> {
             };
             round(e.round, revealed)
         }
-        AuctionEvents::Posted(e) => round(
-            e.round,
-            RoundEvent::Posted {
-                result: e.result,
+        AuctionEvents::Posted(e) => {
+            // Sums run from group to group; the contract takes no result without one.
+            let last = e.groups.last()?;
+            let standing = Standing {
                 poster: e.poster,
-            },
-        ),
+                welfare: last.welfare.try_into().ok()?,
+                volume: U256::from(last.volume),
+            };
+            let result = e.result;
+            round(e.round, RoundEvent::Posted { result, standing })
+        }
         AuctionEvents::Disproved(e) => round(e.round, RoundEvent::Disproved { result: e.result }),
         AuctionEvents::Collected(e) => round(e.round, RoundEvent::Collected { result: e.result }),
         AuctionEvents::Settled(e) => round(

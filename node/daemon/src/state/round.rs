@@ -4,9 +4,10 @@
 //! is done ([`outcry_sdk::Chain::plan_tending`]). A call that somebody else was first with is refused,
 //! so that neither a kill nor a fork can do anything twice.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy::primitives::{Address, B256, keccak256};
+use alloy::primitives::{Address, B256, I256, U256, keccak256};
 use outcry_protocol::auction::Phase;
 use outcry_protocol::auction::calendar::Calendar;
 use outcry_store::keys::{self, Prefix, Table};
@@ -41,8 +42,8 @@ pub struct Round {
     orders: u16,
     /// Of these, settled or released.
     closed: u16,
-    /// Results that stand, with their posters.
-    results: BTreeMap<u32, Address>,
+    /// Results that stand.
+    results: BTreeMap<u32, Standing>,
     /// Results of this node's account whose bond it has not got back.
     bonds: BTreeSet<u32>,
     /// Own orders of new capacity: once they have sold some, their deposits stay until the season is over.
@@ -53,6 +54,18 @@ pub struct Round {
     earning: BTreeMap<u16, u64>,
     /// Block of the last order or result.
     changed: u64,
+}
+
+/// A result that stands, by what it claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// Who posted it.
+    pub poster: Address,
+    /// Its welfare, base units.
+    pub welfare: I256,
+    /// What is paid under it in all, base units.
+    pub volume: U256,
 }
 
 /// Something happened in a round.
@@ -80,8 +93,8 @@ pub enum RoundEvent {
     Posted {
         /// Its number.
         result: u32,
-        /// Who posted it.
-        poster: Address,
+        /// Whose it is, and what it claims.
+        standing: Standing,
     },
     /// A result fell.
     Disproved {
@@ -115,8 +128,12 @@ pub enum RoundEvent {
 }
 
 impl Round {
+    /// Whose result is the best one: as the contract ranks them, which compares volumes only where the
+    /// fills are the same.
     fn best(&self) -> Option<Address> {
-        self.results.last_key_value().map(|(_, poster)| *poster)
+        let results = self.results.iter();
+        let best = results.max_by_key(|(id, one)| (one.welfare, Reverse((one.volume, **id))));
+        best.map(|(_, one)| one.poster)
     }
 
     /// Whether nothing is left to do, once it is final, but for deposits.
@@ -234,9 +251,9 @@ impl State {
                 round.orders = round.orders.saturating_add(1);
                 round.changed = place.block;
             }
-            RoundEvent::Posted { result, poster } => {
-                round.results.insert(result, poster);
-                if poster == me {
+            RoundEvent::Posted { result, standing } => {
+                round.results.insert(result, standing);
+                if standing.poster == me {
                     round.bonds.insert(result);
                 }
                 round.changed = place.block;

@@ -4,7 +4,7 @@ use outcry_protocol::auction::calendar::Calendar;
 use outcry_protocol::auction::{AuctionParameters, Phase};
 
 use super::*;
-use crate::state::round::RoundEvent;
+use crate::state::round::{RoundEvent, Standing};
 
 /// The round of the tests, and what it consists of: rounds of 400 s, seasons of 5.
 const ROUND: u64 = 6;
@@ -63,7 +63,16 @@ fn revealed_by(account: Address, is_new: bool) -> Observed {
 }
 
 fn posted(result: u32, poster: Address) -> Observed {
-    event(RoundEvent::Posted { result, poster })
+    claiming(result, poster, 1)
+}
+
+fn claiming(result: u32, poster: Address, welfare: u64) -> Observed {
+    let standing = Standing {
+        poster,
+        welfare: welfare.try_into().unwrap(),
+        volume: U256::ZERO,
+    };
+    event(RoundEvent::Posted { result, standing })
 }
 
 fn closed(order: u16, account: Address, earns: bool) -> Observed {
@@ -172,6 +181,23 @@ fn a_final_round_is_tended_until_all_is_settled_and_the_bond_is_back() {
     assert!(!tends(&node));
     node.restart();
     assert_eq!(node.state.round_mark(ROUND), None, "it is forgotten");
+}
+
+#[test]
+fn the_orders_of_a_round_are_paid_out_by_who_posted_the_best_result_whenever_that_was() {
+    for (mine, theirs, pays) in [(5, 3, true), (3, 5, false)] {
+        let mut node = tender();
+        node.block(phase(1), vec![revealed()]);
+        node.block(
+            phase(2),
+            vec![claiming(1, ME, mine), claiming(2, OTHER, theirs)],
+        );
+        let collected = event(RoundEvent::Collected { result: 1 });
+        node.block(phase(4), vec![closed(0, OTHER, true), collected]);
+        // Round 6 sells the intervals from 7 on.
+        node.block(8 * INTERVAL_S, vec![]);
+        assert_eq!(tends(&node), pays, "{mine} against {theirs}");
+    }
 }
 
 #[test]
