@@ -18,7 +18,7 @@ const SCORE_BITS: i32 = 58;
 const SHIFT_MIN: i32 = 2;
 /// Least shift of a number of seconds, which must leave 32 bits.
 const SECONDS_SHIFT_MIN: i32 = 31;
-/// `log2` of the unit of a price per cycle (with [`Demand::cycle_weight`]) and of a pace.
+/// Fractional bits of [`Demand::cycle_weight`], which multiplies a price, and of a pace.
 const FRACTION_BITS: i32 = 64;
 
 /// A pace that no bid accepts; others have 31 bits.
@@ -136,7 +136,8 @@ impl Sketch {
         if mask == 0 {
             return;
         }
-        // A shift that is too small makes a product too small, and 63 bits leave nothing of it.
+        // Where a shift would have to be less than the least, more of it makes the bound too low, which it
+        // may be; 63 leaves nothing of a product.
         let shift = |factor: &Factor, scale: i8, least: i32| {
             (aim.unit - factor.scale - i32::from(scale)).clamp(least, 63)
         };
