@@ -10,6 +10,7 @@
 //! cache lines.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
 use alloy_primitives::Address;
 
@@ -17,8 +18,10 @@ use crate::fit::Demand;
 use crate::money::{self, Tariff};
 use crate::types::Offer;
 
+mod reference;
 mod sketch;
 
+use reference::References;
 use sketch::{Aim, Sketch};
 
 /// Children of a node.
@@ -33,6 +36,10 @@ const GPU: usize = 4;
 const EGRESS: usize = 5;
 /// No such block, no such leaf.
 const NONE: u32 = u32::MAX;
+/// The highest layer of which the references' costs are known.
+const LAYER_MAX: u8 = 2;
+/// Most nodes and offers below a child of a block of that layer.
+const LOW_LOOKS_MAX: u32 = (WIDTH + WIDTH * WIDTH) as u32;
 
 /// What a bid must name exactly: one tree for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,10 +149,13 @@ impl Traits {
     /// promises what none of them holds.
     fn key(&self, turn: usize) -> u128 {
         match turn % KEYS {
-            0 | 2 | 5 => self.prices[CYCLE],
-            1 => self.memory.into(),
-            3 => self.speed.into(),
-            4 => self.prices[MEMORY],
+            0 | 3 => {
+                let memory = self.prices[MEMORY].saturating_mul(USUAL_MIB);
+                self.prices[CYCLE].saturating_add(memory)
+            }
+            1 | 4 => self.prices[CYCLE],
+            2 => self.speed.into(),
+            5 => self.memory.into(),
             6 => self.prices[START],
             _ => self.collateral,
         }
@@ -154,6 +164,8 @@ impl Traits {
 
 /// Fields of [`Traits::key`].
 const KEYS: usize = 8;
+/// Memory of a usual task, MiB.
+const USUAL_MIB: u128 = 512;
 
 /// Up to [`WIDTH`] nodes or leaves with one parent, field by field.
 ///
@@ -176,6 +188,12 @@ struct Block {
     children: u32,
     /// Place of the parent, as [`place`] numbers it; [`NONE`] for the roots.
     parent: u32,
+    /// Blocks from here to the leaves: 0 if these are leaves.
+    layer: u8,
+    /// Whether its parent is in a block of [`LAYER_MAX`].
+    is_counted: bool,
+    /// The first of its rows of references, if it has any.
+    rows: u32,
 }
 
 impl Block {
@@ -192,6 +210,9 @@ impl Block {
         count: 0,
         children: NONE,
         parent: NONE,
+        layer: u8::MAX,
+        is_counted: false,
+        rows: NONE,
     };
 
     fn get(&self, lane: usize) -> Traits {
@@ -270,9 +291,21 @@ impl Block {
         Some(unit_price)
     }
 
+    /// Whether one has what a bid asks for, prices apart.
+    fn suits(&self, lane: usize, demand: &Demand) -> bool {
+        let wants = &demand.resources;
+        let mut words = demand.attributes.as_limbs().iter().zip(&self.attributes);
+        words.all(|(word, has)| word & !has[lane] == 0)
+            && self.memory[lane] >= wants.memoryMib
+            && self.disk[lane] >= wants.diskMib
+            && self.egress[lane] >= wants.egressMib
+            && self.gpus[lane] >= wants.gpuCount.into()
+            && self.speed[lane] >= demand.speed_min
+    }
+
     /// Score of a first task; `None` if anything does not fit.
     fn fits(&self, lane: usize, demand: &Demand) -> Option<u128> {
-        let suits = self.suited(demand)[lane];
+        let suits = self.suits(lane, demand);
         suits.then(|| self.score(lane, demand)).flatten()
     }
 
@@ -337,6 +370,7 @@ pub(crate) struct Forest {
     blocks: Vec<Block>,
     /// Of each block.
     sketches: Vec<Sketch>,
+    references: References,
     /// Of each tree, ascending.
     classes: Vec<TreeKey>,
     /// Place of each offer, by its number.
@@ -369,17 +403,30 @@ impl Forest {
             let joined = forest.grow(top, leaves);
             forest.blocks[block].set(lane, &joined);
         }
-        forest.sketches = forest.blocks.iter().map(Sketch::of).collect();
+        forest.sketch();
         forest
+    }
+
+    fn sketch(&mut self) {
+        self.sketches = self.blocks.iter().map(Sketch::of).collect();
+    }
+
+    /// Prepares for many demands: searches for single offers then look at less, and find the same.
+    pub(crate) fn expect<'a>(&mut self, demands: impl ExactSizeIterator<Item = &'a Demand>) {
+        self.references = References::like(demands);
+        self.references.fill(&mut self.blocks);
+        self.sketch();
     }
 
     /// Fills a block with the nodes above some leaves, and makes the blocks below.
     fn grow(&mut self, block: usize, leaves: &[Traits]) -> Traits {
         // Leaves below each child: the least power of the width with which the children suffice.
-        let mut share = 1;
+        let (mut share, mut layer) = (1, 0);
         while share * WIDTH < leaves.len() {
             share *= WIDTH;
+            layer += 1;
         }
+        self.blocks[block].layer = layer;
         let count = leaves.len().div_ceil(share);
         self.blocks[block].count = count as u32;
         if share > 1 {
@@ -388,6 +435,7 @@ impl Forest {
             self.blocks.resize(self.blocks.len() + count, Block::EMPTY);
             for (lane, below) in leaves.chunks(share).enumerate() {
                 self.blocks[children + lane].parent = place(block as u32, lane);
+                self.blocks[children + lane].is_counted = layer == LAYER_MAX;
                 let joined = self.grow(children + lane, below);
                 self.blocks[block].set(lane, &joined);
             }
@@ -400,30 +448,31 @@ impl Forest {
         self.blocks[block].joined()
     }
 
+    /// The trees of a bid's token and machine, block by block.
+    fn suiting(&self, demand: &Demand) -> impl Iterator<Item = Range<usize>> {
+        let key = (demand.token, demand.machine);
+        let of = |class: &TreeKey| (class.token, class.machine);
+        let start = self.classes.partition_point(|class| of(class) < key);
+        let count = self.classes[start..].partition_point(|class| of(class) == key);
+        let end = start + count;
+        (start / WIDTH..end.div_ceil(WIDTH))
+            .map(move |block| start.max(block * WIDTH)..end.min((block + 1) * WIDTH))
+    }
+
     /// Looks at the roots of the trees whose class suits; says how many there are.
     pub(crate) fn roots(&self, demand: &Demand, mut found: impl FnMut(Found)) -> u32 {
-        let key = (demand.token, demand.machine);
-        let from = self
-            .classes
-            .partition_point(|class| (class.token, class.machine) < key);
         let mut looks = 0;
-        let mut at = from;
-        while let Some(class) = self.classes.get(at)
-            && (class.token, class.machine) == key
-        {
-            let block = at / WIDTH;
+        for trees in self.suiting(demand) {
+            let block = trees.start / WIDTH;
             let suited = self.blocks[block].suited(demand);
-            let last = ((block + 1) * WIDTH).min(self.classes.len());
-            for tree in at..last {
-                let class = &self.classes[tree];
-                if (class.token, class.machine) == key && class.suits_place(demand) {
+            for tree in trees {
+                if self.classes[tree].suits_place(demand) {
                     looks += 1;
                     if suited[tree % WIDTH] {
                         self.report(block as u32, tree % WIDTH, demand, &mut found);
                     }
                 }
             }
-            at = last;
         }
         looks
     }
@@ -455,8 +504,8 @@ impl Forest {
     }
 
     /// The best offer for a first task by score and number, if `looks_max` looks are enough for
-    /// certain; and how many it took. Depth first and by sketches, which is several times faster than
-    /// a search that always goes on with the least bound, and never looks at less.
+    /// certain for a search that always goes on with the least bound; and how many this one took.
+    /// Depth first and by sketches, which is several times faster.
     pub(crate) fn best(
         &self,
         demand: &Demand,
@@ -464,16 +513,44 @@ impl Forest {
         stack: &mut Vec<Ahead>,
         may_serve: impl Fn(u32) -> bool,
     ) -> Option<(Option<u32>, u32)> {
-        let aim = Aim::of(demand);
+        let aim = Aim::of(demand, &self.references);
+        self.search(&aim, demand, looks_max, stack, &may_serve)
+            .or_else(|| {
+                // Without references every look counts as it is.
+                let aim = aim.without_reference()?;
+                self.search(&aim, demand, looks_max, stack, &may_serve)
+            })
+    }
+
+    fn search(
+        &self,
+        aim: &Aim,
+        demand: &Demand,
+        looks_max: u32,
+        stack: &mut Vec<Ahead>,
+        may_serve: &impl Fn(u32) -> bool,
+    ) -> Option<(Option<u32>, u32)> {
         stack.clear();
-        let mut looks = self.roots(demand, |found| {
-            stack.push(Ahead {
-                bound: aim.units(found.score),
-                number: found.number,
-                children: found.children.unwrap_or(NONE),
+        let mut looks = 0;
+        for trees in self.suiting(demand) {
+            let suits = |tree: &usize| self.classes[*tree].suits_place(demand);
+            looks += trees.clone().filter(suits).count() as u32;
+            let sketch = &self.sketches[trees.start / WIDTH];
+            sketch.bounds(aim, None, u64::MAX, |lane, bound| {
+                let tree = trees.start / WIDTH * WIDTH + lane;
+                if trees.contains(&tree) && suits(&tree) {
+                    stack.push(Ahead {
+                        bound,
+                        number: sketch.number[lane],
+                        children: sketch.children + lane as u32,
+                    });
+                }
+                u64::MAX
             });
-        });
+        }
         stack.sort_unstable_by_key(|ahead| Reverse((ahead.bound, ahead.number)));
+        // What a search by the least bounds, which are lower than those of references, may look at.
+        let mut looks_most = looks;
         let mut best = (u128::MAX, NONE);
         // Of the best in the aim's units, rounded down.
         let mut least = u64::MAX;
@@ -491,15 +568,21 @@ impl Forest {
             }
             let sketch = &self.sketches[ahead.children as usize];
             looks += sketch.count;
-            if looks > looks_max {
+            looks_most += sketch.charge(aim);
+            if looks_most > looks_max {
                 return None;
             }
             let from = stack.len();
             let block = ahead.children as usize;
-            sketch.bounds(&aim, |lane, bound| {
-                if bound > least {
-                    return;
-                }
+            let row = aim.reference().filter(|_| sketch.rows != NONE);
+            let row = row.map(|reference| self.references.row(sketch.rows, reference));
+            if row.is_some() && sketch.is_above_low() {
+                sketch.bounds(aim, None, least, |_, _| {
+                    looks_most += LOW_LOOKS_MAX;
+                    least
+                });
+            }
+            sketch.bounds(aim, row, least, |lane, bound| {
                 let number = sketch.number[lane];
                 if sketch.is_of_leaves() {
                     if let Some(score) = self.blocks[block].fits(lane, demand)
@@ -509,7 +592,7 @@ impl Forest {
                         best = (score, number);
                         least = aim.units(score);
                     }
-                    return;
+                    return least;
                 }
                 // The least bound on top.
                 let ahead = Ahead {
@@ -524,9 +607,10 @@ impl Forest {
                     at -= 1;
                 }
                 stack[at] = ahead;
+                least
             });
         }
-        Some(((best.1 != NONE).then_some(best.1), looks))
+        (looks_most <= looks_max).then_some(((best.1 != NONE).then_some(best.1), looks))
     }
 
     /// On what terms an offer would serve a bid that it fits; `None` if it can open no deal any more.
@@ -562,6 +646,9 @@ impl Forest {
         }
         self.blocks[block].set(lane, &traits);
         self.sketches[block] = Sketch::of(&self.blocks[block]);
+        if collateral.is_none() {
+            self.references.drop_from(&self.blocks, block);
+        }
         let mut block = block;
         loop {
             let above = self.blocks[block].parent;

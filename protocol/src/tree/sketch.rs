@@ -8,7 +8,8 @@
 
 use std::array;
 
-use super::{Block, CYCLE, MEMORY, NONE, START, WIDTH};
+use super::reference::{References, Row};
+use super::{Block, CYCLE, LAYER_MAX, LOW_LOOKS_MAX, MEMORY, NONE, START, WIDTH};
 use crate::fit::Demand;
 
 /// Bits of the largest score that an offer may have and fit, in the units of an [`Aim`]: three terms of
@@ -41,6 +42,11 @@ pub(super) struct Sketch {
     pub(super) number: [u32; WIDTH],
     pub(super) children: u32,
     pub(super) count: u32,
+    /// As in the block.
+    pub(super) rows: u32,
+    layer: u8,
+    /// Whether its parent is in a block of the highest layer with rows, which counts what is below.
+    pub(super) is_counted: bool,
     pace_scale: i8,
     fee_scale: i8,
     cycle_scale: i8,
@@ -48,7 +54,7 @@ pub(super) struct Sketch {
 }
 
 /// `values / 2^scale` in 31 bits, and the scale.
-fn scaled(values: [u128; WIDTH]) -> ([u32; WIDTH], i8) {
+pub(super) fn scaled(values: [u128; WIDTH]) -> ([u32; WIDTH], i8) {
     let most = values.into_iter().max().unwrap_or(0);
     // From -31 to 97.
     let scale = bits(most) - 31;
@@ -63,7 +69,7 @@ fn bits(value: u128) -> i32 {
 }
 
 /// `value / 2^by`, rounded down; the caller knows that it fits.
-fn shifted(value: u128, by: i32) -> u128 {
+pub(super) fn shifted(value: u128, by: i32) -> u128 {
     if by < 0 {
         value.checked_shl(by.unsigned_abs()).unwrap_or(u128::MAX)
     } else {
@@ -95,6 +101,9 @@ impl Sketch {
             number: block.number,
             children: block.children,
             count: block.count,
+            rows: block.rows,
+            layer: block.layer,
+            is_counted: block.is_counted,
             pace_scale,
             fee_scale,
             cycle_scale,
@@ -107,11 +116,30 @@ impl Sketch {
         self.children == NONE
     }
 
+    /// Whether a look at its children is counted beforehand where there are references.
+    pub(super) fn is_above_low(&self) -> bool {
+        self.layer == LAYER_MAX
+    }
+
+    /// Looks that count for a look at this block.
+    pub(super) fn charge(&self, aim: &Aim) -> u32 {
+        if aim.reference.is_none() || self.layer >= LAYER_MAX {
+            self.count
+        } else if self.is_counted {
+            0
+        } else {
+            LOW_LOOKS_MAX
+        }
+    }
+
     /// Which may suit, as bits.
     #[inline]
     fn mask(&self, aim: &Aim) -> u32 {
-        let pace_max = shifted(aim.pace_max.into(), self.pace_scale.into());
-        let pace_max = pace_max.min(i32::MAX as u128) as i32;
+        // Above 2^33 cycles per second the scale is negative, and what is too slow is found later.
+        let pace_max = match u32::try_from(self.pace_scale) {
+            Ok(scale) => (aim.pace_max >> scale.min(63)).min(i32::MAX as u64) as i32,
+            Err(_) => i32::MAX,
+        };
         let mut failed = [0i32; WIDTH];
         for lane in 0..WIDTH {
             let missing = aim.attributes & !self.attributes[lane] as i32;
@@ -129,44 +157,50 @@ impl Sketch {
     }
 
     /// Calls with each that may suit, and a number that its score for a first task, in the aim's units,
-    /// is not below.
+    /// is not below: at first `most`, then what the call before returned. With the row of the aim's
+    /// reference that number is as near as it can be.
     #[inline]
-    pub(super) fn bounds(&self, aim: &Aim, mut each: impl FnMut(usize, u64)) {
+    pub(super) fn bounds(
+        &self,
+        aim: &Aim,
+        row: Option<Row<'_>>,
+        mut most: u64,
+        mut each: impl FnMut(usize, u64) -> u64,
+    ) {
         let mut mask = self.mask(aim);
         if mask == 0 {
             return;
         }
+        let (works, work_scale, factors) = match (row, &aim.reference) {
+            (Some(row), Some(reference)) => (row.costs, row.scale, &reference.factors),
+            _ => (&self.cycle_price, self.cycle_scale, &aim.factors),
+        };
         // Where a shift would have to be less than the least, more of it makes the bound too low, which it
         // may be; 63 leaves nothing of a product.
         let shift = |factor: &Factor, scale: i8, least: i32| {
             (aim.unit - factor.scale - i32::from(scale)).clamp(least, 63)
         };
-        let fee_shift = shift(&Factor::ONE, self.fee_scale, SHIFT_MIN);
-        let cycle_shift = shift(&aim.work, self.cycle_scale, SHIFT_MIN);
-        let memory_shift = shift(&aim.memory_work, self.memory_scale, SHIFT_MIN);
+        let fee_shift = shift(&factors.fee, self.fee_scale, SHIFT_MIN);
+        let work_shift = shift(&factors.work, work_scale, SHIFT_MIN);
+        let memory_shift = shift(&factors.memory, self.memory_scale, SHIFT_MIN);
         let seconds_shift = (FRACTION_BITS - aim.cycles.scale - i32::from(self.pace_scale))
             .clamp(SECONDS_SHIFT_MIN, 63);
         let up = (1u64 << seconds_shift) - 1;
-        let time_shift = (aim.unit - aim.value_of_time.scale).clamp(-63, 63);
-        let (time_down, time_up) = (time_shift.max(0), (-time_shift).max(0));
         let product = |a: u32, b: u32| u64::from(a) * u64::from(b);
-        let mut costs = [0u64; WIDTH];
-        let mut scores = [0u64; WIDTH];
-        for lane in 0..WIDTH {
-            costs[lane] = (product(self.fee[lane], Factor::ONE.digits) >> fee_shift)
-                + (product(self.cycle_price[lane], aim.work.digits) >> cycle_shift)
-                + (product(self.memory_price[lane], aim.memory_work.digits) >> memory_shift);
-            let pace = self.pace[lane] & !NO_PACE;
-            let seconds = ((product(pace, aim.cycles.digits) + up) >> seconds_shift) as u32;
-            // What does not fit is the time of one that takes longer than the bid allows.
-            let time = product(seconds, aim.value_of_time.digits) >> time_down << time_up;
-            scores[lane] = costs[lane].wrapping_add(time);
-        }
         while mask != 0 {
             let lane = mask.trailing_zeros() as usize % WIDTH;
             mask &= mask - 1;
-            if costs[lane] <= aim.cost_max {
-                each(lane, scores[lane]);
+            let cost = (product(self.fee[lane], factors.fee.digits) >> fee_shift)
+                + (product(works[lane], factors.work.digits) >> work_shift)
+                + (product(self.memory_price[lane], factors.memory.digits) >> memory_shift);
+            // Those that are alive have no other bit in their pace.
+            let seconds =
+                ((product(self.pace[lane], aim.cycles.digits) + up) >> seconds_shift) as u32;
+            // What does not fit is the time of one that takes longer than the bid allows.
+            let time = product(seconds, aim.value_of_time.digits) >> aim.time_down << aim.time_up;
+            let score = cost.wrapping_add(time);
+            if (cost <= aim.cost_max) & (score <= most) {
+                most = each(lane, score);
             }
         }
     }
@@ -185,6 +219,15 @@ impl Factor {
         scale: -31,
     };
 
+    /// `part / whole`, at most one.
+    fn ratio(part: u64, whole: u64) -> Self {
+        let factor = Self::of((u128::from(part) << 63) / u128::from(whole));
+        Self {
+            scale: factor.scale - 63,
+            ..factor
+        }
+    }
+
     fn of(value: u128) -> Self {
         let scale = bits(value) - 32;
         Self {
@@ -200,17 +243,35 @@ pub(super) struct Aim {
     memory: i32,
     pace_max: u64,
     cycles: Factor,
-    /// Of the unit of a cycle's price, in base units.
-    work: Factor,
-    /// The same of memory's.
-    memory_work: Factor,
+    /// Of prices.
+    factors: Factors,
+    reference: Option<Near>,
     value_of_time: Factor,
+    /// Shifts of `seconds * value_of_time.digits`, one of which is zero.
+    time_down: i32,
+    time_up: i32,
     cost_max: u64,
     unit: i32,
 }
 
+/// What a cost consists of.
+struct Factors {
+    /// Times a start fee.
+    fee: Factor,
+    /// Times a price of cycles, or a reference's cost.
+    work: Factor,
+    /// Times a price of memory.
+    memory: Factor,
+}
+
+/// What a cost consists of if that of a reference is known.
+struct Near {
+    reference: usize,
+    factors: Factors,
+}
+
 impl Aim {
-    pub(super) fn of(demand: &Demand) -> Self {
+    pub(super) fn of(demand: &Demand, references: &References) -> Self {
         // No score of an offer that fits exceeds this.
         let most = demand.price_cap.saturating_add(
             demand
@@ -218,6 +279,8 @@ impl Aim {
                 .saturating_mul(u128::from(demand.seconds_max())),
         );
         let unit = bits(most) - SCORE_BITS;
+        let value_of_time = Factor::of(demand.value_of_time);
+        let time_shift = (unit - value_of_time.scale).clamp(-63, 63);
         let weight = u128::from(demand.cycle_weight);
         let per_fraction = |value: u128| {
             let factor = Factor::of(value);
@@ -231,12 +294,40 @@ impl Aim {
             memory: demand.resources.memoryMib.min(i32::MAX as u32) as i32,
             pace_max: u64::MAX / demand.speed_min,
             cycles: Factor::of(demand.cycles.into()),
-            work: per_fraction(weight),
-            memory_work: per_fraction(weight * u128::from(demand.resources.memoryMib)),
-            value_of_time: Factor::of(demand.value_of_time),
+            factors: Factors {
+                fee: Factor::ONE,
+                work: per_fraction(weight),
+                memory: per_fraction(weight * u128::from(demand.resources.memoryMib)),
+            },
+            reference: references.nearest(demand).map(|(reference, task)| Near {
+                reference,
+                factors: Factors {
+                    fee: Factor::ratio(task.weight - demand.cycle_weight, task.weight),
+                    work: Factor::ratio(demand.cycle_weight, task.weight),
+                    memory: per_fraction(
+                        weight * u128::from(demand.resources.memoryMib - task.memory),
+                    ),
+                },
+            }),
+            value_of_time,
+            time_down: time_shift.max(0),
+            time_up: (-time_shift).max(0),
             cost_max: shifted(demand.price_cap, unit) as u64,
             unit,
         }
+    }
+
+    /// The same without a reference, if there is one.
+    pub(super) fn without_reference(self) -> Option<Self> {
+        self.reference.is_some().then_some(Self {
+            reference: None,
+            ..self
+        })
+    }
+
+    /// The reference that is nearest.
+    pub(super) fn reference(&self) -> Option<usize> {
+        self.reference.as_ref().map(|near| near.reference)
     }
 
     /// An amount in its units, rounded down.
