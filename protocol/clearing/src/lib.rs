@@ -41,6 +41,7 @@
 extern crate alloc;
 
 mod allocate;
+pub mod binary;
 pub mod check;
 mod clear;
 mod curve;
