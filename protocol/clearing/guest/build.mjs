@@ -34,18 +34,17 @@ const libraries = ["libedit2", "libbsd0", "libmd0", "libffi8", "libicu72", "libx
 const flags = [
   "--edition=2021",
   "--target=wasm32-unknown-unknown",
-  "-Copt-level=3",
+  "-Copt-level=2",
   "-Ccodegen-units=1",
   "-Cpanic=abort",
   "-Ctarget-feature=+bulk-memory,+mutable-globals",
 ];
 // The stack comes first, so that its overflow traps instead of reaching data.
 const linking = [
-  "-Clto=fat",
   "-Clinker-flavor=wasm-ld",
   "-Clink-arg=--strip-all",
   "-Clink-arg=--stack-first",
-  "-Clink-arg=-zstack-size=1048576",
+  "-Clink-arg=-zstack-size=262144",
 ];
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));

@@ -135,11 +135,7 @@ fn main() {
             _ => panic!("unknown flag {arg}"),
         }
     }
-    let program = match std::env::var_os("PROGRAM") {
-        Some(p) => std::fs::read(p).unwrap(),
-        None => CLEARING_PROGRAM.to_vec(),
-    };
-    let subject = Subject::new(&Engine::new().unwrap(), &link(&program).unwrap()).unwrap();
+    let subject = Subject::new(&Engine::new().unwrap(), &link(CLEARING_PROGRAM).unwrap()).unwrap();
     let rows: Vec<_> = MARKETS
         .iter()
         .map(|&(orders, pools)| {
