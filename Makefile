@@ -53,6 +53,7 @@ test-generated: packages # what is generated and checked in is current
 	@node verifier/guest/build.mjs --check
 	@node testnet/programs/build.mjs --check
 	@node verifier/native/benches/programs/build.mjs --check
+	@node protocol/clearing/guest/build.mjs --check
 	@cd contracts && $(NPM) run --silent artifacts -- --check
 
 test-guest: contracts/node_modules/.stamp # the WASI library against another WASI
@@ -92,6 +93,7 @@ bench-auction: target/bench/solver/.stamp # the clearing, against a MIP solver
 	@target/bench/solver/bin/python protocol/clearing/bench/optimum.py target/bench/auction
 	@$(CARGO) run --release --locked -p outcry-clearing --example auction -- \
 		--read target/bench/auction --out target/bench/auction.json
+	@$(CARGO) run --release --locked -p outcry-audit --example clearing -- --out target/bench/clearing.json
 
 .PHONY: bench-spot
 bench-spot: # spot matching, explanations and quotes on large books
@@ -131,5 +133,6 @@ generate: packages ## Regenerate what is generated and checked in
 	@node verifier/guest/build.mjs
 	@node testnet/programs/build.mjs
 	@node verifier/native/benches/programs/build.mjs
+	@node protocol/clearing/guest/build.mjs
 	@cd contracts && $(NPM) run --silent artifacts && $(NPM) run --silent gas
 	@$(CARGO) run --release --locked -p outcry-protocol --example vectors

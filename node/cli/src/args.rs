@@ -493,6 +493,9 @@ pub(crate) struct Clear {
     /// Random word of the auction, which decides between equals: 64 hexadecimal digits [default: zero]
     #[arg(long, value_name = "HEX")]
     pub(crate) beacon: Option<String>,
+    /// Clear it once more as a program of Outcry's machine, compare the results, and say how many cycles it took
+    #[arg(long)]
+    pub(crate) in_machine: bool,
 }
 
 /// Verbs of the auction of reserved capacity.

@@ -829,11 +829,19 @@ fn an_auction_is_cleared_from_a_file_and_its_result_checked() {
         assert_eq!(outcry(&args).json()["digest"], result["digest"]);
     }
     let path = data.join("cx3_with_real_market.txt");
-    let table = outcry(&["market", "clear", path.to_str().unwrap()]).stdout;
+    let path = path.to_str().unwrap();
+    let table = outcry(&["market", "clear", path]).stdout;
     assert!(
         table.contains("ORDER") && table.contains("welfare"),
         "{table}"
     );
+    let args = ["market", "clear", path, "--in-machine"];
+    let table = outcry(&args);
+    assert_eq!(table.exit, 0, "{}", table.stderr);
+    assert!(table.stdout.contains("the same, "), "{}", table.stdout);
+    let result = outcry(&[&args[..], &["--output", "json"]].concat()).json();
+    assert_eq!(result["in_machine"]["same"], true);
+    assert!(result["in_machine"]["cycles"].as_u64() > Some(1_000_000));
 }
 
 #[test]

@@ -17,11 +17,12 @@
 //! | 4 IMPROVE: search near the dual, supporting prices | `search`, `support` |
 //! | 6 emit | `outcome` |
 //!
-//! [`check`](mod@check) recomputes what a result claims and shares no code with all that.
+//! [`check`](mod@check) recomputes what a result claims and shares no code with all that. A market is read
+//! from text by [`file`](mod@file), from and to its one form in bytes by [`binary`].
 //!
 //! Never here: floats, clocks, threads, hash functions, randomness, dependencies. Budgets are counted, so
 //! the result is the same on every machine; keys that order the orders come in hashed. The core is
-//! compiled by Rust 1.63 for the product's own machine as well.
+//! compiled by Rust 1.63 for the product's own machine as well: `guest/`.
 //!
 //! ```
 //! use outcry_clearing::{check::check, clear, Alone, Alternative, Entry, Market, Supply};
@@ -41,6 +42,7 @@
 extern crate alloc;
 
 mod allocate;
+pub mod binary;
 pub mod check;
 mod clear;
 mod curve;

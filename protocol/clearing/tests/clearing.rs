@@ -6,6 +6,7 @@
 mod instances;
 
 use instances::{add, instance, Instance, Order, Random, Shape};
+use outcry_clearing::binary::{self, BinaryError};
 use outcry_clearing::check::check;
 use outcry_clearing::file::{parse, Kind};
 use outcry_clearing::limits::{
@@ -370,6 +371,89 @@ fn what_lies_outside_the_bounds_is_refused_and_leaves_the_market_as_it_was() {
     market.add_order([1; 32], 1, &[good]).unwrap();
     market.add_order([1; 32], 2, &[good]).unwrap();
     assert_eq!(clear(&market, &Alone).unwrap_err(), MarketError::KeyTwice);
+}
+
+fn bytes_of(market: &Market) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    binary::encode(market, &mut |part| bytes.extend_from_slice(part)).unwrap();
+    bytes
+}
+
+#[test]
+fn every_set_of_orders_has_one_form_in_bytes_which_clears_alike() {
+    for seed in 0..200 {
+        let market = fuzzed(seed);
+        let bytes = bytes_of(&market);
+        let read = binary::decode(&bytes).unwrap();
+        assert_eq!(bytes_of(&read), bytes);
+        assert_eq!(encoded(&cleared(&read)), encoded(&cleared(&market)));
+    }
+    let first = instance(USUAL, 4);
+    let mut other = first.clone();
+    other.orders.reverse();
+    other.supplies.reverse();
+    for order in &mut other.orders {
+        order.alternatives.iter_mut().for_each(|a| a.1.reverse());
+    }
+    other.orders.push(first.orders[7].clone());
+    other.supplies.push(first.supplies[0]);
+    assert_eq!(bytes_of(&other.market()), bytes_of(&first.market()));
+}
+
+#[test]
+fn the_form_in_bytes_is_the_one_that_the_specification_states() {
+    let mut market = Market::new(3).unwrap();
+    let entries = [(2, -1), (0, 258)].map(|(pool, quantity)| Entry { pool, quantity });
+    let alternative = Alternative {
+        limit: -2,
+        entries: &entries,
+    };
+    market.add_order([7; 32], 259, &[alternative]).unwrap();
+    let supply = Supply {
+        key: [9; 32],
+        pool: 1,
+        ask: 260,
+        quantity: 1 << 40,
+    };
+    market.add_supply(supply).unwrap();
+    let expected = [
+        &b"outcry market 1"[..],
+        &[0, 3],
+        &[0, 0, 0, 1],
+        &[9; 32],
+        &[0, 1],
+        &[0, 0, 0, 0, 0, 0, 1, 4],
+        &[0, 0, 1, 0, 0, 0, 0, 0],
+        &[0, 0, 0, 1],
+        &[7; 32],
+        &[0, 0, 1, 3],
+        &[1],
+        &[255, 255, 255, 255, 255, 255, 255, 254],
+        &[2],
+        &[0, 0, 0, 0, 1, 2],
+        &[0, 2, 255, 255, 255, 255],
+    ]
+    .concat();
+    assert_eq!(bytes_of(&market), expected);
+    let decode = |bytes: &[u8]| binary::decode(bytes).map(|market| bytes_of(&market));
+    assert_eq!(decode(&expected), Ok(expected.clone()));
+    for end in 0..expected.len() {
+        let error = if end < 15 {
+            BinaryError::Header
+        } else {
+            BinaryError::Truncated
+        };
+        assert_eq!(decode(&expected[..end]), Err(error));
+    }
+    assert_eq!(
+        decode(&[&expected[..], &[0]].concat()),
+        Err(BinaryError::Rest)
+    );
+    market.add_order([7; 32], 1, &[alternative]).unwrap();
+    assert_eq!(
+        binary::encode(&market, &mut |_| {}),
+        Err(MarketError::KeyTwice)
+    );
 }
 
 #[test]

@@ -30,3 +30,8 @@ pub use crate::types::auction::{
 pub use clear::clear;
 pub use outcome::Outcome;
 pub use verify::verify;
+
+/// The clearing of [`clear`](mod@clear) as a program of the machine, built from `protocol/clearing` by
+/// `protocol/clearing/guest/build.mjs`: from a market as bytes (`outcry_clearing::binary`) in `in/market` to
+/// the encoded result in `out/result`. `SPEC.md`, section 11, has the exit codes.
+pub const CLEARING_PROGRAM: &[u8] = include_bytes!("../../clearing/guest/clear.wasm");

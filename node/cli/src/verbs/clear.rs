@@ -1,5 +1,6 @@
 //! An auction of reserved capacity, cleared from a file.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 use std::time::Instant;
@@ -7,8 +8,12 @@ use std::time::Instant;
 use alloy::primitives::{B256, Keccak256};
 use outcry_clearing::check::{Verdict, check};
 use outcry_clearing::file::{self, File, Kind};
-use outcry_clearing::{Clearing, Workers, clear as clear_market};
+use outcry_clearing::{Clearing, Market, MarketError, Workers, binary, clear as clear_market};
+use outcry_protocol::auction::CLEARING_PROGRAM;
 use outcry_protocol::codes;
+use outcry_protocol::limits::OUTPUT_LIMIT_MAX;
+use outcry_protocol::status::Status;
+use outcry_sdk::{JobBuilder, Limits, TaskOutput};
 use serde::Serialize;
 
 use crate::args::Clear;
@@ -46,15 +51,51 @@ pub(crate) fn clear(
     let clearing = clear_market(&file.market, &Threads).map_err(|e| invalid(e.to_string()))?;
     let ms = start.elapsed().as_secs_f64() * 1e3;
     let verdict = check(&file.market, &clearing);
+    let in_machine = if args.in_machine {
+        let bytes = bytes_of(&file.market).map_err(|e| invalid(e.to_string()))?;
+        let output = in_machine(bytes, settings)?;
+        let mut result = Vec::new();
+        clearing.encode(&mut |part| result.extend_from_slice(part));
+        Some(InMachine {
+            cycles: output.cycles,
+            same: output.is_success() && output.files().get("result") == Some(&result),
+            status: output.outcome.status,
+            exit_code: output.outcome.exit_code,
+        })
+    } else {
+        None
+    };
+    let differs = in_machine.as_ref().is_some_and(|run| !run.same);
     console.result(
         settings.format(),
-        &Cleared::of(&file, clearing, verdict, ms),
+        &Cleared::of(&file, clearing, verdict, ms, in_machine),
     )?;
-    if verdict.holds() {
-        Ok(0)
-    } else {
-        Err(Failure::internal("the result is not what it claims to be"))
+    if !verdict.holds() {
+        return Err(Failure::internal("the result is not what it claims to be"));
     }
+    if differs {
+        return Err(Failure::internal("the machine does not say the same"));
+    }
+    Ok(0)
+}
+
+fn bytes_of(market: &Market) -> Result<Vec<u8>, MarketError> {
+    let mut bytes = Vec::new();
+    binary::encode(market, &mut |part| bytes.extend_from_slice(part))?;
+    Ok(bytes)
+}
+
+/// Runs the clearing as any job is run: metered, in the native engine.
+fn in_machine(market: Vec<u8>, settings: &Settings) -> Result<TaskOutput, Failure> {
+    let job = JobBuilder::wasm("clear.wasm", CLEARING_PROGRAM)
+        .input_files(BTreeMap::from([("market".to_owned(), market)]))
+        .limits(Limits {
+            memory_mib: 4096,
+            output_bytes: OUTPUT_LIMIT_MAX,
+            ..Limits::default()
+        })
+        .build(B256::ZERO)?;
+    Ok(settings.engine()?.run(&job, 0)?)
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -127,6 +168,18 @@ struct Cleared {
     welfare_checked: bool,
     bound_checked: bool,
     ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_machine: Option<InMachine>,
+}
+
+/// The same market cleared by the program.
+#[derive(Serialize)]
+struct InMachine {
+    /// Whether it wrote the same result, byte for byte.
+    same: bool,
+    status: Status,
+    exit_code: u32,
+    cycles: u64,
 }
 
 #[derive(Serialize)]
@@ -153,7 +206,13 @@ struct PassedOver {
 }
 
 impl Cleared {
-    fn of(file: &File, clearing: Clearing, verdict: Verdict, ms: f64) -> Self {
+    fn of(
+        file: &File,
+        clearing: Clearing,
+        verdict: Verdict,
+        ms: f64,
+        in_machine: Option<InMachine>,
+    ) -> Self {
         let mut hash = Keccak256::new();
         clearing.encode(&mut |bytes| hash.update(bytes));
         let order = |index: u32| file.orders.get(index as usize).copied().unwrap_or_default();
@@ -196,6 +255,7 @@ impl Cleared {
             bound_checked: verdict.bounded,
             prices: clearing.prices,
             ms,
+            in_machine,
         }
     }
 }
@@ -226,7 +286,7 @@ impl Show for Cleared {
             more => format!("and {more} more; --output json lists them\n"),
         };
         let valid = |holds: bool| if holds { "yes" } else { "NO" }.to_owned();
-        let summary = pairs(&[
+        let mut summary = vec![
             ("welfare", self.welfare.to_string()),
             (
                 "upper bound",
@@ -245,7 +305,16 @@ impl Show for Cleared {
             ("nobody is worse off", valid(self.individually_rational)),
             ("digest", self.digest.to_string()),
             ("time", format!("{:.1} ms", self.ms)),
-        ]);
+        ];
+        if let Some(run) = &self.in_machine {
+            let how = match (run.same, run.status, run.exit_code) {
+                (true, ..) => "the same".to_owned(),
+                (false, Status::Exited, 0) => "ANOTHER RESULT".to_owned(),
+                (false, status, code) => format!("NO RESULT: {status}, code {code}"),
+            };
+            summary.push(("in the machine", format!("{how}, {} cycles", run.cycles)));
+        }
+        let summary = pairs(&summary);
         format!(
             "{}\n{}{more}\n{summary}",
             columns(["POOL", "PRICE"], &prices),

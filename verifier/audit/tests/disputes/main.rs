@@ -33,7 +33,7 @@ use outcry_verifier::limits::CYCLE_LIMIT;
 use game::{Cheat, Plan, Played, dispute};
 use market::Exchange;
 use programs::{BULK, FLOAT, Random, TINY};
-use subject::{FAMILIES, Subject, of_python, of_text};
+use subject::{FAMILIES, Subject, of_clearing, of_python, of_text};
 
 /// Kinds of cheats in the order in which they come; the steps are chosen for each game.
 const CHEATS: [Cheat; 12] = [
@@ -50,12 +50,14 @@ const CHEATS: [Cheat; 12] = [
     Cheat::Gambles,
     Cheat::HaltsLate,
 ];
-/// Of a text, and how many games are played about it.
-const PROGRAMS: [(&str, Option<&str>, u64); 4] = [
-    ("tiny", Some(TINY), 48),
-    ("floats", Some(FLOAT), 56),
-    ("bulk", Some(BULK), 56),
-    ("CPython", None, 40),
+/// A program's name, the two tasks of it, and how many games are played about them.
+type Program = (&'static str, fn() -> [Subject; 2], u64);
+const PROGRAMS: [Program; 5] = [
+    ("tiny", || of_text(TINY), 48),
+    ("floats", || of_text(FLOAT), 56),
+    ("bulk", || of_text(BULK), 44),
+    ("CPython", || of_python("print('hello')"), 40),
+    ("clearing", of_clearing, 12),
 ];
 
 /// What many games came to.
@@ -204,14 +206,11 @@ fn wrong_step(subject: &Subject, wrong: &mut usize, random: &mut Random) -> u64 
 fn games(
     seed: u64,
     name: &str,
-    text: Option<&str>,
+    subjects: fn() -> [Subject; 2],
     count: u64,
 ) -> (Figures, BTreeSet<&'static str>) {
     let started = Instant::now();
-    let subjects = match text {
-        Some(text) => of_text(text),
-        None => of_python("print('hello')"),
-    };
+    let subjects = subjects();
     let mut exchange = Exchange::new();
     let prepared = started.elapsed().as_secs_f64();
     let (mut figures, mut random, mut wrong) = (Figures::default(), Random(seed), 0);
@@ -238,9 +237,9 @@ fn every_kind_of_cheat_loses_on_the_deployed_bytecode() {
     let mut reached = BTreeSet::new();
     std::thread::scope(|scope| {
         let mut seed = 0;
-        let threads = PROGRAMS.map(|(name, text, count)| {
+        let threads = PROGRAMS.map(|(name, subjects, count)| {
             seed += 1;
-            scope.spawn(move || games(seed, name, text, times * count))
+            scope.spawn(move || games(seed, name, subjects, times * count))
         });
         for thread in threads {
             let joined = thread.join();

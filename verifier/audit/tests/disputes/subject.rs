@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, keccak256};
 use outcry_audit::agreement::job_of;
+use outcry_clearing::binary;
+use outcry_clearing::file::{Kind, parse};
+use outcry_protocol::auction::CLEARING_PROGRAM;
 use outcry_protocol::hash::{input_root, inputs_root, task_leaf};
 use outcry_protocol::types::JobSpec;
 use outcry_verifier::archive::input::Invocation;
@@ -95,6 +98,20 @@ pub(crate) fn of_text(program: &str) -> [Subject; 2] {
 pub(crate) fn of_python(script: &str) -> [Subject; 2] {
     let (program, archive) = crate::programs::python("../../contracts", script);
     subjects(&program, &archive)
+}
+
+/// The same of the clearing of an auction, on a market of two traders.
+pub(crate) fn of_clearing() -> [Subject; 2] {
+    let text = include_str!("../../../../protocol/clearing/tests/data/cx1_two_traders.txt");
+    let key = |kind, id: u64| {
+        keccak256([&id.to_be_bytes()[..], &[u8::from(kind == Kind::Order)]].concat()).0
+    };
+    let market = parse(text, &key).unwrap().market;
+    let mut bytes = Vec::new();
+    binary::encode(&market, &mut |part| bytes.extend_from_slice(part)).unwrap();
+    let files = BTreeMap::from([("in/market".to_owned(), bytes)]);
+    let archive = Invocation::default().archive(&files).unwrap();
+    subjects(CLEARING_PROGRAM, &archive)
 }
 
 fn subjects(program: &[u8], archive: &[u8]) -> [Subject; 2] {
