@@ -42,6 +42,7 @@ impl Host for Daemon {
 
     fn effective_config(&self, start: Start) -> Result<String, HostError> {
         let config = load(&start)?;
+        outcry_daemon::check(&config).map_err(refused)?;
         toml::to_string_pretty(&config).map_err(|error| failed(error.to_string()))
     }
 

@@ -98,6 +98,7 @@ async fn a_job_of_four_tasks_is_run_by_two_providers_accepted_and_paid() {
         stake: deployed.stake,
         token: deployed.protocol_token,
         auction: Some(deployed.auction),
+        shards: Default::default(),
         bootstrap: vec![],
         key_file: None,
         python: None,

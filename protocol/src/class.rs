@@ -75,6 +75,11 @@ impl Class {
         self.0
     }
 
+    /// How often its shape doubles the smallest.
+    pub(crate) fn step(self) -> u8 {
+        self.0 & !GPU
+    }
+
     /// Whether its slots have GPUs.
     #[must_use]
     pub fn has_gpu(self) -> bool {
@@ -84,13 +89,13 @@ impl Class {
     /// MiB of memory of its shape.
     #[must_use]
     pub fn memory_mib(self) -> u64 {
-        MEMORY_MIB << (self.0 & !GPU)
+        MEMORY_MIB << self.step()
     }
 
     /// MiB of disk of its shape.
     #[must_use]
     pub fn disk_mib(self) -> u64 {
-        DISK_MIB << (self.0 & !GPU)
+        DISK_MIB << self.step()
     }
 }
 
@@ -98,7 +103,7 @@ impl Class {
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // 2^8 MiB and up: the letter changes every ten doublings.
-        let log = 8 + usize::from(self.0 & !GPU);
+        let log = 8 + usize::from(self.step());
         let unit = UNITS.get(log / 10).copied().unwrap_or('p');
         write!(f, "{}{unit}", 1u32 << (log % 10))?;
         f.write_str(if self.has_gpu() { "-gpu" } else { "" })
@@ -130,6 +135,84 @@ impl Serialize for Class {
 }
 
 impl<'de> Deserialize<'de> for Class {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Classes from one to another, both included, as `256m..4g`. What is left out on either side stands for
+/// the first or the last of all; those with GPUs come behind all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassRange {
+    first: Class,
+    last: Class,
+}
+
+impl ClassRange {
+    /// Every class.
+    pub const ALL: Self = Self {
+        first: Class::SMALLEST,
+        last: Class(STEP_MAX | GPU),
+    };
+
+    /// Whether a class is among them.
+    #[must_use]
+    pub fn contains(self, class: Class) -> bool {
+        (self.first..=self.last).contains(&class)
+    }
+}
+
+impl fmt::Display for ClassRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first != Self::ALL.first {
+            write!(f, "{}", self.first)?;
+        }
+        f.write_str("..")?;
+        if self.last != Self::ALL.last {
+            write!(f, "{}", self.last)?;
+        }
+        Ok(())
+    }
+}
+
+/// A text that names no range of classes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClassRangeError {
+    /// One of its ends names no class.
+    #[error(transparent)]
+    Class(#[from] ClassError),
+    /// It has no two ends, or they descend.
+    #[error(
+        "`{0}` is no range of classes; one is written with the smaller class first, as 256m..4g, 1g.. or .."
+    )]
+    Range(String),
+}
+
+impl FromStr for ClassRange {
+    type Err = ClassRangeError;
+
+    fn from_str(text: &str) -> Result<Self, ClassRangeError> {
+        let wrong = || ClassRangeError::Range(text.chars().take(32).collect());
+        let (first, last) = text.split_once("..").ok_or_else(wrong)?;
+        let end = |text: &str, default: Class| match text {
+            "" => Ok(default),
+            _ => text.parse(),
+        };
+        let (first, last) = (end(first, Self::ALL.first)?, end(last, Self::ALL.last)?);
+        (first <= last)
+            .then_some(Self { first, last })
+            .ok_or_else(wrong)
+    }
+}
+
+impl Serialize for ClassRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClassRange {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)

@@ -128,6 +128,8 @@ registry! {
         "Nothing to do; sign a new bid for more work.";
     ORDER_UNKNOWN "O-028" Usage "no such order is known here"
         "Check the hash; the order may have expired, or not have arrived yet.";
+    ORDER_SHARD "O-029" Usage "the node does not take part in the order's shard"
+        "Send it to a node that takes in its class and region; the status of a node says which shards it takes part in.";
 
     // Matching: why a bid finds no offer.
     MATCH_TOKEN "M-001" NoMatch "no offer takes this token"

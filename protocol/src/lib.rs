@@ -4,7 +4,7 @@
 //!
 //! | stage | modules |
 //! | --- | --- |
-//! | an order is written, signed, sent | [`types`], [`hash`], [`signature`], [`order`], [`wire`] |
+//! | an order is written, signed, sent | [`types`], [`hash`], [`signature`], [`order`], [`wire`], [`shard`] |
 //! | it enters the book and is matched, or takes the place of a deal | [`book`], [`fit`], [`matching`], [`ranking`]; asked about: [`explain`], [`quote`] |
 //! | a deal opens, is claimed and settled | [`deal`], [`money`], [`lifecycle`], [`ledger`] |
 //! | what deals reserved and paid is compared | [`class`], [`history`] |
@@ -37,6 +37,7 @@ pub mod money;
 pub mod order;
 pub mod quote;
 pub mod ranking;
+pub mod shard;
 pub mod signature;
 pub mod status;
 mod tree;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use alloy::providers::{Provider as _, ProviderBuilder};
 use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, pin_mut};
+use outcry_protocol::shard::Sharding;
 use outcry_sdk::api::JobState;
 use outcry_sdk::{Client, JobBuilder, Limits, Network, Terms, Trust};
 use serde::Serialize;
@@ -81,6 +82,7 @@ pub async fn run(out: &Path) -> anyhow::Result<()> {
         slots: 2,
         reserved: 0,
         interpreters: 0,
+        shards: Sharding::ONE,
         block_time_s: BLOCK_TIME_S,
         windows: LOCAL,
         cheats: BTreeMap::new(),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use alloy::primitives::B256;
 use alloy::providers::{Provider as _, ProviderBuilder};
 use anyhow::{Context as _, bail, ensure};
+use outcry_protocol::shard::Sharding;
 use outcry_sdk::Node;
 use outcry_sdk::api::{DealState, Explanation, Job, JobState, JobsQuery, TokenInfo};
 
@@ -73,6 +74,7 @@ pub async fn run(dir: &Path) -> anyhow::Result<bool> {
         slots: 1,
         reserved: 0,
         interpreters: 0,
+        shards: Sharding::ONE,
         block_time_s: 1,
         windows: LOCAL,
         cheats: BTreeMap::new(),

@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
+use outcry_protocol::shard::Sharding;
 use outcry_testnet::cheat::{self, Cheat, Kind};
 use outcry_testnet::network::{EVERY_CLAIM, Plan, Testnet};
 use outcry_testnet::process::Lifetime;
@@ -35,6 +36,9 @@ enum Verb {
         /// Of these, held back for jobs drawn on capacity that the provider sold in the auction
         #[arg(long, default_value_t = 0)]
         reserved: u32,
+        /// Shards of gossip: 1, 2, 4, 8, 16, 32 or 64; the nodes take part in all of them
+        #[arg(long, default_value = "1", value_parser = shards)]
+        shards: Sharding,
         /// Seconds between blocks
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
         block_time: u64,
@@ -100,6 +104,11 @@ enum Verb {
     },
 }
 
+fn shards(text: &str) -> Result<Sharding, String> {
+    let number: u16 = text.parse().map_err(|error| format!("{error}"))?;
+    Sharding::try_from(number).map_err(|error| error.to_string())
+}
+
 fn main() -> ExitCode {
     let verb = Cli::parse().verb;
     // A node's log is as its configuration says, and a hundred nodes' is too much.
@@ -123,6 +132,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
             verifiers,
             slots,
             reserved,
+            shards,
             block_time,
             dir,
             detach,
@@ -141,6 +151,7 @@ async fn run(verb: Verb) -> anyhow::Result<ExitCode> {
                 slots,
                 reserved,
                 interpreters: 0,
+                shards,
                 block_time_s: block_time,
                 windows: deployment::LOCAL,
                 cheats: cheat.into_iter().collect(),
@@ -203,6 +214,7 @@ async fn with(command: &[String]) -> anyhow::Result<ExitCode> {
         slots: 1,
         reserved: 0,
         interpreters: 0,
+        shards: Sharding::ONE,
         block_time_s: 1,
         windows: deployment::LOCAL,
         cheats: BTreeMap::new(),

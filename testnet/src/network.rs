@@ -23,6 +23,7 @@ use alloy::primitives::{Address, B256};
 use alloy::signers::local::PrivateKeySigner;
 use anyhow::{Context as _, bail, ensure};
 use outcry_contracts::endpoint;
+use outcry_protocol::shard::Sharding;
 use outcry_sdk::Network as NetworkFile;
 use outcry_sdk::api::{NodeStatus, TokenInfo};
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,8 @@ pub struct Plan {
     pub interpreters: u32,
     /// Seconds between blocks.
     pub block_time_s: u64,
+    /// Shards of gossip; nodes take part in all of them.
+    pub shards: Sharding,
     /// Windows of the contracts.
     pub windows: Windows,
     /// Nodes that lie, by name: `provider-0` is the cheapest provider.
@@ -244,6 +247,7 @@ impl Testnet {
             stake: deployed.stake,
             token: deployed.protocol_token,
             auction: Some(deployed.auction),
+            shards: plan.shards,
             bootstrap: Vec::new(),
             key_file: Some(PathBuf::from("keys/buyer.key")),
             python: python_program(),

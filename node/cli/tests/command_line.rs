@@ -265,7 +265,7 @@ fn a_price_history_is_a_table_for_people_and_the_nodes_words_in_json() {
     );
     let status = format!(
         r#"{{"chainId":31337,"market":"{zero}","stake":"{zero}","token":"{zero}","machineVersion":1,
-            "block":{BLOCK},"peerKey":"{}","peers":0,"roles":[],"version":"1"}}"#,
+            "block":{BLOCK},"shardCount":1,"shards":"0","peerKey":"{}","peers":0,"roles":[],"version":"1"}}"#,
         B256::ZERO
     );
     let (api, asked) = node(move |request| {

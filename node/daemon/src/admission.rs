@@ -25,9 +25,6 @@ use crate::core::Core;
 use crate::rate::RateLimit;
 use crate::state::{Changes, Fact, State};
 
-/// The one shard that exists below 200 orders a second.
-pub const SHARD: u16 = 0;
-
 /// New orders of one account that a node takes at once, and the pause for one more. An array of many
 /// tasks is one order; a provider renews its offer every few minutes.
 const ORDERS_BURST: u32 = 128;
@@ -207,17 +204,31 @@ impl Admission {
         &self.net
     }
 
+    /// The shard of an order.
+    pub(crate) fn shard_of(&self, message: &Message) -> u16 {
+        self.net.sharding().of(message)
+    }
+
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         self.core.read(look)
     }
 
-    /// Checks a message's form and signature.
+    /// Checks the form and signature of an order that is brought to this node, and that it lies in a
+    /// shard of this node: of one that does not, this node could tell neither who competes for it nor
+    /// whether anybody has heard of it.
     ///
     /// # Errors
     /// [`OrderProblem`].
     pub async fn check(&self, message: &Message) -> Result<Checked, OrderProblem> {
         let now = self.read(|state| state.head.at);
         let checked = order::check(&self.domain, message, now)?;
+        let (shard, own) = (self.shard_of(message), self.net.shards());
+        if !own.contains(shard) {
+            return Err(OrderProblem::refused(
+                &codes::ORDER_SHARD,
+                format!("the order lies in shard {shard}, this node takes part in {own}"),
+            ));
+        }
         self.check_contract(&checked, message).await?;
         Ok(checked)
     }
@@ -468,7 +479,8 @@ impl Admission {
             Message::Offer(signed) => self.domain.offer_hash(&signed.offer),
         };
         let Ok(bytes) = message.encode() else { return };
-        let published = self.net.publish(SHARD, bytes.into()).await;
+        let published = self.net.publish(self.shard_of(&message), bytes.into());
+        let published = published.await;
         let mut unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner);
         match published {
             Ok(_) => {

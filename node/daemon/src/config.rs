@@ -9,8 +9,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
+use outcry_protocol::class::{Class, ClassRange};
 use outcry_protocol::codes::{self, Code, Coded};
 use outcry_protocol::limits::{BID_LIFE_S_MAX, CYCLE_LIMIT_MAX, OFFER_LIFE_S_MAX};
+use outcry_protocol::shard::{ShardSet, Sharding};
+use outcry_protocol::types::Resources;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -156,6 +159,8 @@ pub struct Config {
     pub chain: Chain,
     /// Peers.
     pub net: Net,
+    /// Which orders the node hears.
+    pub gossip: Gossip,
     /// The HTTP API.
     pub api: Api,
     /// Worker processes.
@@ -207,6 +212,7 @@ impl Default for Config {
             account_password_file: None,
             chain: Chain::default(),
             net: Net::default(),
+            gossip: Gossip::default(),
             api: Api::default(),
             executor: Executor::default(),
             blobs: Blobs::default(),
@@ -264,6 +270,25 @@ impl Default for Net {
         Self {
             listen: vec!["/ip4/127.0.0.1/tcp/0".into()],
             bootstrap: Vec::new(),
+        }
+    }
+}
+
+/// Which orders the node hears, where the network's gossip has more than one shard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gossip {
+    /// Of orders for one region, those for these; for all if there is none.
+    pub regions: BTreeSet<u8>,
+    /// Orders of these classes.
+    pub classes: ClassRange,
+}
+
+impl Default for Gossip {
+    fn default() -> Self {
+        Self {
+            regions: BTreeSet::new(),
+            classes: ClassRange::ALL,
         }
     }
 }
@@ -371,6 +396,20 @@ pub struct Provider {
     pub tip: Amount,
     /// Seconds that an offer lives.
     pub offer_s: u64,
+}
+
+impl Provider {
+    /// What a slot has.
+    #[must_use]
+    pub fn slot(&self) -> Resources {
+        Resources {
+            memoryMib: self.memory_mib,
+            diskMib: self.disk_mib,
+            gpuClass: 0,
+            gpuCount: 0,
+            egressMib: self.egress_mib,
+        }
+    }
 }
 
 impl Default for Provider {
@@ -635,6 +674,33 @@ impl Config {
         Ok(self)
     }
 
+    /// The shards that the node takes part in, in a network that divides its gossip so. A provider needs
+    /// those of its offers and of all bids that they serve: others match it with any of these, and wait
+    /// for it in vain if it has not heard of the bid.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`] for a provider that leaves out one of these.
+    pub fn shards(&self, sharding: Sharding) -> Result<ShardSet, ConfigError> {
+        let taken = sharding.taking(self.gossip.classes, &self.gossip.regions);
+        if !self.is(Role::Provider) {
+            return Ok(taken);
+        }
+        let (slot, region) = (self.provider.slot(), self.provider.region);
+        let missing = sharding.served_by(&slot, region).without(taken);
+        if missing.is_empty() {
+            return Ok(taken);
+        }
+        let class = Class::of(&slot);
+        Err(ConfigError::BadValue {
+            origin: "configuration".into(),
+            message: format!(
+                "`gossip.classes` and `gossip.regions` leave out the shards {missing}, in which the \
+                 provider's offers or bids that they serve lie; take in at least the classes `..{class}` \
+                 and region {region}"
+            ),
+        })
+    }
+
     /// Whether the node has a role.
     #[must_use]
     pub fn is(&self, role: Role) -> bool {
@@ -860,6 +926,63 @@ mod tests {
             error.to_string().contains("verifier.checks_at_once"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_orders_to_hear_are_named_by_regions_and_classes() {
+        let file = "[gossip]\nregions = [1, 7]\nclasses = \"512m..4g\"\n";
+        let config = load(file, &[("OUTCRY_GOSSIP_REGIONS", "[2]")], &[]).unwrap();
+        assert_eq!(config.gossip.regions, [2].into());
+        assert_eq!(config.gossip.classes.to_string(), "512m..4g");
+        for classes in ["4g..512m", "1g", "1x.."] {
+            let error = load("", &[], &[("gossip.classes", classes)]).unwrap_err();
+            assert!(error.to_string().contains("gossip.classes"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_node_takes_part_in_everything_unless_it_says_otherwise() {
+        let eight = Sharding::try_from(8).unwrap();
+        for roles in ["provider", "verifier", "gateway"] {
+            let config = read(&format!("roles = \"{roles}\""));
+            assert_eq!(config.shards(eight).unwrap(), eight.all());
+        }
+        let some = read("[gossip]\nclasses = \"..512m\"");
+        assert_eq!(some.shards(eight).unwrap().to_string(), "0-1");
+        let all = Sharding::ONE;
+        assert_eq!(some.shards(all).unwrap(), all.all());
+    }
+
+    #[test]
+    fn a_provider_that_would_not_hear_the_bids_for_its_offers_does_not_start() {
+        let sixteen = Sharding::try_from(16).unwrap();
+        // Slots of 1 GiB in region 2: the class 1g, in the second group; region 2 has the last place.
+        let provider = "roles = \"provider\"\n[provider]\nregion = 2\n[gossip]\n";
+        for (setting, missing) in [
+            ("classes = \"..1g\"\nregions = [2]", None),
+            ("classes = \"..\"\nregions = [5]", None),
+            ("classes = \"..512m\"", Some("4,7")),
+            ("classes = \"1g..\"\nregions = [2]", Some("0,3")),
+            ("regions = [1]", Some("3,7")),
+        ] {
+            let outcome = read(&format!("{provider}{setting}")).shards(sixteen);
+            match (outcome, missing) {
+                (Ok(taken), None) => assert!(taken.contains(7), "{setting}"),
+                (Err(error), Some(missing)) => {
+                    let message = error.to_string();
+                    assert!(
+                        message.contains(&format!("the shards {missing},")),
+                        "{message}"
+                    );
+                    assert!(message.contains("`..1g` and region 2"), "{message}");
+                }
+                (outcome, _) => panic!("{setting}: {outcome:?}"),
+            }
+        }
+    }
+
+    fn read(text: &str) -> Config {
+        load(text, &[], &[]).unwrap()
     }
 
     /// A key that exists but is not documented, or is documented but does not exist, fails here.

@@ -8,6 +8,7 @@ use outcry_chain::{BlockRef, ReaderHealth, Rpc};
 use outcry_net::{BlobStore, BlobStoreConfig, Handlers, Network as Peers, NetworkConfig, PeerKey};
 use outcry_protocol::book::Book;
 use outcry_protocol::hash::Domain;
+use outcry_protocol::shard::Sharding;
 use outcry_sdk::Network;
 use outcry_store::MemoryStore;
 use tokio::sync::{broadcast, watch};
@@ -73,7 +74,10 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
     .await
     .unwrap();
     let handlers = Handlers {
-        book: Arc::new(SharedBook(Arc::clone(&core))),
+        book: Arc::new(SharedBook {
+            core: Arc::clone(&core),
+            sharding: Sharding::ONE,
+        }),
         deals: Arc::new(Deals::default()),
     };
     let mut peers = NetworkConfig::new(31_337, market);
@@ -126,6 +130,7 @@ pub(crate) async fn gateway() -> (Arc<Node>, tempfile::TempDir) {
             stake: Address::ZERO,
             token: Address::ZERO,
             auction: None,
+            shards: Sharding::ONE,
             bootstrap: vec![],
             key_file: None,
             python: None,

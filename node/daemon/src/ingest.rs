@@ -5,6 +5,7 @@ use std::sync::Arc;
 use alloy::primitives::B256;
 use bytes::Bytes;
 use outcry_net::{BookSource, IncomingOrder, NetworkEvent, PeerKey, Verdict};
+use outcry_protocol::shard::Sharding;
 use outcry_protocol::wire::Message;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -88,6 +89,11 @@ async fn judge(admission: &Arc<Admission>, orders: Vec<IncomingOrder>) {
     let mut senders = Vec::new();
     for order in orders {
         match Message::decode(&order.bytes) {
+            // Everybody can tell where an order belongs: who passes it on elsewhere is to blame.
+            Ok(message) if admission.shard_of(&message) != order.shard => {
+                tracing::debug!(shard = order.shard, from = %order.from, "order on a wrong shard");
+                report(admission, &order, Verdict::Reject).await;
+            }
             Ok(message) => {
                 messages.push(message);
                 senders.push(order);
@@ -130,12 +136,14 @@ async fn report(admission: &Admission, order: &IncomingOrder, verdict: Verdict) 
 async fn fetch_book(admission: &Arc<Admission>, peer: PeerKey) {
     let (orders, mut incoming) = mpsc::channel::<Bytes>(SNAPSHOT_WAITING_MAX);
     let net = admission.net().clone();
+    let own = net.shards();
     let sync = tokio::spawn(async move { net.sync_book(peer, orders).await });
     let mut batch = Vec::new();
     while incoming.recv_many(&mut batch, BATCH_MAX).await > 0 {
         let messages: Result<Vec<_>, _> = batch.drain(..).map(|b| Message::decode(&b)).collect();
-        let Ok(messages) = messages else {
-            tracing::debug!(%peer, "a snapshot held an undecodable order");
+        let is_wanted = |message: &Message| own.contains(admission.shard_of(message));
+        let Some(messages) = messages.ok().filter(|all| all.iter().all(is_wanted)) else {
+            tracing::debug!(%peer, "a snapshot held an order that is undecodable or of another shard");
             admission.net().report_false_book(peer).await;
             break;
         };
@@ -151,7 +159,9 @@ async fn fetch_book(admission: &Arc<Admission>, peer: PeerKey) {
     }
     drop(incoming);
     match sync.await {
-        Ok(Ok(sync)) => tracing::debug!(%peer, orders = sync.orders_received, "book fetched"),
+        Ok(Ok(sync)) => {
+            tracing::debug!(%peer, shards = %sync.shards, orders = sync.orders_received, "book fetched");
+        }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "the book could not be fetched"),
         Err(error) => tracing::debug!(%peer, %error, "the book could not be fetched"),
     }
@@ -159,19 +169,35 @@ async fn fetch_book(admission: &Arc<Admission>, peer: PeerKey) {
 
 /// The book as peers read it.
 #[derive(Debug)]
-pub struct SharedBook(pub Arc<Core>);
+pub struct SharedBook {
+    /// The node's state.
+    pub core: Arc<Core>,
+    /// Into how many shards the market divides its gossip.
+    pub sharding: Sharding,
+}
 
 impl BookSource for SharedBook {
-    fn order_ids(&self) -> Vec<B256> {
-        self.0.read(|state| {
+    fn order_ids(&self) -> Vec<(B256, u16)> {
+        self.core.read(|state| {
             // What does not travel by gossip does not travel by snapshot either.
             let (bids, offers) = state.book.backed();
-            [bids, offers].concat()
+            if self.sharding.is_one() {
+                return bids.into_iter().chain(offers).map(|id| (id, 0)).collect();
+            }
+            let bids = bids.into_iter().filter_map(|id| {
+                let bid = &state.book.bid(&id)?.bid;
+                Some((id, self.sharding.of_bid(bid)))
+            });
+            let offers = offers.into_iter().filter_map(|id| {
+                let offer = &state.book.offer(&id)?.offer;
+                Some((id, self.sharding.of_offer(offer)))
+            });
+            bids.chain(offers).collect()
         })
     }
 
     fn order(&self, id: &B256) -> Option<Bytes> {
-        let message = self.0.read(|state| {
+        let message = self.core.read(|state| {
             let bid = state.book.bid(id).cloned().map(Message::Bid);
             bid.or_else(|| state.book.offer(id).cloned().map(Message::Offer))
         });

@@ -56,4 +56,4 @@ pub use log::install as install_log;
 /// The registry of error codes.
 pub use outcry_protocol::codes;
 pub use run::{Engines, Execute, Execution};
-pub use start::{Running, StartError, start, start_with};
+pub use start::{Running, StartError, check, start, start_with};

@@ -15,7 +15,7 @@ use outcry_net::{
 use outcry_protocol::book::Book;
 use outcry_protocol::codes::{self, Code, Coded};
 use outcry_protocol::limits::MACHINE_VERSION_MAX;
-use outcry_protocol::types::Resources;
+use outcry_protocol::shard::ShardSet;
 use outcry_protocol::wire::Message;
 use outcry_sdk::Network;
 use outcry_store::{DataFolder, Engine as StoreEngine, StoreError};
@@ -119,6 +119,18 @@ pub struct Running {
     _folder: DataFolder,
 }
 
+/// Refuses a configuration that does not go with the network that it names, as [`start`] does. Without a
+/// network file that can be read there is nothing to compare.
+///
+/// # Errors
+/// [`StartError::Config`].
+pub fn check(config: &Config) -> Result<(), StartError> {
+    if let Some(Ok(network)) = config.network.as_deref().map(Network::load) {
+        config.shards(network.shards)?;
+    }
+    Ok(())
+}
+
 /// Starts a node that executes as the product does. `worker` is the program that becomes a worker with the argument
 /// [`outcry_executor::WORKER_SUBCOMMAND`]; `environment` holds the secrets' variables.
 ///
@@ -150,6 +162,7 @@ pub async fn start_with(
         help: "name the file of the network to join (--network)",
     })?;
     let mut network = Network::load(&network_file).map_err(StartError::Network)?;
+    let shards = config.shards(network.shards)?;
     if let Some(rpc) = &config.chain.rpc {
         network.rpc.clone_from(rpc);
     }
@@ -322,10 +335,13 @@ pub async fn start_with(
     .await?;
     let deals = Arc::new(Deals::default());
     let handlers = Handlers {
-        book: Arc::new(SharedBook(Arc::clone(&core))),
+        book: Arc::new(SharedBook {
+            core: Arc::clone(&core),
+            sharding: network.shards,
+        }),
         deals: Arc::clone(&deals) as _,
     };
-    let peers = peer_settings(&config, &network)?;
+    let peers = peer_settings(&config, &network, shards)?;
     let (net, events) =
         Peers::start(peers, &identity, blobs.clone(), handlers, &mut registry).await?;
 
@@ -453,7 +469,8 @@ impl Running {
     pub fn announce_ready(&self) {
         // Fails where no service manager listens, which is most of the time.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        tracing::info!(api = %self.api, peer = %self.node.peer_key, roles = ?self.node.config.roles, "the node is up");
+        let shards = self.node.fetcher.net.shards();
+        tracing::info!(api = %self.api, peer = %self.node.peer_key, roles = ?self.node.config.roles, %shards, "the node is up");
     }
 
     /// Waits until the node is told to stop or has to; returns why it had to.
@@ -525,13 +542,7 @@ fn capacity(config: &Config, network: &Network, provider: Address, peer_key: B25
             .attributes
             .iter()
             .fold(U256::ZERO, |bits, bit| bits | (U256::from(1) << *bit)),
-        resources: Resources {
-            memoryMib: wanted.memory_mib,
-            diskMib: wanted.disk_mib,
-            gpuClass: 0,
-            gpuCount: 0,
-            egressMib: wanted.egress_mib,
-        },
+        resources: wanted.slot(),
         start_fee: wanted.start_fee.0,
         cycle_price: wanted.cycle_price.0,
         memory_price: wanted.memory_price.0,
@@ -547,7 +558,11 @@ fn capacity(config: &Config, network: &Network, provider: Address, peer_key: B25
     }
 }
 
-fn peer_settings(config: &Config, network: &Network) -> Result<NetworkConfig, ConfigError> {
+fn peer_settings(
+    config: &Config,
+    network: &Network,
+    shards: ShardSet,
+) -> Result<NetworkConfig, ConfigError> {
     let parse = |key: &str, addresses: &[String]| {
         let parsed = addresses.iter().map(|text| {
             text.parse().map_err(|error| ConfigError::BadValue {
@@ -558,6 +573,7 @@ fn peer_settings(config: &Config, network: &Network) -> Result<NetworkConfig, Co
         parsed.collect::<Result<Vec<outcry_net::Multiaddr>, ConfigError>>()
     };
     let mut settings = NetworkConfig::new(network.chain_id, network.market);
+    (settings.sharding, settings.shards) = (network.shards, shards);
     settings.listen = parse("net.listen", &config.net.listen)?;
     settings.bootstrap = parse("net.bootstrap", &config.net.bootstrap)?;
     settings
@@ -594,7 +610,17 @@ async fn readmit(node: Arc<Node>) {
         )
         .collect::<Vec<_>>()
     });
+    let shards = node.fetcher.net.shards();
     for message in own {
+        let shard = node.admission.shard_of(&message);
+        if !shards.contains(shard) {
+            tracing::warn!(
+                shard,
+                %shards,
+                "an own order of an earlier life lies outside `gossip`: it is left to the nodes that know it"
+            );
+            continue;
+        }
         if let Err(problem) = node.admission.admit(Fact::Order(message)).await {
             tracing::debug!(%problem, code = problem.code().id, "an own order is over");
         }

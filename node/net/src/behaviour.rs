@@ -13,10 +13,9 @@ use libp2p::{
     Swarm, SwarmBuilder, autonat, dcutr, identify, identity, kad, memory_connection_limits, noise,
     ping, relay, tcp, yamux,
 };
-use libp2p_gossipsub::IdentTopic;
 use prometheus_client::registry::Registry;
 
-use crate::gossip::{self, Gossip};
+use crate::gossip::{self, Gossip, Topics};
 use crate::{NetError, NetworkConfig, NetworkLimits, Reachability};
 
 /// A connection without any stream is closed after this. Long enough for a book snapshot to be
@@ -54,7 +53,7 @@ impl Behaviour {
     fn new(
         config: &NetworkConfig,
         identity: &identity::Keypair,
-        topics: &[IdentTopic],
+        topics: &Topics,
         relay_client: relay::client::Behaviour,
         registry: &mut Registry,
     ) -> Result<Self, NetError> {
@@ -125,7 +124,7 @@ pub type Transport = Boxed<(PeerId, StreamMuxerBox)>;
 pub(crate) fn swarm(
     config: &NetworkConfig,
     identity: &identity::Keypair,
-    topics: &[IdentTopic],
+    topics: &Topics,
     registry: &mut Registry,
     links: Option<Transport>,
 ) -> Result<Swarm<Behaviour>, NetError> {

@@ -1,4 +1,4 @@
-//! The book snapshot, `/outcry/book/2`: how a node learns the orders that a peer has and it lacks.
+//! The book snapshot, `/outcry/book/3`: how a node learns the orders that a peer has and it lacks.
 //!
 //! Range-based set reconciliation (Meyer, "Range-Based Set Reconciliation", 2023) over ranges that
 //! are fixed: a *prefix* names the ids that begin with so many hexadecimal digits. Ids are hashes, so
@@ -8,11 +8,15 @@
 //!
 //! ```text
 //! request                          answer; before the first a status byte
+//! 0 ‖ shards (8 bytes, a bit each) shards of both (8 bytes) ‖ the 16 parts of the empty prefix
 //! 1 ‖ up to 256 prefixes           per prefix its 16 parts: u32 count ‖ first 16 bytes of BLAKE3 over
 //!                                  the part's ids in ascending order
 //! 2 ‖ up to 256 prefixes           the ids that begin with one of them, ascending, 32 bytes each
 //! 3 ‖ up to 256 ids                per id: u16 length ‖ order (length 0 if it is gone)
 //! ```
+//!
+//! The first request, and no other, names the shards that the asking node takes part in; all answers are
+//! about the orders of the shards in which both do.
 //!
 //! A prefix is its number of digits (1 byte) and the digits (8 bytes, the rest 0); those of a request
 //! ascend and do not overlap, so that no request makes a server read its ids twice. The server answers
@@ -31,6 +35,7 @@ use alloy_primitives::B256;
 use bytes::Bytes;
 use libp2p::{PeerId, StreamProtocol};
 use outcry_protocol::limits::{BIDS_MAX, MESSAGE_BYTES_MAX, OFFERS_MAX};
+use outcry_protocol::shard::ShardSet;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -41,12 +46,13 @@ use crate::metrics::Metrics;
 use crate::streams::{Gate, PeerStream, Streams};
 use crate::{NetError, NetworkLimits};
 
-pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/outcry/book/2");
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/outcry/book/3");
 /// Parts of a prefix: one more digit.
 const PARTS: usize = 16;
 const DIGEST_BYTES: usize = 16;
 const PART_BYTES: usize = 4 + DIGEST_BYTES;
 const PREFIX_BYTES: usize = 9;
+const SHARDS_BYTES: usize = 8;
 /// Prefixes of one request: an answer is at most 80 KiB.
 const PREFIXES_PER_REQUEST: usize = 256;
 /// Digits after which a prefix is not divided any more: by then an honest book's hold one id.
@@ -65,6 +71,7 @@ const ORDERS_BYTES_MAX: usize = ORDERS_PER_REQUEST * (2 + MESSAGE_BYTES_MAX);
 /// differs in more places waits for the next sync.
 const REQUESTS_MAX: usize = 2 * IDS_MAX.div_ceil(ORDERS_PER_REQUEST);
 
+const ASK_SHARDS: u8 = 0;
 const ASK_PARTS: u8 = 1;
 const ASK_IDS: u8 = 2;
 const ASK_ORDERS: u8 = 3;
@@ -73,8 +80,8 @@ const ASK_ORDERS: u8 = 3;
 ///
 /// Both functions are called on the network's threads: they may lock briefly, not wait.
 pub trait BookSource: Send + Sync + 'static {
-    /// Ids (`bidHash`, `offerHash`) of all live orders, in any order.
-    fn order_ids(&self) -> Vec<B256>;
+    /// Ids (`bidHash`, `offerHash`) of all live orders with the shard of each, in any order.
+    fn order_ids(&self) -> Vec<(B256, u16)>;
     /// The order as it was gossiped; `None` if it is gone.
     fn order(&self, id: &B256) -> Option<Bytes>;
 }
@@ -82,6 +89,8 @@ pub trait BookSource: Send + Sync + 'static {
 /// Outcome of [`crate::NetworkHandle::sync_book`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BookSync {
+    /// Shards in which both take part: only their orders were compared.
+    pub shards: ShardSet,
     /// Prefixes that were divided because the books differ there.
     pub prefixes_divided: u32,
     /// Orders received.
@@ -90,37 +99,60 @@ pub struct BookSync {
     pub bytes: u64,
 }
 
-/// A book's ids in ascending order.
-struct Ids(Vec<B256>);
+/// A book's ids in ascending order, each with its shard.
+struct Listed(Vec<(B256, u16)>);
 
-impl Ids {
+impl Listed {
     fn of(book: &dyn BookSource) -> Self {
         let mut ids = book.order_ids();
         ids.sort_unstable();
-        ids.dedup();
+        ids.dedup_by_key(|(id, _)| *id);
         ids.truncate(IDS_MAX);
         Self(ids)
     }
+}
 
-    fn within(&self, prefix: Prefix) -> &[B256] {
-        let start = self.0.partition_point(|id| head(id) < prefix.digits);
-        let end = self.0.partition_point(|id| head(id) <= prefix.last());
-        &self.0[start..end]
+/// The ids of some shards of a book.
+struct Ids {
+    listed: Arc<Listed>,
+    shards: ShardSet,
+}
+
+impl Ids {
+    fn within(&self, prefix: Prefix) -> impl Iterator<Item = &B256> {
+        let all = &self.listed.0;
+        let start = all.partition_point(|(id, _)| head(id) < prefix.digits);
+        let end = all.partition_point(|(id, _)| head(id) <= prefix.last());
+        let ids = all[start..end].iter();
+        let wanted = ids.filter(|(_, shard)| self.shards.contains(*shard));
+        wanted.map(|(id, _)| id)
+    }
+
+    fn contains(&self, id: &B256) -> bool {
+        let all = &self.listed.0;
+        let place = all.binary_search_by_key(id, |(id, _)| *id);
+        place.is_ok_and(|place| self.shards.contains(all[place].1))
     }
 
     fn part(&self, prefix: Prefix) -> Part {
-        let ids = self.within(prefix);
         let mut hasher = blake3::Hasher::new();
-        for id in ids {
+        let mut count = 0;
+        for id in self.within(prefix) {
             hasher.update(id.as_slice());
+            // At most IDS_MAX.
+            count += 1;
         }
         let mut digest = [0; DIGEST_BYTES];
         hasher.finalize_xof().fill(&mut digest);
-        Part {
-            // At most IDS_MAX.
-            count: ids.len() as u32,
-            digest,
-        }
+        Part { count, digest }
+    }
+
+    /// The parts of a prefix, as they are sent.
+    fn parts(&self, prefix: Prefix) -> impl Iterator<Item = u8> {
+        prefix.parts().flat_map(|part| {
+            let Part { count, digest } = self.part(part);
+            count.to_be_bytes().into_iter().chain(digest)
+        })
     }
 }
 
@@ -198,6 +230,17 @@ fn decode_prefixes(bytes: &[u8]) -> Option<Vec<Prefix>> {
         .then_some(prefixes)
 }
 
+/// The first request of a stream.
+fn ask_shards(shards: ShardSet) -> Vec<u8> {
+    [&[ASK_SHARDS][..], &shards.bits().to_be_bytes()].concat()
+}
+
+/// Shards as they are sent, and what comes behind them.
+fn decode_shards(bytes: &[u8]) -> Option<(ShardSet, &[u8])> {
+    let (shards, rest) = bytes.split_first_chunk::<SHARDS_BYTES>()?;
+    Some((ShardSet::from_bits(u64::from_be_bytes(*shards)), rest))
+}
+
 fn ask(kind: u8, prefixes: &[Prefix]) -> Vec<u8> {
     let mut request = vec![kind];
     request.extend(prefixes.iter().flat_map(|prefix| prefix.encode()));
@@ -207,18 +250,28 @@ fn ask(kind: u8, prefixes: &[Prefix]) -> Vec<u8> {
 /// The local book and the last list of its ids.
 struct Shelf {
     book: Arc<dyn BookSource>,
+    /// Shards that the node takes part in.
+    shards: ShardSet,
     lifetime: Duration,
-    last: Mutex<Option<(Instant, Arc<Ids>)>>,
+    last: Mutex<Option<(Instant, Arc<Listed>)>>,
 }
 
 impl Shelf {
-    /// The ids, at most `lifetime` old. Whoever comes while they are listed waits for that list.
-    fn ids(&self) -> Arc<Ids> {
+    /// The ids of the shards that are asked for and the node's own.
+    fn ids(&self, asked: ShardSet) -> Ids {
+        Ids {
+            listed: self.listed(),
+            shards: asked.and(self.shards),
+        }
+    }
+
+    /// All ids, at most `lifetime` old. Whoever comes while they are listed waits for that list.
+    fn listed(&self) -> Arc<Listed> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
             Some((since, ids)) if since.elapsed() < self.lifetime => Arc::clone(ids),
             _ => {
-                let ids = Arc::new(Ids::of(&*self.book));
+                let ids = Arc::new(Listed::of(&*self.book));
                 *last = Some((Instant::now(), Arc::clone(&ids)));
                 ids
             }
@@ -230,6 +283,7 @@ impl Shelf {
 pub(crate) fn serve(
     streams: &Streams,
     book: Arc<dyn BookSource>,
+    shards: ShardSet,
     limits: &NetworkLimits,
     metrics: &Arc<Metrics>,
     stopped: &CancellationToken,
@@ -241,6 +295,7 @@ pub(crate) fn serve(
     let idle_timeout = limits.idle_timeout;
     let shelf = Arc::new(Shelf {
         book,
+        shards,
         lifetime: limits.book_list_lifetime,
         last: Mutex::default(),
     });
@@ -258,7 +313,7 @@ async fn answer(
     shelf: Arc<Shelf>,
     idle_timeout: Duration,
 ) -> Result<(), NetError> {
-    let mut ids: Option<Arc<Ids>> = None;
+    let mut ids: Option<Ids> = None;
     for request_number in 0..REQUESTS_MAX {
         let request = match within(idle_timeout, read_frame(&mut stream, REQUEST_BYTES_MAX)).await {
             // The peer has what it wanted.
@@ -267,16 +322,18 @@ async fn answer(
             }
             request => request?,
         };
-        let ids = match &ids {
-            Some(ids) => ids,
-            None => {
-                let shelf = Arc::clone(&shelf);
-                let listing = tokio::task::spawn_blocking(move || shelf.ids());
-                let listed = listing.await.map_err(|_| NetError::Stopped)?;
-                ids.insert(listed)
-            }
+        let answer = match &ids {
+            Some(ids) => answer_one(ids, &*shelf.book, &request),
+            None => match shards_asked(&request) {
+                Some(asked) => {
+                    let shelf = Arc::clone(&shelf);
+                    let listing = tokio::task::spawn_blocking(move || shelf.ids(asked));
+                    let listed = listing.await.map_err(|_| NetError::Stopped)?;
+                    Some(answer_first(ids.insert(listed)))
+                }
+                None => None,
+            },
         };
-        let answer = answer_one(ids, &*shelf.book, &request);
         within(idle_timeout, async {
             if request_number == 0 {
                 let status = if answer.is_some() {
@@ -299,16 +356,29 @@ async fn answer(
     Ok(())
 }
 
+/// The shards that the first request of a stream names.
+fn shards_asked(request: &[u8]) -> Option<ShardSet> {
+    match request.split_first()? {
+        (&ASK_SHARDS, rest) => {
+            let (shards, rest) = decode_shards(rest)?;
+            rest.is_empty().then_some(shards)
+        }
+        _ => None,
+    }
+}
+
+/// The answer to the first request.
+fn answer_first(ids: &Ids) -> Vec<u8> {
+    let shards = ids.shards.bits().to_be_bytes().into_iter();
+    shards.chain(ids.parts(Prefix::ALL)).collect()
+}
+
 fn answer_one(ids: &Ids, book: &dyn BookSource, request: &[u8]) -> Option<Vec<u8>> {
     match request.split_first()? {
         (&ASK_PARTS, prefixes) => Some(
             decode_prefixes(prefixes)?
                 .into_iter()
-                .flat_map(Prefix::parts)
-                .flat_map(|part| {
-                    let Part { count, digest } = ids.part(part);
-                    count.to_be_bytes().into_iter().chain(digest)
-                })
+                .flat_map(|prefix| ids.parts(prefix))
                 .collect(),
         ),
         (&ASK_IDS, prefixes) => {
@@ -325,8 +395,10 @@ fn answer_one(ids: &Ids, book: &dyn BookSource, request: &[u8]) -> Option<Vec<u8
             }
             let mut answer = Vec::new();
             for id in wanted {
-                let order = book
-                    .order(&B256::from(*id))
+                let id = B256::from(*id);
+                let order = Some(&id)
+                    .filter(|id| ids.contains(id))
+                    .and_then(|id| book.order(id))
                     .filter(|order| order.len() <= MESSAGE_BYTES_MAX)
                     .unwrap_or_default();
                 // At most MESSAGE_BYTES_MAX, which is below 2^16.
@@ -390,18 +462,23 @@ impl Drop for Claims<'_> {
 
 /// Asks `peer` for the orders that `book` lacks. [`NetError::Protocol`] and [`NetError::TooLong`] in
 /// the inner result say that it answered what no honest peer answers.
+#[allow(clippy::too_many_arguments)] // One caller, which has them all.
 pub(crate) async fn sync(
     streams: &Streams,
     peer: PeerId,
     book: &dyn BookSource,
+    shards: ShardSet,
     fetching: &Fetching,
     orders: &mpsc::Sender<Bytes>,
     limits: &NetworkLimits,
     metrics: &Metrics,
 ) -> Result<Result<BookSync, NetError>, NetError> {
-    let ours = Ids::of(book);
-    let mut comparison = Comparison::new();
-    let request = comparison.request();
+    let ours = Ids {
+        listed: Arc::new(Listed::of(book)),
+        shards,
+    };
+    let comparison = Comparison::new(ours);
+    let request = ask_shards(shards);
     let mut answer = streams.ask(peer, &PROTOCOL, &request).await?;
     if answer.status != Status::Ok {
         return Err(NetError::Protocol("it refused to send its book"));
@@ -415,7 +492,7 @@ pub(crate) async fn sync(
         idle_timeout: limits.idle_timeout,
         outcome: &mut outcome,
     };
-    let exchanged = exchange.run(comparison, &ours, book, fetching, orders);
+    let exchanged = exchange.run(comparison, book, fetching, orders);
     let exchanged = within(limits.book_sync_timeout, exchanged).await;
     metrics
         .snapshot_orders_received
@@ -436,12 +513,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
     async fn run(
         mut self,
         comparison: Comparison,
-        ours: &Ids,
         book: &dyn BookSource,
         fetching: &Fetching,
         orders: &mpsc::Sender<Bytes>,
     ) -> Result<(), NetError> {
-        let missing = self.compare(comparison, ours).await?;
+        let missing = self.compare(comparison).await?;
         let mut claims = Claims::new(fetching);
         let others = self.fetch(&missing, book, &mut claims, orders).await?;
         // The peers that were asked for these may have kept them for themselves.
@@ -450,15 +526,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
     }
 
     /// Finds out which ids the peer has and we lack.
-    async fn compare(
-        &mut self,
-        mut comparison: Comparison,
-        ours: &Ids,
-    ) -> Result<Vec<B256>, NetError> {
+    async fn compare(&mut self, mut comparison: Comparison) -> Result<Vec<B256>, NetError> {
         for requests in 1.. {
             let answer = self.receive(comparison.answer_bytes_max()).await?;
-            comparison.on_answer(&answer, ours)?;
+            comparison.on_answer(&answer)?;
             self.outcome.prefixes_divided = comparison.divided;
+            self.outcome.shards = comparison.ours.shards;
             if comparison.is_done() || requests == REQUESTS_MAX / 2 {
                 break;
             }
@@ -519,6 +592,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<'_, S> {
 
 /// Finds out which ids a peer has and we lack, request by request.
 struct Comparison {
+    /// What we have in the shards of both: until the peer has answered, in all of ours.
+    ours: Ids,
     /// Prefixes to be divided, and of how many ids the peer spoke.
     to_divide: VecDeque<(Prefix, u32)>,
     /// Prefixes whose ids are to be listed, and how many ids they have.
@@ -532,16 +607,20 @@ struct Comparison {
 
 enum Asked {
     Nothing,
+    /// The shards, and the parts of everything.
+    Shards,
     Parts(Vec<(Prefix, u32)>),
     Ids(Vec<(Prefix, u32)>),
 }
 
 impl Comparison {
-    fn new() -> Self {
+    /// A comparison with a peer that was sent the first request.
+    fn new(ours: Ids) -> Self {
         Self {
-            to_divide: [(Prefix::ALL, u32::MAX)].into(),
+            ours,
+            to_divide: VecDeque::new(),
             to_list: VecDeque::new(),
-            asked: Asked::Nothing,
+            asked: Asked::Shards,
             missing: Vec::new(),
             divided: 0,
         }
@@ -583,6 +662,7 @@ impl Comparison {
     fn answer_bytes_max(&self) -> usize {
         match &self.asked {
             Asked::Nothing => 0,
+            Asked::Shards => SHARDS_BYTES + PARTS * PART_BYTES,
             Asked::Parts(asked) => asked.len() * PARTS * PART_BYTES,
             Asked::Ids(asked) => {
                 32 * asked
@@ -593,20 +673,24 @@ impl Comparison {
         }
     }
 
-    fn on_answer(&mut self, answer: &[u8], ours: &Ids) -> Result<(), NetError> {
+    fn on_answer(&mut self, answer: &[u8]) -> Result<(), NetError> {
         match std::mem::replace(&mut self.asked, Asked::Nothing) {
             Asked::Nothing => Err(NetError::Protocol("it answered what was not asked")),
-            Asked::Parts(asked) => self.on_parts(&asked, answer, ours),
-            Asked::Ids(asked) => self.on_ids(&asked, answer, ours),
+            Asked::Shards => {
+                let (shards, parts) = decode_shards(answer)
+                    .ok_or(NetError::Protocol("its book's shards are cut short"))?;
+                if !shards.is_within(self.ours.shards) {
+                    return Err(NetError::Protocol("it sent shards that were not asked for"));
+                }
+                self.ours.shards = shards;
+                self.on_parts(&[(Prefix::ALL, u32::MAX)], parts)
+            }
+            Asked::Parts(asked) => self.on_parts(&asked, answer),
+            Asked::Ids(asked) => self.on_ids(&asked, answer),
         }
     }
 
-    fn on_parts(
-        &mut self,
-        asked: &[(Prefix, u32)],
-        answer: &[u8],
-        ours: &Ids,
-    ) -> Result<(), NetError> {
+    fn on_parts(&mut self, asked: &[(Prefix, u32)], answer: &[u8]) -> Result<(), NetError> {
         let (parts, []) = answer.as_chunks::<PART_BYTES>() else {
             return Err(NetError::Protocol("its book's digests are cut short"));
         };
@@ -623,7 +707,7 @@ impl Comparison {
                     digest,
                 };
                 sum += u64::from(theirs.count);
-                let mine = ours.part(prefix);
+                let mine = self.ours.part(prefix);
                 if theirs.count == 0 || theirs == mine {
                     continue;
                 }
@@ -657,12 +741,7 @@ impl Comparison {
     }
 
     /// The ids of an answer that are not ours.
-    fn on_ids(
-        &mut self,
-        asked: &[(Prefix, u32)],
-        answer: &[u8],
-        ours: &Ids,
-    ) -> Result<(), NetError> {
+    fn on_ids(&mut self, asked: &[(Prefix, u32)], answer: &[u8]) -> Result<(), NetError> {
         let (theirs, []) = answer.as_chunks::<32>() else {
             return Err(NetError::Protocol("its book's ids are cut short"));
         };
@@ -678,7 +757,7 @@ impl Comparison {
             {
                 return Err(NetError::Protocol("it sent ids that were not asked for"));
             }
-            if ours.0.binary_search(&id).is_err() {
+            if !self.ours.contains(&id) {
                 self.missing.push(id);
             }
         }
@@ -715,6 +794,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Orders of these tests lie in four shards.
+    const SHARDS: u16 = 4;
+
+    fn shard(order: &[u8]) -> u16 {
+        u16::from(order[1]) % SHARDS
+    }
+
+    fn all() -> ShardSet {
+        (0..SHARDS).collect()
+    }
+
+    fn ids_of(book: &dyn BookSource, shards: ShardSet) -> Ids {
+        Ids {
+            listed: Arc::new(Listed::of(book)),
+            shards,
+        }
+    }
+
+    fn no_ids() -> Ids {
+        ids_of(&Book::default(), all())
+    }
+
     #[derive(Default)]
     struct Book(BTreeMap<B256, Bytes>);
 
@@ -733,8 +834,9 @@ mod tests {
     }
 
     impl BookSource for Book {
-        fn order_ids(&self) -> Vec<B256> {
-            self.0.keys().rev().copied().collect()
+        fn order_ids(&self) -> Vec<(B256, u16)> {
+            let ids = self.0.iter().rev();
+            ids.map(|(id, order)| (*id, shard(order))).collect()
         }
 
         fn order(&self, id: &B256) -> Option<Bytes> {
@@ -745,16 +847,31 @@ mod tests {
     /// The protocol without a network: what `ours` would ask and `theirs` answer. The orders that
     /// came, and the bytes that comparing took in both directions.
     fn reconcile(ours: &Book, theirs: &Book) -> (Vec<Bytes>, usize) {
-        let (our_ids, their_ids) = (Ids::of(ours), Ids::of(theirs));
-        let mut comparison = Comparison::new();
-        let mut bytes = 0;
+        reconcile_shards(ours, all(), theirs, all())
+    }
+
+    /// The same between nodes that take part in these shards.
+    fn reconcile_shards(
+        ours: &Book,
+        our_shards: ShardSet,
+        theirs: &Book,
+        their_shards: ShardSet,
+    ) -> (Vec<Bytes>, usize) {
+        let first = ask_shards(our_shards);
+        let shards = shards_asked(&first).unwrap().and(their_shards);
+        let their_ids = ids_of(theirs, shards);
+        let mut comparison = Comparison::new(ids_of(ours, our_shards));
+        let answer = answer_first(&their_ids);
+        assert!(answer.len() <= comparison.answer_bytes_max());
+        let mut bytes = first.len() + answer.len();
+        comparison.on_answer(&answer).unwrap();
         while !comparison.is_done() {
             let request = comparison.request();
             assert!(request.len() <= REQUEST_BYTES_MAX);
             let answer = answer_one(&their_ids, theirs, &request).unwrap();
             assert!(answer.len() <= comparison.answer_bytes_max());
             bytes += request.len() + answer.len();
-            comparison.on_answer(&answer, &our_ids).unwrap();
+            comparison.on_answer(&answer).unwrap();
         }
         let mut orders = Vec::new();
         for wanted in comparison.missing.chunks(256) {
@@ -785,11 +902,33 @@ mod tests {
         }
 
         #[test]
+        fn a_sync_brings_what_lies_in_the_shards_of_both_and_nothing_else(
+            ours in proptest::collection::vec(any::<u16>(), 0..300),
+            theirs in proptest::collection::vec(any::<u16>(), 0..300),
+            our_shards in 0..16_u64,
+            their_shards in 0..16_u64,
+        ) {
+            let (ours, theirs) = (Book::of(&ours), Book::of(&theirs));
+            let (our_shards, their_shards) =
+                (ShardSet::from_bits(our_shards), ShardSet::from_bits(their_shards));
+            let both = our_shards.and(their_shards);
+            let (mut orders, _) = reconcile_shards(&ours, our_shards, &theirs, their_shards);
+            let lacking = theirs.0.iter().filter(|(id, order)| {
+                both.contains(shard(order)) && !ours.0.contains_key(*id)
+            });
+            let mut lacking: Vec<_> = lacking.map(|(_, order)| order.clone()).collect();
+            orders.sort();
+            lacking.sort();
+            prop_assert_eq!(orders, lacking);
+        }
+
+        #[test]
         fn any_request_is_answered_within_the_limits_or_refused(request: Vec<u8>) {
             let book = Book::of(&[1, 2, 3]);
-            if let Some(answer) = answer_one(&Ids::of(&book), &book, &request) {
+            if let Some(answer) = answer_one(&ids_of(&book, all()), &book, &request) {
                 prop_assert!(answer.len() <= ORDERS_BYTES_MAX);
             }
+            let _ = shards_asked(&request);
         }
 
         #[test]
@@ -805,7 +944,7 @@ mod tests {
         let book = Book::of(&Vec::from_iter(0..10_000));
         let (orders, bytes) = reconcile(&book, &book);
         assert!(orders.is_empty());
-        assert_eq!(bytes, 1 + PREFIX_BYTES + PARTS * PART_BYTES);
+        assert_eq!(bytes, 1 + 2 * SHARDS_BYTES + PARTS * PART_BYTES);
     }
 
     #[test]
@@ -833,9 +972,8 @@ mod tests {
 
     /// A comparison that has just asked for the ids of the prefix 0.
     fn asking_for_ids(count: u32) -> Comparison {
-        let mut comparison = Comparison::new();
+        let mut comparison = Comparison::new(no_ids());
         let first = Prefix::ALL.parts().next().unwrap();
-        comparison.to_divide.clear();
         comparison.to_list.push_back((first, count));
         comparison.request();
         comparison
@@ -843,9 +981,8 @@ mod tests {
 
     #[test]
     fn ids_out_of_order_twice_or_unasked_are_refused() {
-        let ours = Ids(Vec::new());
         let (low, high) = ([0; 32], [1; 32]);
-        let answer = |bytes: &[u8]| asking_for_ids(2).on_answer(bytes, &ours);
+        let answer = |bytes: &[u8]| asking_for_ids(2).on_answer(bytes);
         assert!(answer(&[high, low].concat()).is_err());
         assert!(answer(&[low, low].concat()).is_err());
         assert!(answer(&low[..31]).is_err());
@@ -855,21 +992,22 @@ mod tests {
 
     #[test]
     fn a_peer_that_claims_ever_more_differences_is_caught_or_comes_to_an_end() {
-        let ours = Ids(Vec::new());
         // All that it announces is in one part, and it never lets it be listed.
-        let mut comparison = Comparison::new();
+        let mut comparison = Comparison::new(no_ids());
         let mut requests = 0;
         let outcome = loop {
-            let request = comparison.request();
-            assert_eq!(request[0], ASK_PARTS);
             requests += 1;
             let mut answer = vec![0; PARTS * PART_BYTES];
             answer[..4].copy_from_slice(&(IDS_MAX as u32).to_be_bytes());
             answer[4] = requests;
-            match comparison.on_answer(&answer, &ours) {
+            if requests == 1 {
+                answer.splice(0..0, all().bits().to_be_bytes());
+            }
+            match comparison.on_answer(&answer) {
                 Ok(()) => {}
                 error => break error,
             }
+            assert_eq!(comparison.request()[0], ASK_PARTS);
         };
         assert!(outcome.is_err());
         assert_eq!(requests, DIGITS_MAX);
@@ -880,15 +1018,47 @@ mod tests {
                 .concat()
                 .repeat(PARTS)
         };
-        let mut comparison = Comparison::new();
-        comparison.request();
-        assert!(comparison.on_answer(&parts(IDS_MAX as u32), &ours).is_err());
-        let mut comparison = Comparison::new();
-        comparison.request();
-        comparison.on_answer(&parts(10_000), &ours).unwrap();
+        let first = |count| [&all().bits().to_be_bytes()[..], &parts(count)].concat();
+        let mut comparison = Comparison::new(no_ids());
+        assert!(comparison.on_answer(&first(IDS_MAX as u32)).is_err());
+        let mut comparison = Comparison::new(no_ids());
+        comparison.on_answer(&first(10_000)).unwrap();
         comparison.request();
         let grown = parts(11_000).repeat(PARTS);
-        assert!(comparison.on_answer(&grown, &ours).is_err());
+        assert!(comparison.on_answer(&grown).is_err());
+    }
+
+    #[test]
+    fn shards_that_were_not_asked_for_are_refused() {
+        let parts = vec![0; PARTS * PART_BYTES];
+        for (shards, is_valid) in [("0-1", true), ("1", true), ("", true), ("0-2", false)] {
+            let mut comparison = Comparison::new(ids_of(&Book::default(), (0..2).collect()));
+            let shards: ShardSet = shards.parse().unwrap();
+            let answer = [&shards.bits().to_be_bytes()[..], &parts].concat();
+            assert_eq!(comparison.on_answer(&answer).is_ok(), is_valid);
+        }
+        assert!(Comparison::new(no_ids()).on_answer(&parts[..7]).is_err());
+    }
+
+    #[test]
+    fn the_shards_are_named_in_the_first_request_and_in_no_other() {
+        let book = Book::of(&[1, 2, 3]);
+        assert_eq!(shards_asked(&ask_shards(all())), Some(all()));
+        assert_eq!(shards_asked(&ask(ASK_PARTS, &[Prefix::ALL])), None);
+        assert_eq!(shards_asked(&ask_shards(all())[..8]), None);
+        let again = answer_one(&ids_of(&book, all()), &book, &ask_shards(all()));
+        assert_eq!(again, None);
+    }
+
+    #[test]
+    fn an_order_outside_the_shards_of_both_is_not_given_away() {
+        let book = Book::of(&[0, 1]);
+        let request = |id: &B256| [&[ASK_ORDERS][..], &id.0].concat();
+        let ids = ids_of(&book, [1].into_iter().collect());
+        for (id, order) in &book.0 {
+            let answer = answer_one(&ids, &book, &request(id)).unwrap();
+            assert_eq!(answer.len() > 2, shard(order) == 1);
+        }
     }
 
     /// Splits `count` among the parts of a prefix, however the draws come out.
@@ -917,14 +1087,15 @@ mod tests {
                 draws.fill(&mut bytes);
                 u64::from_be_bytes(bytes)
             };
-            let ours = Ids(Vec::new());
-            let mut comparison = Comparison::new();
+            let mut comparison = Comparison::new(no_ids());
             for _ in 0..REQUESTS_MAX / 2 {
-                let request = comparison.request();
-                prop_assert!(request.len() <= REQUEST_BYTES_MAX);
                 prop_assert!(comparison.answer_bytes_max() <= 128 * 1024);
                 let answer = match &comparison.asked {
                     Asked::Nothing => unreachable!(),
+                    Asked::Shards => {
+                        let shards = all().bits().to_be_bytes().to_vec();
+                        [shards, lie(IDS_MAX as u32, &mut draw)].concat()
+                    }
                     Asked::Parts(asked) => {
                         let count = |count: u32| count.min(IDS_MAX as u32);
                         asked.iter().flat_map(|(_, all)| lie(count(*all), &mut draw)).collect()
@@ -932,7 +1103,7 @@ mod tests {
                     // It announces ids and keeps them for itself.
                     Asked::Ids(_) => Vec::new(),
                 };
-                if comparison.on_answer(&answer, &ours).is_err() {
+                if comparison.on_answer(&answer).is_err() {
                     break;
                 }
                 prop_assert!(comparison.to_divide.len() + comparison.to_list.len() <= IDS_MAX);
@@ -940,6 +1111,7 @@ mod tests {
                 if comparison.is_done() {
                     break;
                 }
+                prop_assert!(comparison.request().len() <= REQUEST_BYTES_MAX);
             }
         }
     }
@@ -954,17 +1126,16 @@ mod tests {
         let server = tokio::spawn(serve(far));
         let (orders, mut arrived) = mpsc::channel(100_000);
         let (book, mut outcome) = (Book::default(), BookSync::default());
-        let mut comparison = Comparison::new();
-        let request = comparison.request();
+        let comparison = Comparison::new(no_ids());
+        let request = ask_shards(all());
         let mut exchange = Exchange {
             stream: &mut near,
             idle_timeout,
             outcome: &mut outcome,
         };
         exchange.send(&request).await.unwrap();
-        let ours = Ids(Vec::new());
         let fetching = Fetching::default();
-        let run = exchange.run(comparison, &ours, &book, &fetching, &orders);
+        let run = exchange.run(comparison, &book, &fetching, &orders);
         let outcome = within(sync_timeout, run).await;
         server.abort();
         drop(orders);
@@ -987,10 +1158,13 @@ mod tests {
         change: impl Fn(u8, Vec<u8>) -> Vec<u8>,
     ) -> Result<(), NetError> {
         let book = Book::of(&Vec::from_iter(0..2_000));
-        let ids = Ids::of(&book);
+        let ids = ids_of(&book, all());
         loop {
             let request = read_frame(&mut stream, REQUEST_BYTES_MAX).await?;
-            let answer = answer_one(&ids, &book, &request).unwrap();
+            let answer = match shards_asked(&request) {
+                Some(_) => answer_first(&ids),
+                None => answer_one(&ids, &book, &request).unwrap(),
+            };
             write_frame(&mut stream, &change(request[0], answer)).await?;
         }
     }
@@ -1059,7 +1233,7 @@ mod tests {
     struct Counting(std::sync::atomic::AtomicUsize);
 
     impl BookSource for Counting {
-        fn order_ids(&self) -> Vec<B256> {
+        fn order_ids(&self) -> Vec<(B256, u16)> {
             self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             Vec::new()
         }
@@ -1075,11 +1249,12 @@ mod tests {
             let book = Arc::new(Counting::default());
             let shelf = Shelf {
                 book: book.clone(),
+                shards: all(),
                 lifetime,
                 last: Mutex::default(),
             };
             for _ in 0..100 {
-                shelf.ids();
+                shelf.ids(all());
             }
             assert_eq!(book.0.load(std::sync::atomic::Ordering::Relaxed), lists);
         }
@@ -1087,7 +1262,7 @@ mod tests {
 
     #[test]
     fn prefixes_that_overlap_or_descend_are_refused() {
-        let ids = Ids::of(&Book::default());
+        let ids = no_ids();
         let [first, second] = [0, 1].map(|n| Prefix::ALL.parts().nth(n).unwrap());
         let asked =
             |prefixes: &[Prefix]| answer_one(&ids, &Book::default(), &ask(ASK_PARTS, prefixes));

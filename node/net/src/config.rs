@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use alloy_primitives::Address;
 use libp2p::Multiaddr;
+use outcry_protocol::shard::{ShardSet, Sharding};
 
 /// Configuration of [`crate::Network::start`].
 #[derive(Clone, Debug)]
@@ -12,9 +13,11 @@ pub struct NetworkConfig {
     pub chain_id: u64,
     /// Market contract: part of the gossip topic.
     pub market: Address,
-    /// Shards of the book that this node takes part in. One global shard, 0, suffices below
+    /// Into how many shards the market divides its gossip: part of the topics. One suffices below
     /// 200 orders/s.
-    pub shards: Vec<u16>,
+    pub sharding: Sharding,
+    /// Shards that this node takes part in.
+    pub shards: ShardSet,
     /// Addresses to listen on, e.g. `/ip4/0.0.0.0/tcp/4600`, `/ip4/0.0.0.0/udp/4600/quic-v1`.
     /// Port 0 lets the system choose; [`crate::NetworkHandle::addresses`] tells what it chose.
     pub listen: Vec<Multiaddr>,
@@ -32,12 +35,13 @@ pub struct NetworkConfig {
 }
 
 impl NetworkConfig {
-    /// A node of one market, on OS-assigned ports of all interfaces, shard 0, without bootstrap.
+    /// A node of a market with one shard, on OS-assigned ports of all interfaces, without bootstrap.
     pub fn new(chain_id: u64, market: Address) -> Self {
         Self {
             chain_id,
             market,
-            shards: vec![0],
+            sharding: Sharding::ONE,
+            shards: Sharding::ONE.all(),
             listen: ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"]
                 .iter()
                 .filter_map(|address| address.parse().ok())

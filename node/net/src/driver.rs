@@ -12,13 +12,15 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, dcutr, identify, kad, relay};
-use libp2p_gossipsub::{self as gossipsub, IdentTopic, PublishError, TopicHash};
+use libp2p_gossipsub::{self as gossipsub, PublishError, TopicHash};
+use outcry_protocol::shard::ShardSet;
 use rand::seq::IteratorRandom;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::behaviour::{Behaviour, BehaviourEvent};
+use crate::gossip::Topics;
 use crate::metrics::Metrics;
 use crate::scoring::{BAN_THRESHOLD, blame};
 use crate::{
@@ -41,8 +43,12 @@ const SYNC_AFTER_JOIN: Duration = Duration::from_secs(3);
 /// A peer that gossips but has not said what it subscribes to after this holds a connection to our
 /// former life (or we to its), and is dialled anew.
 const DEAF_AFTER: Duration = Duration::from_secs(5);
-/// So often, each time after a pause of twice the length: it may just share no shard with us.
+/// So often, each time after a pause of twice the length: it may just be of another market.
 const REJOINS_MAX: u32 = 6;
+/// With fewer peers in a shard of its own than this, a node looks for more: what a mesh needs.
+const SHARD_PEERS_WANTED: usize = 3;
+/// Peers with which books are compared at once, now and then. One suffices where all take part in all.
+const SYNCS_PER_ROUND: usize = 3;
 /// Between a deliberate disconnection and the new dial, so that both sides have seen the first.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 /// Peers searched for at once, and callers waiting for one of them.
@@ -94,8 +100,11 @@ pub(crate) struct Driver {
     limits: NetworkLimits,
     reachability: Reachability,
     kad_protocols: Vec<libp2p::StreamProtocol>,
-    shards: HashMap<u16, IdentTopic>,
+    /// Shards that this node takes part in.
+    shards: ShardSet,
+    /// The shard of each of the market's topics, and the other way round.
     topics: HashMap<TopicHash, u16>,
+    names: Vec<TopicHash>,
     bootstrap: Vec<(PeerId, Multiaddr)>,
     peers: HashMap<PeerId, Peer>,
     standings: HashMap<PeerId, Standing>,
@@ -108,6 +117,8 @@ pub(crate) struct Driver {
     rejoining: HashMap<PeerId, (Instant, Vec<Multiaddr>)>,
     syncs_due: VecDeque<(Instant, PeerId)>,
     synced_at: Instant,
+    /// The own shards; the one whose orders were compared longest ago comes first.
+    sync_turns: VecDeque<u16>,
     bootstrapped_at: Option<Instant>,
     looked_up_at: Option<Instant>,
 }
@@ -116,7 +127,8 @@ pub(crate) struct Driver {
 struct Peer {
     connections: HashMap<ConnectionId, ConnectedPoint>,
     agent: String,
-    topics: usize,
+    /// Shards of the market that it takes part in.
+    shards: ShardSet,
     /// Where it can be dialled, and since when it is known to gossip.
     addresses: Vec<Multiaddr>,
     gossips_since: Option<Instant>,
@@ -179,7 +191,7 @@ impl Driver {
     pub(crate) fn new(
         swarm: Swarm<Behaviour>,
         config: &NetworkConfig,
-        topics: Vec<(u16, IdentTopic)>,
+        topics: &Topics,
         bootstrap: Vec<(PeerId, Multiaddr)>,
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<NetworkEvent>,
@@ -197,11 +209,12 @@ impl Driver {
             metrics,
             limits: config.limits.clone(),
             reachability: config.reachability,
+            shards: config.shards,
             topics: topics
-                .iter()
-                .map(|(shard, topic)| (topic.hash(), *shard))
+                .all()
+                .map(|(shard, topic)| (topic.hash(), shard))
                 .collect(),
-            shards: topics.into_iter().collect(),
+            names: topics.all().map(|(_, topic)| topic.hash()).collect(),
             bootstrap,
             peers: HashMap::new(),
             standings: HashMap::new(),
@@ -213,6 +226,7 @@ impl Driver {
             rejoining: HashMap::new(),
             syncs_due: VecDeque::new(),
             synced_at: Instant::now(),
+            sync_turns: config.shards.iter().collect(),
             bootstrapped_at: None,
             looked_up_at: None,
         }
@@ -315,14 +329,15 @@ impl Driver {
 
     fn publish(&mut self, shard: u16, message: &[u8]) -> Result<MessageId, NetError> {
         let topic = self
-            .shards
-            .get(&shard)
+            .names
+            .get(usize::from(shard))
+            .filter(|_| self.shards.contains(shard))
             .ok_or(NetError::UnknownShard(shard))?;
         let published = self
             .swarm
             .behaviour_mut()
             .gossip
-            .publish(topic.hash(), message);
+            .publish(topic.clone(), message);
         match published {
             Ok(_) => self.metrics.order("published"),
             Err(PublishError::Duplicate) => {}
@@ -330,7 +345,7 @@ impl Driver {
             Err(PublishError::AllQueuesFull(_)) => return Err(NetError::Overloaded),
             Err(error) => return Err(NetError::Config(error.to_string())),
         }
-        Ok(MessageId::of(message))
+        Ok(MessageId::of(topic, message))
     }
 
     fn report(&mut self, id: MessageId, verdict: Verdict) -> bool {
@@ -353,7 +368,8 @@ impl Driver {
                     key: PeerKey::from_peer_id(id)?,
                     address: endpoint.get_remote_address().clone(),
                     score: self.swarm.behaviour().gossip.peer_score(id).unwrap_or(0.0),
-                    subscribed: peer.topics > 0,
+                    subscribed: self.shares(peer),
+                    shards: peer.shards,
                     agent: peer.agent.clone(),
                 })
             })
@@ -562,7 +578,7 @@ impl Driver {
         let deaf: Vec<_> = self
             .peers
             .iter()
-            .filter(|(_, peer)| peer.topics == 0)
+            .filter(|(_, peer)| peer.shards.is_empty())
             .filter_map(|(id, peer)| {
                 let waited = now.duration_since(peer.gossips_since?);
                 let rejoins = self
@@ -627,10 +643,12 @@ impl Driver {
                 }
             }
         }
-        if self.peers.len() < PEERS_WANTED
-            && !self.peers.is_empty()
-            && due(self.looked_up_at, LOOKUP_EVERY)
-        {
+        let peers_by_shard = self.peers_by_shard();
+        let is_lonely = |(_, peers): &(u16, usize)| *peers < SHARD_PEERS_WANTED;
+        let is_short_of_peers =
+            self.peers.len() < PEERS_WANTED || peers_by_shard.iter().any(is_lonely);
+        self.metrics.shard_peers(&peers_by_shard);
+        if is_short_of_peers && !self.peers.is_empty() && due(self.looked_up_at, LOOKUP_EVERY) {
             self.looked_up_at = Some(now);
             // Fails only if the table is empty; the next peer's introduction fills it.
             let _ = self.swarm.behaviour_mut().kad.bootstrap();
@@ -645,16 +663,58 @@ impl Driver {
         }
         if now - self.synced_at >= self.limits.book_sync_every {
             self.synced_at = now;
-            due.extend(self.peers.keys().choose(&mut rand::rng()));
+            due.extend(self.next_syncs());
         }
         for peer in due {
-            if self.peers.get(&peer).is_some_and(|peer| peer.topics > 0)
+            if self.peers.get(&peer).is_some_and(|peer| self.shares(peer))
                 && let Some(key) = PeerKey::from_peer_id(&peer)
                 && !self.emit(NetworkEvent::BookSyncDue(key))
             {
                 self.metrics.events_dropped.inc();
             }
         }
+    }
+
+    /// Whom to compare books with now: a random peer of the shard whose turn it is, and if that does not
+    /// take part in all that this node does, one or two more for the next shards in turn.
+    fn next_syncs(&mut self) -> Vec<PeerId> {
+        let mut chosen = Vec::new();
+        let mut left = self.shards;
+        for shard in self.sync_turns.clone() {
+            if chosen.len() == SYNCS_PER_ROUND {
+                break;
+            }
+            let of_shard = |(_, peer): &(&PeerId, &Peer)| peer.shards.contains(shard);
+            let peers = self.peers.iter().filter(of_shard);
+            if left.contains(shard)
+                && let Some((id, peer)) = peers.choose(&mut rand::rng())
+            {
+                left = left.without(peer.shards);
+                chosen.push(*id);
+            }
+        }
+        // Those that were chosen for come last; the others keep their order.
+        self.sync_turns
+            .make_contiguous()
+            .sort_by_key(|shard| !left.contains(*shard));
+        chosen
+    }
+
+    /// Whether a peer takes part in a shard of ours.
+    fn shares(&self, peer: &Peer) -> bool {
+        !peer.shards.and(self.shards).is_empty()
+    }
+
+    /// How many peers take part in each of the own shards.
+    fn peers_by_shard(&self) -> Vec<(u16, usize)> {
+        let count = |shard| {
+            let peers = self.peers.values();
+            peers.filter(|peer| peer.shards.contains(shard)).count()
+        };
+        self.shards
+            .iter()
+            .map(|shard| (shard, count(shard)))
+            .collect()
     }
 
     fn forget_unjudged(&mut self, now: Instant) {
@@ -758,34 +818,41 @@ impl Driver {
                 message_id,
                 message,
             } => self.on_message(propagation_source, message_id, message),
-            gossipsub::Event::Subscribed { peer_id, topic } if self.topics.contains_key(&topic) => {
-                if let Some(peer) = self.peers.get_mut(&peer_id) {
-                    peer.topics += 1;
-                    if peer.topics > 1 {
-                        return;
-                    }
-                    if let Some(standing) = self.standings.get_mut(&peer_id) {
+            gossipsub::Event::Subscribed { peer_id, topic } => {
+                let shard = self.topics.get(&topic).copied();
+                if let (Some(shard), Some(peer)) = (shard, self.peers.get_mut(&peer_id)) {
+                    let before = peer.shards;
+                    peer.shards.insert(shard);
+                    if before.is_empty()
+                        && let Some(standing) = self.standings.get_mut(&peer_id)
+                    {
                         standing.rejoins = 0;
                     }
-                    if self.syncs_due.len() < self.limits.connections_max as usize {
-                        let due = Instant::now() + SYNC_AFTER_JOIN;
-                        self.syncs_due.push_back((due, peer_id));
-                    }
-                    if let Some(key) = PeerKey::from_peer_id(&peer_id)
-                        && !self.emit(NetworkEvent::PeerJoined(key))
-                    {
-                        self.metrics.events_dropped.inc();
+                    if before.and(self.shards).is_empty() && self.shards.contains(shard) {
+                        self.on_joined(peer_id);
                     }
                 }
             }
-            gossipsub::Event::Unsubscribed { peer_id, topic }
-                if self.topics.contains_key(&topic) =>
-            {
-                if let Some(peer) = self.peers.get_mut(&peer_id) {
-                    peer.topics = peer.topics.saturating_sub(1);
+            gossipsub::Event::Unsubscribed { peer_id, topic } => {
+                let shard = self.topics.get(&topic).copied();
+                if let (Some(shard), Some(peer)) = (shard, self.peers.get_mut(&peer_id)) {
+                    peer.shards.remove(shard);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A peer takes part in a shard of ours, the first one.
+    fn on_joined(&mut self, peer: PeerId) {
+        if self.syncs_due.len() < self.limits.connections_max as usize {
+            let due = Instant::now() + SYNC_AFTER_JOIN;
+            self.syncs_due.push_back((due, peer));
+        }
+        if let Some(key) = PeerKey::from_peer_id(&peer)
+            && !self.emit(NetworkEvent::PeerJoined(key))
+        {
+            self.metrics.events_dropped.inc();
         }
     }
 
@@ -806,7 +873,7 @@ impl Driver {
         } else if self.pending.sources.len() >= limits.orders_pending_max {
             Some("dropped")
         } else {
-            let id = MessageId::of(&message.data);
+            let id = MessageId::of(&message.topic, &message.data);
             let order = PeerKey::from_peer_id(&source).map(|from| IncomingOrder {
                 id,
                 from,
@@ -841,7 +908,7 @@ impl Driver {
             Peer {
                 connections: HashMap::new(),
                 agent: String::new(),
-                topics: 0,
+                shards: ShardSet::EMPTY,
                 addresses: Vec::new(),
                 gossips_since: None,
             }

@@ -36,8 +36,8 @@ pub enum NetError {
     /// No peer takes part in this topic yet; publish again when a peer has connected.
     #[error("no peer to send the order to yet; publish it again later")]
     NoPeers,
-    /// The shard is not among the configured ones.
-    #[error("shard {0} is not among the configured shards")]
+    /// The node does not take part in the shard.
+    #[error("this node does not take part in shard {0}")]
     UnknownShard(u16),
     /// The send queues are full; try again later.
     #[error("the network is overloaded; try again later")]

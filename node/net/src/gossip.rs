@@ -11,16 +11,15 @@ use alloy_primitives::Address;
 use bytes::Bytes;
 use libp2p_gossipsub::{
     Behaviour, Config, ConfigBuilder, IdentTopic, IdentityTransform, MaxCountSubscriptionFilter,
-    MessageAcceptance, MessageAuthenticity, MetricsConfig, ValidationMode,
+    MessageAcceptance, MessageAuthenticity, MetricsConfig, TopicHash, ValidationMode,
     WhitelistSubscriptionFilter,
 };
 use outcry_protocol::limits::MESSAGE_BYTES_MAX;
+use outcry_protocol::shard::{SHARDS_MAX, ShardSet, Sharding};
 use prometheus_client::registry::Registry;
 
-use crate::{NetError, PeerKey, scoring};
+use crate::{NetError, NetworkConfig, PeerKey, scoring};
 
-/// Most shards of a node: as many topics keep their buffers and scores.
-pub(crate) const SHARDS_MAX: usize = 64;
 /// What a message's encoding has beyond the order: the topic (about 70 bytes) and field headers.
 const ENVELOPE_BYTES: usize = 256;
 /// Control messages of one frame.
@@ -61,14 +60,19 @@ const TOLD_FOR_HEARTBEATS: usize = 2;
 /// these two from some nodes until they compare books.
 const ID_BYTES: usize = 16;
 
-/// Name of a gossiped message: BLAKE3 of its bytes.
+/// Name of a gossiped message: BLAKE3 of its topic's hash and its bytes. An order has one topic. What a
+/// peer sends on another one has another name, so that it neither passes for the order nor keeps it out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(pub [u8; 32]);
 
 impl MessageId {
-    /// The id of a message.
-    pub fn of(message: &[u8]) -> Self {
-        Self(*blake3::hash(message).as_bytes())
+    /// The id of a message on a topic.
+    pub(crate) fn of(topic: &TopicHash, message: &[u8]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        // Of a fixed length, so that no other topic and message make the same bytes.
+        hasher.update(blake3::hash(topic.as_str().as_bytes()).as_bytes());
+        hasher.update(message);
+        Self(*hasher.finalize().as_bytes())
     }
 
     /// The id by which peers name the message to each other.
@@ -134,12 +138,16 @@ impl Verdict {
     }
 }
 
-/// The topic of one shard of one market.
-pub(crate) fn topic(chain_id: u64, market: &Address, shard: u16) -> IdentTopic {
-    IdentTopic::new(format!(
-        "/outcry/1/{chain_id}/0x{}/{shard}",
-        hex::encode(market)
-    ))
+/// The topic of one shard of one market. Nodes that disagree about the number of shards have no topic in
+/// common: they would hold it against each other that orders come on the wrong one.
+pub(crate) fn topic(chain_id: u64, market: &Address, sharding: Sharding, shard: u16) -> IdentTopic {
+    let market = hex::encode(market);
+    IdentTopic::new(if sharding.is_one() {
+        format!("/outcry/1/{chain_id}/0x{market}/{shard}")
+    } else {
+        let shards = sharding.shards();
+        format!("/outcry/1/{chain_id}/0x{market}/{shards}/{shard}")
+    })
 }
 
 fn config(topics: &[IdentTopic]) -> Result<Config, NetError> {
@@ -147,7 +155,7 @@ fn config(topics: &[IdentTopic]) -> Result<Config, NetError> {
     builder
         .validate_messages()
         .validation_mode(ValidationMode::Anonymous)
-        .message_id_fn(|message| MessageId::of(&message.data).on_wire())
+        .message_id_fn(|message| MessageId::of(&message.topic, &message.data).on_wire())
         .flood_publish(false)
         .idontwant_message_size_threshold(IDONTWANT_BYTES)
         .idontwant_on_publish(true)
@@ -176,15 +184,42 @@ fn config(topics: &[IdentTopic]) -> Result<Config, NetError> {
         .map_err(|error| NetError::Config(error.to_string()))
 }
 
-/// Gossipsub, subscribed to `topics` and to nothing else.
-pub(crate) fn behaviour(
-    topics: &[IdentTopic],
-    registry: &mut Registry,
-) -> Result<Gossip, NetError> {
+/// The topics of a market, and the shards that a node takes part in.
+pub(crate) struct Topics {
+    all: Vec<IdentTopic>,
+    own: ShardSet,
+}
+
+impl Topics {
+    pub(crate) fn of(config: &NetworkConfig) -> Self {
+        let topic = |shard| topic(config.chain_id, &config.market, config.sharding, shard);
+        Self {
+            all: (0..config.sharding.shards()).map(topic).collect(),
+            own: config.shards,
+        }
+    }
+
+    /// All of them with their shards, ascending.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u16, &IdentTopic)> {
+        (0..).zip(&self.all)
+    }
+
+    /// Those of the node's own shards.
+    fn own(&self) -> Vec<IdentTopic> {
+        let own = self.all().filter(|(shard, _)| self.own.contains(*shard));
+        own.map(|(_, topic)| topic.clone()).collect()
+    }
+}
+
+/// Gossipsub, subscribed to a node's own topics. Of peers it remembers which of the market's topics they
+/// subscribe to: one that shares none has at least said so.
+pub(crate) fn behaviour(topics: &Topics, registry: &mut Registry) -> Result<Gossip, NetError> {
+    let known = topics.all.iter().map(IdentTopic::hash).collect();
+    let topics = &topics.own()[..];
     let filter = MaxCountSubscriptionFilter {
-        filter: WhitelistSubscriptionFilter(topics.iter().map(IdentTopic::hash).collect()),
-        max_subscribed_topics: SHARDS_MAX,
-        max_subscriptions_per_request: SHARDS_MAX,
+        filter: WhitelistSubscriptionFilter(known),
+        max_subscribed_topics: SHARDS_MAX.into(),
+        max_subscriptions_per_request: SHARDS_MAX.into(),
     };
     let config_error = |error: String| NetError::Config(error);
     let mut gossip = Gossip::new_with_subscription_filter(

@@ -13,6 +13,7 @@ type Labels<const N: usize> = [(&'static str, String); N];
 pub(crate) struct Metrics {
     pub(crate) peers: Gauge,
     pub(crate) connections: Gauge,
+    shard_peers: Family<Labels<1>, Gauge>,
     orders: Family<Labels<1>, Counter>,
     pub(crate) events_dropped: Counter,
     streams: Family<Labels<2>, Counter>,
@@ -31,6 +32,11 @@ impl Metrics {
             "connections",
             "Established connections",
             metrics.connections.clone(),
+        );
+        registry.register(
+            "shard_peers",
+            "Peers that take part in each shard of this node",
+            metrics.shard_peers.clone(),
         );
         registry.register(
             "orders",
@@ -76,6 +82,15 @@ impl Metrics {
             metrics.peers_banned.clone(),
         );
         metrics
+    }
+
+    /// Peers in each of the node's shards.
+    pub(crate) fn shard_peers(&self, by_shard: &[(u16, usize)]) {
+        for (shard, peers) in by_shard {
+            self.shard_peers
+                .get_or_create(&[("shard", shard.to_string())])
+                .set(i64::try_from(*peers).unwrap_or(i64::MAX));
+        }
     }
 
     pub(crate) fn order(&self, outcome: &'static str) {

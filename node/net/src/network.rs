@@ -7,6 +7,7 @@ use bytes::Bytes;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use outcry_protocol::limits::MESSAGE_BYTES_MAX;
+use outcry_protocol::shard::{ShardSet, Sharding};
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,13 +16,14 @@ use crate::behaviour::Transport;
 use crate::blob::{self, Attempt, Blobs};
 use crate::book::Fetching;
 use crate::driver::{Command, Driver};
+use crate::gossip::Topics;
 use crate::metrics::Metrics;
 use crate::scoring::blame;
 use crate::streams::Streams;
 use crate::{
     BlobId, BlobStore, BookSource, BookSync, DealHandler, DealRequest, DealResponse, IncomingOrder,
     MessageId, NetError, NetworkConfig, NetworkLimits, PeerKey, Verdict, behaviour, book, deal,
-    gossip, identity,
+    identity,
 };
 
 /// Commands waiting for the network's task; callers wait when there are more.
@@ -52,7 +54,7 @@ pub struct Handlers {
 pub enum NetworkEvent {
     /// An order arrived; [`NetworkHandle::report`] decides whether it travels on.
     Order(IncomingOrder),
-    /// A peer joined the gossip of this market: a good moment for [`NetworkHandle::sync_book`].
+    /// A peer joined the gossip of a shard of this node: a good moment for [`NetworkHandle::sync_book`].
     PeerJoined(PeerKey),
     /// Time for a [`NetworkHandle::sync_book`] with this peer: shortly after it joined, because an
     /// order gossiped while two nodes introduce themselves reaches neither, and now and then with
@@ -71,8 +73,10 @@ pub struct PeerInfo {
     pub address: Multiaddr,
     /// Gossip score; negative is bad.
     pub score: f64,
-    /// Whether it gossips orders of this market.
+    /// Whether it gossips orders that this node wants.
     pub subscribed: bool,
+    /// Shards of the market that it takes part in.
+    pub shards: ShardSet,
     /// What software it says it runs, and a number that changes with each start; at most 64
     /// characters.
     pub agent: String,
@@ -130,26 +134,18 @@ impl Network {
         registry: &mut Registry,
         links: Option<Transport>,
     ) -> Result<(NetworkHandle, mpsc::Receiver<NetworkEvent>), NetError> {
-        check_shards(&config.shards)?;
+        check_shards(&config)?;
         let key = PeerKey::of(identity);
         let bootstrap = config
             .bootstrap
             .iter()
             .map(bootstrap_peer)
             .collect::<Result<Vec<_>, _>>()?;
-        let topics: Vec<_> = config
-            .shards
-            .iter()
-            .map(|shard| {
-                let topic = gossip::topic(config.chain_id, &config.market, *shard);
-                (*shard, topic)
-            })
-            .collect();
+        let topics = Topics::of(&config);
         let registry = registry.sub_registry_with_prefix("outcry_net");
         let metrics = Arc::new(Metrics::register(registry));
-        let names: Vec<_> = topics.iter().map(|(_, topic)| topic.clone()).collect();
         let identity = identity::keypair(identity)?;
-        let swarm = behaviour::swarm(&config, &identity, &names, registry, links)?;
+        let swarm = behaviour::swarm(&config, &identity, &topics, registry, links)?;
 
         let limits = config.limits.clone();
         let (commands, command_receiver) = mpsc::channel(COMMANDS_WAITING);
@@ -162,7 +158,7 @@ impl Network {
         let mut driver = Driver::new(
             swarm,
             &config,
-            topics,
+            &topics,
             bootstrap,
             command_receiver,
             events,
@@ -172,7 +168,14 @@ impl Network {
         );
         let streams = Streams::new(driver.streams(), limits.idle_timeout);
         blob::serve(&streams, &blobs, &limits, &metrics, &stopped)?;
-        book::serve(&streams, handlers.book.clone(), &limits, &metrics, &stopped)?;
+        book::serve(
+            &streams,
+            handlers.book.clone(),
+            config.shards,
+            &limits,
+            &metrics,
+            &stopped,
+        )?;
         deal::serve(&streams, handlers.deals, &limits, &metrics, &stopped)?;
         let listening = tokio::time::timeout(
             LISTEN_TIMEOUT,
@@ -193,6 +196,8 @@ impl Network {
         let handle = NetworkHandle {
             shared: Arc::new(Shared {
                 key,
+                sharding: config.sharding,
+                shards: config.shards,
                 commands,
                 addresses,
                 blobs: Arc::new(Blobs::new(blobs, streams.clone(), metrics.clone(), &limits)),
@@ -209,16 +214,17 @@ impl Network {
     }
 }
 
-fn check_shards(shards: &[u16]) -> Result<(), NetError> {
-    let distinct: std::collections::HashSet<_> = shards.iter().collect();
-    if distinct.len() != shards.len() {
-        return Err(NetError::Config("a shard is named twice".to_owned()));
+fn check_shards(config: &NetworkConfig) -> Result<(), NetError> {
+    let refuse = |reason: String| Err(NetError::Config(reason));
+    if config.shards.is_empty() {
+        return refuse("the node takes part in no shard".to_owned());
     }
-    if shards.len() > gossip::SHARDS_MAX {
-        return Err(NetError::Config(format!(
-            "more than {} shards",
-            gossip::SHARDS_MAX
-        )));
+    if !config.shards.is_within(config.sharding.all()) {
+        return refuse(format!(
+            "of the shards {} the market has only {}",
+            config.shards,
+            config.sharding.all()
+        ));
     }
     Ok(())
 }
@@ -241,6 +247,8 @@ pub struct NetworkHandle {
 
 struct Shared {
     key: PeerKey,
+    sharding: Sharding,
+    shards: ShardSet,
     commands: mpsc::Sender<Command>,
     addresses: watch::Receiver<Vec<Multiaddr>>,
     blobs: Arc<Blobs>,
@@ -257,6 +265,16 @@ impl NetworkHandle {
     /// This node's key.
     pub fn key(&self) -> PeerKey {
         self.shared.key
+    }
+
+    /// Into how many shards the market divides its gossip.
+    pub fn sharding(&self) -> Sharding {
+        self.shared.sharding
+    }
+
+    /// The shards that this node takes part in.
+    pub fn shards(&self) -> ShardSet {
+        self.shared.shards
     }
 
     /// The store from which blobs are served.
@@ -417,6 +435,7 @@ impl NetworkHandle {
             &shared.streams,
             id,
             &*shared.book,
+            shared.shards,
             &shared.fetching,
             &orders,
             &shared.limits,
@@ -498,10 +517,12 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_named_twice_is_refused() {
-        assert!(check_shards(&[0, 1]).is_ok());
-        assert!(matches!(check_shards(&[1, 1]), Err(NetError::Config(_))));
-        let many: Vec<u16> = (0..=gossip::SHARDS_MAX as u16).collect();
-        assert!(matches!(check_shards(&many), Err(NetError::Config(_))));
+    fn shards_that_the_market_does_not_have_are_refused() {
+        let mut config = NetworkConfig::new(1, Default::default());
+        config.sharding = Sharding::try_from(4).unwrap();
+        for (shards, is_valid) in [("0,3", true), ("", false), ("3-4", false)] {
+            config.shards = shards.parse().unwrap();
+            assert_eq!(check_shards(&config).is_ok(), is_valid, "{shards}");
+        }
     }
 }

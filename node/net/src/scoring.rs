@@ -119,9 +119,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const SHARDS: usize = outcry_protocol::shard::SHARDS_MAX as usize;
+
     fn topics(count: usize) -> Vec<IdentTopic> {
+        let sharding = outcry_protocol::shard::Sharding::try_from(SHARDS as u16).unwrap();
         (0..count)
-            .map(|shard| crate::gossip::topic(1, &Default::default(), shard as u16))
+            .map(|shard| crate::gossip::topic(1, &Default::default(), sharding, shard as u16))
             .collect()
     }
 
@@ -178,13 +181,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn the_parameters_are_valid_for_any_number_of_topics(count in 0..=crate::gossip::SHARDS_MAX) {
+        fn the_parameters_are_valid_for_any_number_of_topics(count in 0..=SHARDS) {
             prop_assert_eq!(parameters(&topics(count)).validate(), Ok(()));
         }
 
         #[test]
         fn a_peer_that_keeps_failing_on_one_topic_stays_negative_however_good_it_is_elsewhere(
-            count in 1..=crate::gossip::SHARDS_MAX,
+            count in 1..=SHARDS,
             deliveries_per_s in 0.0..1000.0_f64,
             seconds_between_failures in 1..=300_usize,
             good_seconds_before in 0..7200_usize,
@@ -217,7 +220,7 @@ mod tests {
 
         #[test]
         fn a_peer_that_stops_failing_is_forgiven(
-            count in 1..=crate::gossip::SHARDS_MAX,
+            count in 1..=SHARDS,
             failures in 1..20_u32,
         ) {
             let parameters = parameters(&topics(count));

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::StreamProtocol;
-use node::{Node, config, content, order, soon};
+use node::{Node, config, content, order, sharded, soon};
 use outcry_net::{
     DealRequest, DealResponse, FetchProgress, NetError, NetworkConfig, PeerKey, Reachability,
 };
@@ -247,7 +247,44 @@ async fn a_joiner_gets_the_orders_that_it_lacks_and_no_others() {
     let (sender, _receiver) = mpsc::channel(8);
     let outcome = soon(old.net.sync_book(joiner.key(), sender)).await.unwrap();
     assert_eq!((outcome.orders_received, outcome.prefixes_divided), (0, 1));
-    assert_eq!(outcome.bytes, 10 + 16 * 20);
+    assert_eq!(outcome.bytes, 9 + 8 + 16 * 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_compares_the_shards_of_both_and_one_without_any_costs_nobody_anything() {
+    let old = Node::start(1, sharded("0-2")).await;
+    let joiner = Node::join(2, &old, sharded("1-3")).await;
+    let stranger = Node::join(3, &old, sharded("3")).await;
+    // A book holds what its node takes part in; what else gets into it stays there.
+    for seed in 0..400 {
+        old.book.insert(order(seed));
+    }
+    let shard = |order: &Bytes| order[0] % 4;
+    let wanted = (0..400)
+        .map(order)
+        .filter(|order| [1, 2].contains(&shard(order)))
+        .count();
+    assert!(wanted > 100);
+    let (sender, mut receiver) = mpsc::channel(400);
+    let outcome = soon(joiner.net.sync_book(old.key(), sender)).await.unwrap();
+    assert_eq!(outcome.shards.to_string(), "1-2");
+    assert_eq!(outcome.orders_received as usize, wanted);
+    while let Some(order) = receiver.recv().await {
+        assert!([1, 2].contains(&shard(&order)));
+    }
+
+    let (sender, _receiver) = mpsc::channel(8);
+    let outcome = soon(stranger.net.sync_book(old.key(), sender)).await;
+    let outcome = outcome.unwrap();
+    assert!(outcome.shards.is_empty());
+    assert_eq!(outcome.orders_received, 0);
+    // For all else they are peers like others.
+    let blob = old.net.blobs().put_bytes(&[7; 100]).await.unwrap();
+    let fetched = soon(stranger.net.fetch(blob.hash, &[old.key()], 100, None)).await;
+    assert_eq!(fetched.unwrap(), blob);
+    for (node, peer) in [(&stranger, old.key()), (&old, stranger.key())] {
+        assert!(node.score_of(peer).await.unwrap() >= 0.0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

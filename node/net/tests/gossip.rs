@@ -5,7 +5,7 @@
 mod node;
 
 use libp2p_gossipsub as gossipsub;
-use node::{Node, config, order, soon};
+use node::{Node, config, order, sharded, soon};
 use outcry_net::{NetError, NetworkConfig, NetworkEvent, NetworkLimits, Verdict};
 
 fn topic() -> gossipsub::IdentTopic {
@@ -110,10 +110,7 @@ async fn an_invalid_order_is_not_passed_on_and_costs_its_sender_score() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_fails_on_one_shard_goes_negative_however_good_it_is_on_another() {
-    let shards = || NetworkConfig {
-        shards: vec![0, 1],
-        ..config()
-    };
+    let shards = || sharded("0-1");
     let mut receiver = Node::start(1, shards()).await;
     let mut sender = Node::join(2, &receiver, shards()).await;
     receiver.joined_by(1).await;
@@ -129,6 +126,122 @@ async fn a_peer_that_fails_on_one_shard_goes_negative_however_good_it_is_on_anot
     let rejected = receiver.net.report(invalid.id, Verdict::Reject).await;
     assert!(rejected.unwrap());
     assert!(receiver.score_of(sender.key()).await.unwrap() < 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_reach_those_who_take_part_in_their_shard_and_nobody_else() {
+    let mut hub = Node::start(1, sharded("0-2")).await;
+    let mut left = Node::join(2, &hub, sharded("0-1")).await;
+    let mut right = Node::join(3, &hub, sharded("1-2")).await;
+    hub.joined_by(2).await;
+    left.joined_by(2).await;
+    right.joined_by(2).await;
+    for (shard, seed) in [(0, 10), (2, 12), (1, 11)] {
+        hub.net.publish(shard, order(seed)).await.unwrap();
+    }
+    // The last one reaches both. What comes on a connection comes in its order.
+    for (node, own) in [(&mut left, (0, 10)), (&mut right, (2, 12))] {
+        let mut heard = Vec::new();
+        for _ in 0..2 {
+            let received = node.accept().await;
+            heard.push((received.shard, received.bytes));
+        }
+        heard.sort();
+        let mut expected = vec![(own.0, order(own.1)), (1, order(11))];
+        expected.sort();
+        assert_eq!(heard, expected);
+    }
+    for node in [&left, &right] {
+        assert_eq!(node.metric("orders_total", ""), 2.0);
+        soon(async {
+            while node.metric("shard_peers", "shard=\"1\"") < 2.0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    let elsewhere = left.net.publish(2, order(13)).await;
+    assert!(matches!(elsewhere, Err(NetError::UnknownShard(2))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_shares_no_shard_is_known_by_its_own() {
+    let hub = Node::start(1, sharded("0-3")).await;
+    let mut one = Node::join(2, &hub, sharded("0")).await;
+    let other = Node::join(3, &hub, sharded("2-3")).await;
+    soon(one.net.connect(other.key())).await.unwrap();
+    // What it has said of its shards is what tells it from one that has said nothing, and is met anew.
+    soon(async {
+        loop {
+            let peers = one.net.peers().await.unwrap();
+            let peer = peers.iter().find(|peer| peer.key == other.key());
+            if let Some(peer) = peer.filter(|peer| !peer.shards.is_empty()) {
+                assert!(!peer.subscribed);
+                assert!(peer.shards.is_within("2-3".parse().unwrap()));
+                return;
+            }
+            tokio::select! {
+                event = one.events.recv() => assert!(!is_about(&event.unwrap(), other.key())),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    })
+    .await;
+}
+
+/// Whether the node is to do something with a peer's orders or books.
+fn is_about(event: &NetworkEvent, peer: outcry_net::PeerKey) -> bool {
+    match event {
+        NetworkEvent::PeerJoined(key) | NetworkEvent::BookSyncDue(key) => *key == peer,
+        NetworkEvent::Order(order) => order.from == peer,
+        _ => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_came_on_a_wrong_shard_first_is_heard_on_its_own_and_costs_its_senders_nothing()
+ {
+    let mut receiver = Node::start(1, sharded("0-1")).await;
+    let mut liar = Node::join(2, &receiver, sharded("0-1")).await;
+    liar.joined_by(1).await;
+    receiver.joined_by(1).await;
+    liar.net.publish(1, order(1)).await.unwrap();
+    let wrong = receiver.order().await;
+    assert_eq!(wrong.shard, 1);
+    let rejected = receiver.net.report(wrong.id, Verdict::Reject).await;
+    assert!(rejected.unwrap());
+    assert!(receiver.score_of(liar.key()).await.unwrap() < 0.0);
+
+    let mut honest = Node::join(3, &receiver, sharded("0-1")).await;
+    honest.joined_by(1).await;
+    receiver.joined_by(2).await;
+    honest.net.publish(0, order(1)).await.unwrap();
+    let right = receiver.order().await;
+    assert_eq!((right.shard, right.from), (0, honest.key()));
+    assert!(
+        receiver
+            .net
+            .report(right.id, Verdict::Accept)
+            .await
+            .unwrap()
+    );
+    assert!(receiver.score_of(honest.key()).await.unwrap() >= 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_disagree_about_the_number_of_shards_do_not_hear_each_other() {
+    let four = Node::start(1, sharded("0-3")).await;
+    let one = Node::join(2, &four, config()).await;
+    let mut more = Node::join(3, &four, sharded("0")).await;
+    more.joined_by(1).await;
+    soon(one.net.connect(more.key())).await.unwrap();
+    assert!(matches!(
+        one.net.publish(0, order(1)).await,
+        Err(NetError::NoPeers)
+    ));
+    let peers = more.net.peers().await.unwrap();
+    let peer = peers.iter().find(|peer| peer.key == one.key());
+    assert!(peer.is_none_or(|peer| !peer.subscribed));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

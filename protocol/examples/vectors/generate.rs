@@ -23,6 +23,7 @@ use outcry_protocol::limits::{
 use outcry_protocol::merkle;
 use outcry_protocol::money::{self, Tariff};
 use outcry_protocol::ranking;
+use outcry_protocol::shard::{SHARDS_MAX, Sharding};
 use outcry_protocol::signature;
 use outcry_protocol::status::{Outcome, Status};
 use outcry_protocol::types::{Accept, Bid, ClaimRelay, Deal, JobSpec, Offer, Receipt, Resources};
@@ -42,6 +43,7 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("ranking.json", pretty(ranking_file())),
         ("claims.json", pretty(claims_file())),
         ("wire.json", pretty(wire_file())),
+        ("shards.json", pretty(shards_file())),
         ("lifecycle.json", pretty(lifecycle_file())),
         ("matching.json", pretty(matching_file())),
         ("codes.json", pretty(codes_file())),
@@ -895,6 +897,62 @@ fn claims_file() -> Value {
         ])
         .collect();
     json!({ "separator": domain().separator(), "claims": all })
+}
+
+/// Shards of orders in deployments of 1, 2, 4 and so on to 64 shards.
+fn shards_file() -> Value {
+    let numbers = (0..=SHARDS_MAX.ilog2()).map(|log| 1 << log);
+    let all: Vec<Sharding> = numbers.map(|n| Sharding::try_from(n).unwrap()).collect();
+    let sizes = [
+        (64, 64, 0),
+        (512, 8192, 0),
+        (513, 0, 0),
+        (1024, 65_536, 0),
+        (65_536, 0, 0),
+        (256, 0, 1),
+    ];
+    let resources = |(memory, disk, gpus): (u32, u32, u16)| Resources {
+        memoryMib: memory,
+        diskMib: disk,
+        gpuClass: 0,
+        gpuCount: gpus,
+        egressMib: 0,
+    };
+    let bit = |region: u32| U256::from(1) << region;
+    let mut bids = Vec::new();
+    let mut offers = Vec::new();
+    for size in sizes {
+        for regions in [bit(0), bit(7), bit(255), bit(0) | bit(7), U256::MAX] {
+            let bid = Bid {
+                resources: resources(size),
+                regions,
+                ..bid()
+            };
+            let shards: Vec<u16> = all.iter().map(|sharding| sharding.of_bid(&bid)).collect();
+            bids.push(json!({
+                "resources": bid.resources,
+                "regions": regions.to_string(),
+                "shards": shards,
+            }));
+        }
+        for region in [0, 7, 255] {
+            let offer = Offer {
+                resources: resources(size),
+                region,
+                ..offer()
+            };
+            let shards: Vec<u16> = all
+                .iter()
+                .map(|sharding| sharding.of_offer(&offer))
+                .collect();
+            offers.push(json!({
+                "resources": offer.resources,
+                "region": region,
+                "shards": shards,
+            }));
+        }
+    }
+    json!({ "bids": bids, "offers": offers })
 }
 
 fn wire_file() -> Value {

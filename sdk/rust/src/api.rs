@@ -42,6 +42,7 @@ use std::str::FromStr;
 
 use alloy::primitives::{Address, B256, Bytes, U256};
 use outcry_protocol::class::Class;
+use outcry_protocol::shard::ShardSet;
 use outcry_protocol::status::Status;
 use outcry_protocol::types::{Bid, Deal, JobSpec, Offer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -252,6 +253,12 @@ pub struct NodeStatus {
     /// What it had in its book and matched at the last block at which it was in step with the chain;
     /// nothing before that.
     pub epoch: Option<EpochDigest>,
+    /// Into how many shards the network divides its gossip.
+    pub shard_count: u16,
+    /// The shards that the node takes part in, as `0-3,8`: what it says of book and market is about
+    /// their orders.
+    #[schema(value_type = String)]
+    pub shards: ShardSet,
     /// Ed25519 key of the node, `0x` hex.
     #[schema(value_type = String)]
     pub peer_key: B256,
@@ -318,6 +325,8 @@ pub struct NetworkInfo {
     pub fee_bps: u16,
     /// Collateral floor in wei of the chain's coin, per deal.
     pub collateral_floor: Amount,
+    /// Into how many shards the network divides its gossip.
+    pub shard_count: u16,
     /// Known payment tokens.
     pub tokens: Vec<TokenInfo>,
     /// Multiaddresses of peers to start from.
@@ -1230,12 +1239,15 @@ pub struct EpochsQuery {
 }
 
 /// What a node had in its book and matched at a block: one item of `GET /v1/market/epochs`. Nodes that
-/// knew the same orders have the same digests.
+/// knew the same orders have the same digests, if they take part in the same shards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EpochDigest {
     /// The block, whose hash is the epoch's beacon.
     pub block: BlockRef,
+    /// The shards whose orders both digests are about, as `0-3,8`.
+    #[schema(value_type = String)]
+    pub shards: ShardSet,
     /// Names the live orders.
     #[schema(value_type = String)]
     pub book_digest: B256,

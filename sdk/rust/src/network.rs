@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use alloy::primitives::Address;
 use outcry_protocol::hash::Domain;
+use outcry_protocol::shard::Sharding;
 use serde::{Deserialize, Serialize};
 
 use crate::api::TokenInfo;
@@ -49,6 +50,10 @@ pub struct Network {
     /// Auction of reserved capacity, where the market has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auction: Option<Address>,
+    /// Into how many shards the market's gossip is divided: 1, or another power of two up to 64. All nodes
+    /// of a market must have the same number.
+    #[serde(default, skip_serializing_if = "is_one")]
+    pub shards: Sharding,
     /// Multiaddresses of peers to join through.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bootstrap: Vec<String>,
@@ -61,6 +66,14 @@ pub struct Network {
     /// Payment tokens; the first is what orders pay in unless another is asked for.
     #[serde(default)]
     pub tokens: Vec<TokenInfo>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_one(sharding: &Sharding) -> bool {
+    sharding.is_one()
 }
 
 impl Network {

@@ -28,6 +28,7 @@ fn network(rpc: String) -> Network {
         stake: Address::ZERO,
         token: Address::ZERO,
         auction: None,
+        shards: Default::default(),
         bootstrap: vec![],
         key_file: None,
         python: None,

@@ -59,6 +59,7 @@ impl Market {
             stake: deployed.stake,
             token: deployed.token,
             auction: deployed.auction,
+            shards: Default::default(),
             bootstrap: vec![],
             key_file: None,
             python: None,

@@ -29,6 +29,7 @@ fn client(key: &str) -> Client {
         stake: Address::ZERO,
         token: Address::ZERO,
         auction: None,
+        shards: Default::default(),
         bootstrap: Vec::new(),
         key_file: None,
         python: None,

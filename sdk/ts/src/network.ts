@@ -32,7 +32,7 @@ export interface Network {
   python?: string;
 }
 
-const KEYS = ["chain_id", "rpc", "api", "market", "stake", "token", "auction", "bootstrap", "key_file", "python", "tokens"];
+const KEYS = ["chain_id", "rpc", "api", "market", "stake", "token", "auction", "shards", "bootstrap", "key_file", "python", "tokens"];
 
 /** Reads the text of a `network.toml`. */
 export function parseNetwork(text: string): Network {

@@ -46,15 +46,24 @@ export interface NodeStatus {
   block: { number: number; hash: Hex; timestamp: number };
   /** Of the last block at which the node was in step with the chain. */
   epoch?: EpochDigest | null;
+  /** Into how many shards the network divides its gossip. */
+  shardCount: number;
+  /** Those that the node takes part in, as `0-3,8`: what it says of book and market is about their orders. */
+  shards: string;
   peerKey: Hex;
   peers: number;
   roles: string[];
   version: string;
 }
 
-/** What a node had in its book and matched at a block. Nodes that knew the same orders have the same digests. */
+/**
+ * What a node had in its book and matched at a block. Nodes that knew the same orders have the same digests, if
+ * they take part in the same shards.
+ */
 export interface EpochDigest {
   block: { number: number; hash: Hex; timestamp: number };
+  /** The shards whose orders both digests are about, as `0-3,8`. */
+  shards: string;
   bookDigest: Hex;
   matchDigest: Hex;
   matches: number;

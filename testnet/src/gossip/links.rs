@@ -1,5 +1,5 @@
 //! Links of a simulated network: libp2p's memory transport, with a delay for each pair of nodes, a
-//! count of what each node sends, and a cut through the middle.
+//! count of what each node sends and receives, and a cut through the middle.
 //!
 //! What arrives is held back by its reader. Bytes are encrypted and framed as between real nodes,
 //! and counted in that form.
@@ -67,6 +67,7 @@ pub struct Links {
     delays: Delays,
     first_port: u64,
     sent: Vec<AtomicU64>,
+    received: Vec<AtomicU64>,
     /// Ends every link between the halves when it is cancelled.
     cut: Mutex<CancellationToken>,
 }
@@ -79,6 +80,7 @@ impl Links {
             delays,
             first_port: NEXT_PORT.fetch_add(nodes as u64, Ordering::Relaxed),
             sent: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
+            received: (0..nodes).map(|_| AtomicU64::new(0)).collect(),
             cut: Mutex::default(),
         })
     }
@@ -94,6 +96,14 @@ impl Links {
     pub fn bytes_sent(&self) -> u64 {
         let counts = self.sent.iter().map(|sent| sent.load(Ordering::Relaxed));
         counts.sum()
+    }
+
+    /// Bytes that a node has sent and received.
+    #[must_use]
+    pub fn bytes_of(&self, node: usize) -> u64 {
+        let counts = [&self.sent, &self.received];
+        let counts = counts.into_iter().filter_map(|counts| counts.get(node));
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// Ends all links between the two halves of the nodes, and lets none begin.
@@ -210,6 +220,9 @@ impl AsyncRead for Link {
                 Poll::Ready(count) => {
                     let count = count?;
                     chunk.truncate(count);
+                    if let Some(received) = this.links.received.get(this.me) {
+                        received.fetch_add(count as u64, Ordering::Relaxed);
+                    }
                     this.ended = count == 0;
                     this.in_flight += count;
                     this.arrived.push_back((Instant::now() + this.delay, chunk));

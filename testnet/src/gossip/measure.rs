@@ -4,9 +4,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use alloy::primitives::B256;
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use outcry_daemon::admission::Source;
 use outcry_net::NetworkLimits;
+use outcry_protocol::shard::{ShardSet, Sharding};
+use outcry_protocol::types::Resources;
 use outcry_protocol::wire::{Message, SignedBid};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -104,12 +106,25 @@ pub struct Propagation {
 }
 
 impl Crowd {
-    /// Starts so many nodes, each of which knows a few of those before it, and waits until all are
-    /// connected.
+    /// Starts so many nodes of a market with one shard, each of which knows a few of those before it, and
+    /// waits until all are connected.
     ///
     /// # Errors
     /// A node does not start.
     pub async fn start(nodes: usize, delays: Delays) -> anyhow::Result<Self> {
+        Self::start_in(nodes, delays, Sharding::ONE, |_| Sharding::ONE.all()).await
+    }
+
+    /// The same in a market with some shards, of which each node takes part in those that it is given.
+    ///
+    /// # Errors
+    /// A node does not start.
+    pub async fn start_in(
+        nodes: usize,
+        delays: Delays,
+        sharding: Sharding,
+        shards_of: impl Fn(usize) -> ShardSet,
+    ) -> anyhow::Result<Self> {
         let buyers: Vec<Buyer> = (0..nodes as u64)
             .map(Buyer::new)
             .collect::<Result<_, _>>()?;
@@ -118,7 +133,8 @@ impl Crowd {
         let links = Links::new(nodes, delays);
         let mut members = Vec::new();
         for node in 0..nodes {
-            let config = settings(&links, node, &known(delays.seed, node));
+            let mut config = settings(&links, node, &known(delays.seed, node));
+            (config.sharding, config.shards) = (sharding, shards_of(node));
             members.push(Member::start(&links, node, config, chain.clone()).await?);
         }
         let crowd = Self {
@@ -127,11 +143,32 @@ impl Crowd {
             buyers,
             next: 0,
         };
-        let wanted = KNOWN.min(nodes - 1);
         for member in &crowd.members {
-            within(member.has_peers(wanted)).await??;
+            let shares = |other: &&Member| !other.net.shards().and(member.net.shards()).is_empty();
+            let others = crowd.members.iter().filter(shares).count() - 1;
+            within(member.has_peers(KNOWN.min(others))).await??;
         }
         Ok(crowd)
+    }
+
+    /// Submits a new bid, for so many MiB of memory in a region or in any, at the next node in turn that
+    /// takes part in its shard, and returns that.
+    ///
+    /// # Errors
+    /// No node does, or it refuses the bid.
+    pub async fn submit_for(&mut self, memory_mib: u32, region: Option<u8>) -> anyhow::Result<u16> {
+        for _ in 0..self.members.len() {
+            let node = self.next % self.members.len();
+            self.next += 1;
+            let bid = self.buyers[node].bid_for(memory_mib, region)?;
+            let net = &self.members[node].net;
+            let shard = net.sharding().of_bid(&bid.bid);
+            if net.shards().contains(shard) {
+                self.members[node].admission.submit(bid).await?;
+                return Ok(shard);
+            }
+        }
+        bail!("nobody takes part in the shard of the bid")
     }
 
     /// Submits a new bid at the next node in turn, or at the one that is named; returns its id and
@@ -327,6 +364,101 @@ async fn within<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     tokio::time::timeout(PATIENCE, work)
         .await
         .context("waited in vain")
+}
+
+/// Memory of the bids of [`sharded`], one size for each group of classes.
+pub const SIZES_MIB: [u32; 4] = [64, 1024, 4096, 65_536];
+/// Their regions.
+pub const REGIONS: [Option<u8>; 4] = [None, Some(0), Some(1), Some(2)];
+
+/// The shards of a small provider in the region with a number, modulo three: slots of 512 MiB.
+#[must_use]
+pub fn few_shards(sharding: Sharding, number: usize) -> ShardSet {
+    let slot = Resources {
+        memoryMib: 512,
+        diskMib: 1024,
+        gpuClass: 0,
+        gpuCount: 0,
+        egressMib: 64,
+    };
+    // Below three.
+    sharding.served_by(&slot, (number % 3) as u8)
+}
+
+/// What it costs to take part in few shards, and in all.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sharded {
+    /// Nodes; every second one takes part in few shards.
+    pub nodes: usize,
+    /// Shards of the market.
+    pub shards: u16,
+    /// Shards of the nodes that take part in few: those of a provider of 512 MiB.
+    pub few: usize,
+    /// Orders submitted a second, as many of each of four sizes, for any region or one of three.
+    pub orders_per_s: f64,
+    /// Bytes sent and received per second by a node that takes part in few shards.
+    pub few_bytes_per_s: f64,
+    /// The same of a node that takes part in all.
+    pub all_bytes_per_s: f64,
+    /// The same in a market with one shard.
+    pub one_bytes_per_s: f64,
+}
+
+/// Sends the same orders through a market with one shard and one with more.
+///
+/// # Errors
+/// A node does not start, or refuses an order.
+pub async fn sharded(
+    nodes: usize,
+    delays: Delays,
+    sharding: Sharding,
+    orders: usize,
+    orders_per_s: f64,
+) -> anyhow::Result<Sharded> {
+    let one = Crowd::start(nodes, delays).await?;
+    let [even, odd] = one.load(orders, orders_per_s).await?;
+    let of_node = |node: usize| match node % 2 {
+        0 => sharding.all(),
+        _ => few_shards(sharding, node / 2),
+    };
+    let more = Crowd::start_in(nodes, delays, sharding, of_node).await?;
+    let [all, few] = more.load(orders, orders_per_s).await?;
+    Ok(Sharded {
+        nodes,
+        shards: sharding.shards(),
+        few: few_shards(sharding, 0).len(),
+        orders_per_s,
+        few_bytes_per_s: few,
+        all_bytes_per_s: all,
+        one_bytes_per_s: f64::midpoint(even, odd),
+    })
+}
+
+impl Crowd {
+    /// Sends orders of all sizes and regions at a steady rate and ends. Bytes that a node sends and
+    /// receives per second meanwhile, on average over those with an even and with an odd number.
+    #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    async fn load(mut self, orders: usize, orders_per_s: f64) -> anyhow::Result<[f64; 2]> {
+        self.settle().await;
+        let bytes = |crowd: &Self, parity: usize| -> f64 {
+            let nodes = (parity..crowd.members.len()).step_by(2);
+            let all: Vec<u64> = nodes.map(|node| crowd.links.bytes_of(node)).collect();
+            all.iter().sum::<u64>() as f64 / all.len() as f64
+        };
+        let before = [0, 1].map(|parity| bytes(&self, parity));
+        let started = Instant::now();
+        let mut pace = tokio::time::interval(Duration::from_secs_f64(1.0 / orders_per_s));
+        for order in 0..orders {
+            pace.tick().await;
+            let size = SIZES_MIB[order % SIZES_MIB.len()];
+            let region = REGIONS[order / SIZES_MIB.len() % REGIONS.len()];
+            self.submit_for(size, region).await?;
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        let rates = [0, 1].map(|parity| (bytes(&self, parity) - before[parity]) / seconds);
+        self.stop().await;
+        Ok(rates)
+    }
 }
 
 /// How fast a node takes orders in.

@@ -177,7 +177,10 @@ impl Member {
         })
         .await?;
         let handlers = Handlers {
-            book: Arc::new(SharedBook(Arc::clone(&core))),
+            book: Arc::new(SharedBook {
+                core: Arc::clone(&core),
+                sharding: config.sharding,
+            }),
             deals: Arc::new(NoDeals),
         };
         let key = key(node);

@@ -13,10 +13,11 @@ pub mod orders;
 use std::path::Path;
 use std::time::Duration;
 
+use outcry_protocol::shard::Sharding;
 use serde::Serialize;
 
 use links::Delays;
-use measure::{Crowd, Healing, Intake, Joining, Propagation, intake, joining};
+use measure::{Crowd, Healing, Intake, Joining, Propagation, Sharded, intake, joining, sharded};
 use model::{Calibration, Comparison, Forecast};
 
 /// Delays of the simulated network, one way: 100 ms on average.
@@ -26,6 +27,9 @@ pub const DELAYS: Delays = Delays {
     max: Duration::from_millis(150),
 };
 
+/// Shards of the network with more than one, and most of its nodes.
+const SHARDS: u16 = 16;
+const SHARDED: usize = 40;
 /// Nodes of the larger network.
 const MODELLED: usize = 10_000;
 
@@ -40,6 +44,8 @@ pub struct Report {
     pub propagation: Propagation,
     /// The network cut and healed.
     pub healing: Healing,
+    /// A network with shards.
+    pub sharded: Sharded,
     /// What the model takes over from these.
     pub calibration: Calibration,
     /// The model of as many nodes.
@@ -67,6 +73,9 @@ pub async fn run(nodes: usize, out: &Path) -> anyhow::Result<()> {
     let healing = crowd.healing(50).await?;
     eprintln!("{healing:?}");
     crowd.stop().await;
+    let sharding = Sharding::try_from(SHARDS)?;
+    let sharded = sharded(nodes.min(SHARDED), DELAYS, sharding, 320, 10.0).await?;
+    eprintln!("{sharded:?}");
     let calibration = Calibration::of(&propagation, &DELAYS);
     let model = calibration.forecast(nodes, &DELAYS);
     let report = Report {
@@ -78,6 +87,7 @@ pub async fn run(nodes: usize, out: &Path) -> anyhow::Result<()> {
         joining,
         propagation,
         healing,
+        sharded,
     };
     if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder)?;

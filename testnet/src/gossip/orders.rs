@@ -52,11 +52,19 @@ impl Buyer {
         self.key.address()
     }
 
-    /// Its next bid.
+    /// Its next bid, a small one for any region.
     ///
     /// # Errors
     /// The key does not sign.
     pub fn bid(&mut self) -> anyhow::Result<SignedBid> {
+        self.bid_for(64, None)
+    }
+
+    /// Its next bid, for so many MiB of memory in a region, or in any.
+    ///
+    /// # Errors
+    /// The key does not sign.
+    pub fn bid_for(&mut self, memory_mib: u32, region: Option<u8>) -> anyhow::Result<SignedBid> {
         let job = JobSpec {
             machineVersion: 1,
             imageRoot: B256::repeat_byte(1),
@@ -77,7 +85,7 @@ impl Buyer {
             tasks: 1,
             cyclesExpected: 500_000_000,
             resources: Resources {
-                memoryMib: 64,
+                memoryMib: memory_mib,
                 diskMib: 64,
                 gpuClass: 0,
                 gpuCount: 0,
@@ -85,7 +93,7 @@ impl Buyer {
             },
             priceCap: 1_000_000,
             valueOfTime: 1,
-            regions: U256::MAX,
+            regions: region.map_or(U256::MAX, |region| U256::from(1) << region),
             attributes: U256::ZERO,
             roundTripMsMax: 0,
             roundTripPlace: B256::ZERO,
@@ -139,6 +147,14 @@ impl Provider {
     /// # Errors
     /// The key does not sign.
     pub fn offer(&mut self) -> anyhow::Result<SignedOffer> {
+        self.offer_at(1024, 0)
+    }
+
+    /// Its next offer, with so many MiB of memory in a region.
+    ///
+    /// # Errors
+    /// The key does not sign.
+    pub fn offer_at(&mut self, memory_mib: u32, region: u8) -> anyhow::Result<SignedOffer> {
         self.offers += 1;
         let offer = Offer {
             provider: self.account(),
@@ -146,10 +162,10 @@ impl Provider {
             capacityId: B256::repeat_byte(0xca),
             slots: 4,
             peerKey: B256::repeat_byte(5),
-            region: 0,
+            region,
             attributes: U256::ZERO,
             resources: Resources {
-                memoryMib: 1024,
+                memoryMib: memory_mib,
                 diskMib: 1024,
                 gpuClass: 0,
                 gpuCount: 0,

@@ -9,6 +9,7 @@ use alloy::primitives::{Address, B256, U256};
 use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
 use alloy::signers::local::PrivateKeySigner;
 use outcry_contracts::Market;
+use outcry_protocol::shard::Sharding;
 use outcry_sdk::api::Job as JobView;
 use outcry_sdk::{
     Client, Engine, Finished, Job, JobBuilder, Limits, Network, Patience, Terms, Trust,
@@ -72,6 +73,7 @@ impl Fixture {
             slots: 1,
             reserved: 0,
             interpreters: 0,
+            shards: Sharding::ONE,
             block_time_s: 1,
             windows: WINDOWS,
             cheats: BTreeMap::new(),

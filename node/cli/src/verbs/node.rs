@@ -151,6 +151,7 @@ impl Show for NodeStatus {
                     },
                 ),
             ),
+            ("shards", format!("{} of {}", self.shards, self.shard_count)),
             ("machine", self.machine_version.to_string()),
             ("peer key", self.peer_key.to_string()),
             ("peers", self.peers.to_string()),

@@ -11,6 +11,7 @@ use axum::extract::State;
 use outcry_protocol::class::Class;
 use outcry_protocol::history::{self, Filter, HistoryError, Totals};
 use outcry_protocol::limits::{SLOTS_MAX, SPEED_MAX};
+use outcry_protocol::shard::ShardSet;
 use outcry_sdk::api::{
     BlockRef, Candle, EpochDigest, EpochsQuery, ErrorBody, HistoryQuery, MachineEarnings,
     MarketValue, PriceHistory, Trade, TradesQuery, ValueQuery, Worth,
@@ -286,12 +287,18 @@ pub(super) async fn epochs(
     Asked(query): Asked<EpochsQuery>,
 ) -> Json<Vec<EpochDigest>> {
     let since = query.since.unwrap_or(0);
-    Json(node.read(|state| state.epochs.since(since).map(epoch).collect()))
+    let shards = node.fetcher.net.shards();
+    Json(node.read(|state| {
+        let epochs = state.epochs.since(since);
+        epochs.map(|digest| epoch(digest, shards)).collect()
+    }))
 }
 
-pub(super) fn epoch(epoch: &epochs::EpochDigest) -> EpochDigest {
+/// `shards` are those that the node takes part in, as long as it runs.
+pub(super) fn epoch(epoch: &epochs::EpochDigest, shards: ShardSet) -> EpochDigest {
     EpochDigest {
         block: block_ref(epoch.block),
+        shards,
         book_digest: epoch.book,
         match_digest: epoch.matches,
         matches: u32::try_from(epoch.matched).unwrap_or(u32::MAX),

@@ -32,7 +32,8 @@ pub(super) async fn status(State(node): State<Arc<Node>>) -> Result<Json<NodeSta
         .peers()
         .await
         .map_or(0, |peers| peers.len());
-    let (head, epoch) = node.read(|state| (state.head, state.epochs.last().map(prices::epoch)));
+    let (head, epoch) = node.read(|state| (state.head, state.epochs.last().copied()));
+    let net = &node.fetcher.net;
     Ok(Json(NodeStatus {
         chain_id: node.network.chain_id,
         market: node.network.market,
@@ -40,7 +41,9 @@ pub(super) async fn status(State(node): State<Arc<Node>>) -> Result<Json<NodeSta
         token: node.network.token,
         machine_version: MACHINE_VERSION,
         block: prices::block_ref(head),
-        epoch,
+        epoch: epoch.map(|epoch| prices::epoch(&epoch, net.shards())),
+        shard_count: net.sharding().shards(),
+        shards: net.shards(),
         peer_key: node.peer_key,
         peers: u32::try_from(peers).unwrap_or(u32::MAX),
         roles: node
@@ -83,6 +86,7 @@ pub(super) async fn network(State(node): State<Arc<Node>>) -> Json<NetworkInfo> 
         admission_fee_bps: parameters.admissionFeeBps,
         fee_bps: parameters.feeBps,
         collateral_floor: parameters.collateralFloor.into(),
+        shard_count: node.network.shards.shards(),
         tokens: node.network.tokens.clone(),
         bootstrap: own.chain(node.network.bootstrap.iter().cloned()).collect(),
     })

@@ -16,6 +16,7 @@ use outcry_net::{
     IncomingOrder, Multiaddr, Network, NetworkConfig, NetworkEvent, NetworkHandle, NetworkLimits,
     PeerKey, Reachability, Verdict,
 };
+use outcry_protocol::shard::Sharding;
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
 
@@ -29,28 +30,33 @@ pub(crate) async fn soon<T>(work: impl Future<Output = T>) -> T {
         .expect("it should have happened within a minute")
 }
 
-/// A book that holds whatever it is given.
-#[derive(Default)]
-pub(crate) struct Book(Mutex<BTreeMap<B256, Bytes>>);
+/// A book that holds whatever it is given; the first byte of an order names its shard, modulo their number.
+pub(crate) struct Book {
+    orders: Mutex<BTreeMap<B256, Bytes>>,
+    sharding: Sharding,
+}
 
 impl Book {
     pub(crate) fn insert(&self, order: Bytes) {
         let id = B256::from(*blake3::hash(&order).as_bytes());
-        self.0.lock().unwrap().insert(id, order);
+        self.orders.lock().unwrap().insert(id, order);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap().len()
+        self.orders.lock().unwrap().len()
     }
 }
 
 impl BookSource for Book {
-    fn order_ids(&self) -> Vec<B256> {
-        self.0.lock().unwrap().keys().copied().collect()
+    fn order_ids(&self) -> Vec<(B256, u16)> {
+        let orders = self.orders.lock().unwrap();
+        let shard = |order: &Bytes| u16::from(order[0]) % self.sharding.shards();
+        let ids = orders.iter().map(|(id, order)| (*id, shard(order)));
+        ids.collect()
     }
 
     fn order(&self, id: &B256) -> Option<Bytes> {
-        self.0.lock().unwrap().get(id).cloned()
+        self.orders.lock().unwrap().get(id).cloned()
     }
 }
 
@@ -93,6 +99,15 @@ pub(crate) fn config() -> NetworkConfig {
     }
 }
 
+/// A node of a market with four shards that takes part in some of them.
+pub(crate) fn sharded(shards: &str) -> NetworkConfig {
+    NetworkConfig {
+        sharding: Sharding::try_from(4).unwrap(),
+        shards: shards.parse().unwrap(),
+        ..config()
+    }
+}
+
 impl Node {
     pub(crate) async fn start(seed: u8, config: NetworkConfig) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -102,7 +117,10 @@ impl Node {
         })
         .await
         .unwrap();
-        let book = Arc::<Book>::default();
+        let book = Arc::new(Book {
+            orders: Mutex::default(),
+            sharding: config.sharding,
+        });
         let deals = Arc::<Deals>::default();
         let handlers = Handlers {
             book: book.clone(),
