@@ -224,6 +224,13 @@ impl Queue {
         Self { bids, accounts }
     }
 
+    /// What bids of a single task ask for.
+    fn singles(&self) -> impl Iterator<Item = &Demand> {
+        let singles = self.bids.iter();
+        let singles = singles.filter(|bid| bid.is_covered && bid.tasks() == 1);
+        singles.map(|bid| &bid.demand)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -415,18 +422,19 @@ impl<'a> Engine<'a> {
         self.looks
     }
 
+    /// Prepares for many bids like those of a queue: searches for single tasks then look at less, and
+    /// find the same. That takes about as long as half as many of them save as there are offers, and
+    /// [`Engine::run`] does it where it pays.
+    pub fn expect(&mut self, queue: &Queue) {
+        let demands: Vec<&Demand> = queue.singles().collect();
+        self.forest.expect(demands.into_iter());
+    }
+
     /// Matches bids in their order with what is left.
     pub fn run(&mut self, queue: &Queue) -> Epoch {
         let purses = self.purses_of(queue);
-        let singles: Vec<&Demand> = queue
-            .bids
-            .iter()
-            .filter(|bid| bid.is_covered && bid.tasks() == 1)
-            .map(|bid| &bid.demand)
-            .collect();
-        // It takes about as long as half so many searches save.
-        if 2 * singles.len() > self.seats.len() {
-            self.forest.expect(singles.into_iter());
+        if 2 * queue.singles().count() > self.seats.len() {
+            self.expect(queue);
         }
         let mut epoch = Epoch::default();
         for bid in &queue.bids {

@@ -4,13 +4,15 @@
 
 mod market;
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::{Address, B256, U256};
 use market::*;
 use outcry_protocol::book::{Book, Event};
 use outcry_protocol::fit::judge;
-use outcry_protocol::hash::job_hash;
+use outcry_protocol::hash::{bid_rank, job_hash};
 use outcry_protocol::limits::SPEED_MAX;
-use outcry_protocol::matching::run;
+use outcry_protocol::matching::{Engine, Queue, run};
 use outcry_protocol::money;
 use outcry_protocol::types::{Bid, JobSpec, Offer, Resources};
 use outcry_protocol::wire::SignedBid;
@@ -142,8 +144,13 @@ fn at_every_scale_the_search_finds_the_best_offer() {
         for n in 0..draw.pick(&[50u64, 700, 3_000]) {
             book.apply(signed_offer(draw.offer(n, bits, has_few_prices)));
         }
-        for _ in 0..40 {
-            let signed = draw.bid(bits);
+        let bids: Vec<SignedBid> = (0..40).map(|_| draw.bid(bits)).collect();
+        let mut crowd = book.clone();
+        for signed in &bids {
+            crowd.apply(Event::Bid(signed.clone()));
+        }
+        let crowd = Queue::new(&crowd, B256::ZERO);
+        for signed in bids {
             let mut with = book.clone();
             with.apply(Event::Bid(signed.clone()));
             assert_eq!(with.bids().len(), 1, "the bid is well formed");
@@ -152,8 +159,72 @@ fn at_every_scale_the_search_finds_the_best_offer() {
             }
             let found = run(&with, B256::ZERO).matches.first().map(|one| one.offer);
             assert_eq!(found, best(&with, &signed), "seed {seed}");
+            let mut engine = Engine::new(&with);
+            engine.expect(&crowd);
+            let epoch = engine.run(&Queue::new(&with, B256::ZERO));
+            let expected = epoch.matches.first().map(|one| one.offer);
+            assert_eq!(expected, found, "seed {seed}, prepared for others");
             matched += usize::from(found.is_some());
         }
     }
     assert!(matched > 500, "{matched} bids found an offer");
+}
+
+#[test]
+fn in_an_epoch_of_many_bids_each_gets_the_best_offer_that_is_left() {
+    let mut left_over = 0;
+    for seed in 1..=4u64 {
+        let mut draw = Draw(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let bits = draw.pick(&[10u32, 30, 60]);
+        let mut book = funded_book();
+        for n in 1..=8 {
+            for token in [TOKEN, Address::ZERO] {
+                book.apply(balance(2, account(n), token, u128::MAX));
+            }
+        }
+        for n in 0..draw.pick(&[60u64, 700]) {
+            book.apply(signed_offer(Offer {
+                slots: 1 + draw.below(2) as u32,
+                ..draw.offer(n, bits, seed % 2 == 0)
+            }));
+        }
+        for n in 0..900u64 {
+            let mut signed = draw.bid(bits);
+            signed.bid.salt = U256::from(n);
+            // All of them are covered.
+            signed.bid.priceCap = signed.bid.priceCap.min(1 << 90);
+            book.apply(Event::Bid(signed));
+        }
+        assert_eq!(book.uncovered().len(), 0);
+        let mut engine = Engine::new(&book);
+        let queue = Queue::new(&book, B256::ZERO);
+        engine.expect(&queue);
+        let epoch = engine.run(&queue);
+        assert_eq!(epoch, run(&book, B256::ZERO));
+
+        let mut bids: Vec<_> = book.bids().collect();
+        bids.sort_by_key(|(hash, _)| bid_rank(**hash, B256::ZERO));
+        let mut taken: BTreeMap<B256, u32> = BTreeMap::new();
+        let mut matched = Vec::new();
+        for (hash, signed) in bids {
+            let fitting = book.live_offers().filter_map(|(offer, of)| {
+                let fit = judge(&signed.bid, &signed.job, &of.offer, |_| false)?;
+                let used = taken.get(offer).copied().unwrap_or(0);
+                let time = U256::from(signed.bid.valueOfTime) * U256::from(fit.seconds);
+                (used < of.offer.slots).then_some((U256::from(fit.cost) + time, *offer))
+            });
+            if let Some((_, offer)) = fitting.min() {
+                *taken.entry(offer).or_default() += 1;
+                matched.push((*hash, offer));
+            }
+        }
+        let found: Vec<_> = epoch
+            .matches
+            .iter()
+            .map(|one| (one.bid, one.offer))
+            .collect();
+        assert_eq!(found, matched, "seed {seed}");
+        left_over += epoch.unmatched.len();
+    }
+    assert!(left_over > 100, "{left_over} bids came too late");
 }
