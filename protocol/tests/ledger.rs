@@ -101,7 +101,7 @@ proptest! {
             }
             // A fee is the deal's, the audits' or the buyer's.
             let drawn: u128 = [TOKEN, NATIVE].map(|token| ledger.free(PARAMETERS.audits, token)).iter().sum();
-            prop_assert!(drawn <= 2 * AUDIT_FEE && drawn % AUDIT_FEE == 0);
+            prop_assert!(drawn <= 2 * AUDIT_FEE && drawn.is_multiple_of(AUDIT_FEE));
             if ledger.state(&id).is_some_and(DealState::is_terminal) {
                 prop_assert_eq!(ledger.held(&id, TOKEN) + ledger.held(&id, NATIVE), 0);
             }

@@ -14,8 +14,6 @@
 //!
 //! which is never less than what the least prices add up to.
 
-use std::array;
-
 use super::sketch::{scaled, shifted};
 use super::{Block, CYCLE, LAYER_MAX, MEMORY, NONE, START, WIDTH};
 use crate::fit::Demand;
@@ -134,7 +132,7 @@ impl References {
                 self.least(blocks, at, lane, least);
             }
             for reference in 0..self.all.len() {
-                let costs = array::from_fn(|lane| match least[lane][reference] {
+                let costs = least.map(|costs| match costs[reference] {
                     u128::MAX => 0,
                     cost => cost,
                 });
@@ -180,7 +178,7 @@ impl References {
             }
             let weight = u128::from(task.weight);
             let work = match u64::try_from(unit_price) {
-                Ok(price) => u128::from(price) * weight >> 64,
+                Ok(price) => (u128::from(price) * weight) >> 64,
                 Err(_) => (unit_price >> 64).saturating_mul(weight),
             };
             *least = (*least).min(fee.saturating_add(work));

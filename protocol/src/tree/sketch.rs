@@ -141,6 +141,7 @@ impl Sketch {
             Err(_) => i32::MAX,
         };
         let mut failed = [0i32; WIDTH];
+        #[allow(clippy::needless_range_loop)] // Lane by lane of four arrays.
         for lane in 0..WIDTH {
             let missing = aim.attributes & !self.attributes[lane] as i32;
             // Each is negative exactly if it fails.
